@@ -1,0 +1,3 @@
+"""Artificial intelligence velocimetry with residual-based attention."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,180 @@
+"""Command line: one subcommand per stage."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiv_rba import __version__
+from aiv_rba.config import load_stage
+from aiv_rba.errors import UserError
+
+
+# Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
+def _ingest(arguments: argparse.Namespace) -> None:
+    from aiv_rba.ingest.run import ingest
+
+    ingest(
+        load_stage(arguments.config, "ingest"),
+        case=arguments.case,
+        summary=arguments.summary,
+        picture=arguments.picture,
+    )
+
+
+def _points(arguments: argparse.Namespace) -> None:
+    from aiv_rba.points.generate import generate
+
+    generate(
+        load_stage(arguments.config, "points"),
+        case=arguments.case,
+        points=arguments.points,
+        picture=arguments.picture,
+    )
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from aiv_rba.train.run import train
+
+    train(
+        load_stage(arguments.config, "train"),
+        case=arguments.case,
+        points=arguments.points,
+        model=arguments.model,
+        history=arguments.history,
+        checkpoints=arguments.checkpoints,
+    )
+
+
+def _fields(arguments: argparse.Namespace) -> None:
+    from aiv_rba.fields.run import fields
+
+    fields(
+        load_stage(arguments.config, "fields"),
+        case=arguments.case,
+        model=arguments.model,
+        out=arguments.out,
+    )
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from aiv_rba.fields.score import score
+
+    score(
+        load_stage(arguments.config, "score"),
+        case=arguments.case,
+        model=arguments.model,
+        scores=arguments.scores,
+    )
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from aiv_rba.report.run import report
+
+    report(
+        load_stage(arguments.config, "report"),
+        case=arguments.case,
+        points=arguments.points,
+        fields=arguments.fields,
+        history=arguments.history,
+        scores=arguments.scores,
+        pictures=arguments.pictures,
+        page=arguments.page,
+        summary=arguments.summary,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aiv-rba",
+        description="From particle tracks and a vessel wall to velocity, pressure, vorticity and "
+        "wall shear stress. One subcommand per stage.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--verbose", action="store_true", help="show the traceback of an error")
+    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+
+    def stage(name: str, command: object, text: str, **files: str) -> None:
+        subparser = stages.add_parser(name, help=text, description=text)
+        subparser.add_argument(
+            "--config", type=Path, required=True, help="experiment file (YAML), or this section"
+        )
+        for option, what in files.items():
+            subparser.add_argument(f"--{option}", type=Path, required=True, help=what)
+        subparser.set_defaults(command=command)
+
+    stage(
+        "ingest",
+        _ingest,
+        "Check, nondimensionalise and split tracks and wall.",
+        case="output: case.h5",
+        summary="output: summary (text)",
+        picture="output: tracks in the wall (png)",
+    )
+    stage(
+        "points",
+        _points,
+        "Shrink-copy the wall and bin the points into training groups (runs under mpiexec).",
+        case="input: case.h5",
+        points="output: points.h5",
+        picture="output: the groups (png)",
+    )
+    stage(
+        "train",
+        _train,
+        "Train the network (runs under torchrun).",
+        case="input: case.h5",
+        points="input: points.h5",
+        model="output: model.pt",
+        history="output: history.csv",
+        checkpoints="folder of checkpoints; training resumes from the last",
+    )
+    stage(
+        "fields",
+        _fields,
+        "Write velocity, pressure, vorticity and wall shear stress as VTK series.",
+        case="input: case.h5",
+        model="input: model.pt",
+        out="output folder: volume.pvd, wall.pvd, hydraulics.csv",
+    )
+    stage(
+        "score",
+        _score,
+        "Measure the errors on held-out tracks and, where known, against the truth.",
+        case="input: case.h5",
+        model="input: model.pt",
+        scores="output: scores.json",
+    )
+    stage(
+        "report",
+        _report,
+        "Draw the figures and write the page.",
+        case="input: case.h5",
+        points="input: points.h5",
+        fields="input: folder of the VTK series",
+        history="input: history.csv",
+        scores="input: scores.json",
+        pictures="input: folder with tracks.png and groups.png",
+        page="output: report.html",
+        summary="output: summary.json",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one stage; 0 on success, 2 on an error that the user can correct."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except UserError as error:
+        if arguments.verbose:
+            raise
+        print(f"aiv-rba {arguments.stage}: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

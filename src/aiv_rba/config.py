@@ -1,0 +1,347 @@
+"""Configuration of an experiment: frozen dataclasses, strict loader, JSON schema.
+
+An experiment is one YAML file with a section per stage. A stage reads its own section only, so
+it accepts the whole file as well as a file that holds nothing but that section.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from aiv_rba.errors import UserError
+
+_strict = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Triple = tuple[NonNegative, NonNegative, NonNegative]
+
+
+@dataclass(frozen=True, config=_strict)
+class Fluid:
+    density: Positive
+    """Density, kg/m^3."""
+    viscosity: Positive
+    """Dynamic viscosity, Pa s."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Units:
+    length: str = "um"
+    """Unit of the positions in the tracks."""
+    time: str = "s"
+    """Unit of the times in the tracks."""
+    velocity: str = "um/s"
+    """Unit of the velocities in the tracks."""
+    wall: str = "um"
+    """Unit of the wall's coordinates."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Split:
+    by: Literal["track", "point"] = "track"
+    """Put whole tracks, or single points, on one side of the split."""
+    train: Fraction = 0.6
+    """Share used for training; the rest validates."""
+    seed: Seed = 0
+    """Seed of the split."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Ingest:
+    tracks: str
+    """CSV file of tracks: t, x, y, z (or z_plane), u, v[, w], track[, plane][, frame]."""
+    wall: str
+    """Triangulated wall: STL, PLY, VTP or VTK."""
+    fluid: Fluid
+    """Properties of the fluid."""
+    period: Positive
+    """Cardiac period, s."""
+    length_scale: Positive
+    """Unit of length L, m."""
+    velocity_scale: Positive
+    """Unit of velocity U, m/s."""
+    pressure_scaling: Literal["inertial", "viscous"] = "inertial"
+    """Measure pressure in rho U^2 (Eq. 33) or, at small Reynolds number, in mu U / L."""
+    inner_wall: str | None = None
+    """Inner wall of an annular lumen; none for a single lumen."""
+    axis: Literal["x", "y", "z"] = "y"
+    """Vessel axis in the coordinates of the files."""
+    units: Units = field(default_factory=Units)
+    """Units of the files."""
+    velocities: Literal["columns", "differences"] = "columns"
+    """Take velocities from the columns, or from central differences along each track."""
+    outside: Literal["drop", "keep", "error"] = "drop"
+    """What to do with track points outside the wall."""
+    split: Split = field(default_factory=Split)
+    """Training and validation rows."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Points:
+    n_theta: Count = 12
+    """Angular patches."""
+    n_y: Count = 10
+    """Axial patches."""
+    n_r: Count = 3
+    """Radial groups of the interior points."""
+    n_t: Count = 5
+    """Temporal groups of the interior points."""
+    wall_n_t: Count = 5
+    """Temporal groups of the wall points."""
+    per_group: Count = 40
+    """Points in every group: the number of mini-batches of an epoch."""
+    layers: Count = 40
+    """Equally spaced shrunk copies of the wall."""
+    time_levels: Count = 101
+    """Equally spaced times over the period with which the points are tiled."""
+    bins: Literal["quantile", "uniform"] = "quantile"
+    """Patches of equal numbers of wall points, or of equal angle and length."""
+    seed: Seed = 0
+    """Seed of the order within each group."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Network:
+    architecture: Literal["mlp", "modified_mlp"] = "mlp"
+    """Plain multilayer perceptron, or the modified one of Eqs. 14-17."""
+    layers: Count = 3
+    """Hidden layers."""
+    width: Count = 32
+    """Neurons in each hidden layer."""
+    activation: Literal["sin", "tanh"] = "tanh"
+    """Activation function."""
+    weight_normalisation: bool = False
+    """Train length and direction of the weight vectors apart (Eqs. 18-19)."""
+    time_harmonics: Annotated[int, Field(ge=0)] = 2
+    """Harmonics of the periodic embedding of time (Eq. 22); 0 leaves time as it is."""
+    output_scales: tuple[Positive, Positive, Positive, Positive] = (0.1, 1.0, 0.1, 100.0)
+    """Scales of u, v, w, p (Eqs. 35-38), nondimensional."""
+
+
+@dataclass(frozen=True, config=_strict)
+class GlobalWeights:
+    no_slip: Triple = (100.0, 100.0, 100.0)
+    """No-slip condition in x, y, z."""
+    tracks: Triple = (50.0, 5.0, 5.0)
+    """Measured velocity in x, y and, where it is measured, z."""
+    momentum: Triple = (1.0, 1.0, 1.0)
+    """Conservation of momentum in x, y, z."""
+    mass: NonNegative = 10.0
+    """Conservation of mass."""
+
+
+@dataclass(frozen=True, config=_strict)
+class NoWeighting:
+    name: Literal["none"] = "none"
+    """All multipliers are one."""
+
+
+@dataclass(frozen=True, config=_strict)
+class RBA:
+    name: Literal["rba"] = "rba"
+    """Residual-based attention, Eq. 12."""
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay."""
+    eta: Positive = 0.2
+    """Learning rate eta* of the multipliers of tracks and Navier-Stokes residuals."""
+    eta_wall: Positive = 0.02
+    """Learning rate eta* of the multipliers of the no-slip condition."""
+    offset: NonNegative = 1.0
+    """Lower bound lambda_o."""
+    init: Literal[1, 2] = 1
+    """Initialisation of Algorithm 1."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Adam:
+    name: Literal["adam"] = "adam"
+    """Adam with exponential decay of the learning rate."""
+    iterations: Count = 250_000
+    """Training steps."""
+    learning_rate: Positive = 2e-3
+    """Initial learning rate."""
+    final_learning_rate: Positive = 1.5e-4
+    """Final learning rate."""
+    decay: Fraction = 0.9
+    """Factor of each decay; the interval follows from the two learning rates."""
+    compile: bool = True
+    """Compile the loss with torch.compile where a C++ compiler is present."""
+
+
+@dataclass(frozen=True, config=_strict)
+class GaussNewton:
+    name: Literal["gauss_newton"] = "gauss_newton"
+    """Gauss-Newton with Levenberg damping, for networks of a few thousand parameters."""
+    iterations: Count = 300
+    """Training steps."""
+    damping: Positive = 1e-3
+    """Initial damping, relative to the mean of the diagonal of J^T J."""
+    smallest_damping: Positive = 1e-9
+    """Lower bound of the damping."""
+    trials: Count = 6
+    """Tries of one step, each with four times the damping."""
+    curvature_points: tuple[Count, Count, Count] = (300, 1000, 600)
+    """Wall, track and interior points whose rows enter J^T J at each step."""
+    memory: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    """Weight of the earlier J^T J in its running average."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Train:
+    network: Network = field(default_factory=Network)
+    """The network."""
+    weights: GlobalWeights = field(default_factory=GlobalWeights)
+    """Global weights of the loss terms (Table A.11)."""
+    weighting: Annotated[RBA | NoWeighting, Field(discriminator="name")] = field(
+        default_factory=RBA
+    )
+    """Local multipliers."""
+    robust_tracks: bool = False
+    """Weight track residuals by Cauchy's robust weights, so that outliers hardly pull."""
+    optimiser: Annotated[Adam | GaussNewton, Field(discriminator="name")] = field(
+        default_factory=GaussNewton
+    )
+    """The optimiser."""
+    groups_per_step: Annotated[int, Field(ge=0)] = 0
+    """Take a rotating part of the groups at each step; 0 takes one point from every group."""
+    precision: Literal["single", "double"] = "double"
+    """Floating-point precision."""
+    history_every: Count = 5
+    """Steps between rows of the history."""
+    checkpoint_every: Count = 50
+    """Steps between checkpoints."""
+    seed: Seed = 0
+    """Seed of the network and of the order of the mini-batches."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Fields:
+    times: Count = 12
+    """Equally spaced times over the period."""
+    layers: Count = 12
+    """Shrunk copies of the wall in the volume mesh."""
+    sections: Count = 21
+    """Cross-sections on which the flow rate and the mean pressure are integrated."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Score:
+    truth: str | None = None
+    """File with the true fields, where they are known."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Report:
+    title: str = "Artificial intelligence velocimetry"
+    """Title of the page."""
+    phases: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.33, 0.66)
+    """Phases of the cycle (t / T) that are drawn."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Experiment:
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    """Name of the results folder."""
+    ingest: Ingest
+    """Stage ingest: tracks, wall, units, scales."""
+    points: Points = field(default_factory=Points)
+    """Stage points: collocation points and training groups."""
+    train: Train = field(default_factory=Train)
+    """Stage train: network, loss, optimiser."""
+    fields: Fields = field(default_factory=Fields)
+    """Stage fields: VTK output."""
+    score: Score = field(default_factory=Score)
+    """Stage score: errors against held-out tracks and, where known, the truth."""
+    report: Report = field(default_factory=Report)
+    """Stage report: the page."""
+
+
+STAGES: dict[str, Any] = {
+    "ingest": Ingest,
+    "points": Points,
+    "train": Train,
+    "fields": Fields,
+    "score": Score,
+    "report": Report,
+}
+
+
+def load_stage(path: Path, stage: str) -> Any:
+    """Read the section of one stage.
+
+    Returns
+    -------
+    The stage's dataclass, such as `Ingest` for ``"ingest"``.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, not YAML, or a key or value is wrong.
+    """
+    document = _read_yaml(path)
+    unknown = document.keys() - STAGES.keys() - {"name"}
+    if unknown:
+        raise UserError(f"{path}: unknown key {min(unknown)!r}, expected name, {', '.join(STAGES)}")
+    try:
+        return TypeAdapter(STAGES[stage]).validate_python(document.get(stage) or {})
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_problem(error, stage)}") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        document = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        found = type(document).__name__
+        raise UserError(f"{path}: found {found}, expected a mapping with a section per stage")
+    return document
+
+
+def _first_problem(error: ValidationError, stage: str) -> str:
+    problem = error.errors()[0]
+    key = ".".join([stage, *(str(part) for part in problem["loc"])])
+    if problem["type"] == "missing":
+        return f"{key}: missing, expected a value"
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"{key}: unknown key, expected one that the schema lists"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{key}: found {problem['input']!r}, {message}"
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of an experiment file, references resolved and every default filled in."""
+    schema: dict[str, Any] = TypeAdapter(Experiment).json_schema()
+    definitions = schema.pop("$defs")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_resolve(schema, definitions),
+    }
+
+
+def _resolve(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_resolve(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    resolved = {key: _resolve(value, definitions) for key, value in node.items()}
+    if resolved.get("type") == "object" and not resolved.get("required"):
+        resolved.setdefault("default", {})
+    return resolved

@@ -1,0 +1,121 @@
+"""Forward propagation of a value, its first derivatives and one second-order operator.
+
+A jet is one tensor [1 + D + 1, N, C]: the value, the derivatives with respect to the D
+coordinates, and sum_d c_d d^2/dx_d^2 with coefficients c that the caller chooses, (0, 1, 1, 1) in
+(t, x, y, z) for Navier-Stokes. Jets go through a network layer by layer, so no graph of
+derivatives is ever differentiated twice. A jet of one slice, [1, N, C], is the value alone: the
+same code then is the plain forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Derivatives = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+"""Gives f(v), f'(v), f''(v)."""
+
+
+def seed(x: Tensor) -> Tensor:
+    """Jet of the coordinates themselves.
+
+    Parameters
+    ----------
+    x
+        (N, D) coordinates.
+
+    Returns
+    -------
+    Tensor
+        (D + 2, N, D).
+    """
+    points, dimensions = x.shape
+    gradient = torch.eye(dimensions, dtype=x.dtype, device=x.device)
+    gradient = gradient.unsqueeze(1).expand(dimensions, points, dimensions)
+    return torch.cat([x.unsqueeze(0), gradient, torch.zeros_like(x).unsqueeze(0)])
+
+
+def affine(jet: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Jet of ``scale * f + shift``, element by element."""
+    return _shift_value(jet * scale, shift)
+
+
+def linear(jet: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Jet of a linear layer: one matrix product on the stacked tensor.
+
+    Parameters
+    ----------
+    jet
+        (D + 2, N, I).
+    weight, bias
+        (O, I) and (O,).
+
+    Returns
+    -------
+    Tensor
+        (D + 2, N, O).
+    """
+    product = jet @ weight.T
+    return product if bias is None else _shift_value(product, bias)
+
+
+def _shift_value(jet: Tensor, shift: Tensor) -> Tensor:
+    return torch.cat([jet[:1] + shift, jet[1:]])
+
+
+def compose(jet: Tensor, derivatives: Derivatives, second_order: Tensor) -> Tensor:
+    """Jet of f(g) for an elementwise f: the chain rule to second order.
+
+    Parameters
+    ----------
+    jet
+        (D + 2, N, C), the jet of g.
+    derivatives
+        Gives f, f', f'' at the value of g.
+    second_order
+        (D,), the coefficients c of the second-order operator.
+    """
+    f, df, d2f = derivatives(jet[0])
+    if len(jet) == 1:
+        return f.unsqueeze(0)
+    gradient, operator = jet[1:-1], jet[-1]
+    squares = (second_order[:, None, None] * gradient.square()).sum(0)
+    return torch.cat([f.unsqueeze(0), df * gradient, (df * operator + d2f * squares).unsqueeze(0)])
+
+
+def product(a: Tensor, b: Tensor, second_order: Tensor) -> Tensor:
+    """Jet of a product: Leibniz' rule to second order."""
+    if len(a) == 1:
+        return a * b
+    mixed = (second_order[:, None, None] * a[1:-1] * b[1:-1]).sum(0)
+    return torch.cat(
+        [
+            a[:1] * b[:1],
+            a[0] * b[1:-1] + b[0] * a[1:-1],
+            (a[0] * b[-1] + b[0] * a[-1] + 2 * mixed).unsqueeze(0),
+        ]
+    )
+
+
+def sin(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sine and its first two derivatives."""
+    s = torch.sin(x)
+    return s, torch.cos(x), -s
+
+
+def cos(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosine and its first two derivatives."""
+    c = torch.cos(x)
+    return c, -torch.sin(x), -c
+
+
+def tanh(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Hyperbolic tangent and its first two derivatives."""
+    t = torch.tanh(x)
+    slope = 1 - t.square()
+    return t, slope, -2 * t * slope
+
+
+ACTIVATIONS: dict[str, Derivatives] = {"sin": sin, "tanh": tanh}

@@ -1,0 +1,1 @@
+"""Networks; every module maps jets to jets (`aiv_rba.jets`)."""

@@ -1,0 +1,1 @@
+"""MPI for collocation, torch.distributed for training."""

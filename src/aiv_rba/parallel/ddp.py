@@ -1,0 +1,125 @@
+"""From the launch environment to a process group, and the few reductions that training needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from aiv_rba.errors import UserError
+
+# Rank, world size and local rank as torchrun, Open MPI and Slurm spell them.
+_LAUNCHERS = (
+    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+)
+TIMEOUT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among its peers."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def share(self, count: int) -> slice:
+        """Contiguous share of `count` items that this rank owns."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Sum over ranks, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def max(self, tensor: Tensor) -> Tensor:
+        """Maximum over ranks, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return tensor
+
+    def min(self, tensor: Tensor) -> Tensor:
+        """Minimum over ranks, in place."""
+        return -self.max(-tensor)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Concatenate the ranks' tensors along the first axis, on every rank."""
+        if self.size == 1:
+            return tensor
+        lengths = [
+            torch.zeros(1, dtype=torch.int64, device=tensor.device) for _ in range(self.size)
+        ]
+        dist.all_gather(lengths, torch.tensor([len(tensor)], device=tensor.device))
+        longest = int(max(int(length) for length in lengths))
+        padded = tensor.new_zeros(longest, *tensor.shape[1:])
+        padded[: len(tensor)] = tensor
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)])
+
+
+def find_rank(environment: Mapping[str, str]) -> tuple[int, int, int]:
+    """Rank, world size and local rank; (0, 1, 0) without a launcher.
+
+    Raises
+    ------
+    UserError
+        If the launcher's variables are not whole numbers that fit together.
+    """
+    for names in _LAUNCHERS:
+        if all(name in environment for name in names):
+            try:
+                rank, size, local = (int(environment[name]) for name in names)
+            except ValueError:
+                found = ", ".join(f"{name}={environment[name]!r}" for name in names)
+                raise UserError(f"launch environment: {found}, expected whole numbers") from None
+            if not 0 <= rank < size:
+                raise UserError(
+                    f"launch environment: {names[0]}={rank}, expected 0 to {size - 1} "
+                    f"for {names[1]}={size}"
+                )
+            return rank, size, local
+    return 0, 1, 0
+
+
+@contextmanager
+def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
+    """Join the process group that the launcher describes: NCCL on GPUs, gloo on CPUs.
+
+    Raises
+    ------
+    UserError
+        If the environment does not fit, or a GPU or an address is missing.
+    """
+    rank, size, local = find_rank(environment)
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        if local >= torch.cuda.device_count():
+            raise UserError(
+                f"launch environment: local rank {local} needs GPU {local}, "
+                f"found {torch.cuda.device_count()} GPUs on this node"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    if size == 1:
+        yield Ranks(0, 1, device)
+        return
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if name not in environment:
+            raise UserError(f"launch environment: {name} is not set, needed for {size} ranks")
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=size, timeout=TIMEOUT
+    )
+    try:
+        yield Ranks(rank, size, device)
+    finally:
+        dist.destroy_process_group()

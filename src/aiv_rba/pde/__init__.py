@@ -1,0 +1,1 @@
+"""Residuals that read as the equations."""

@@ -1,0 +1,1 @@
+"""Training: loss terms, ordered mini-batches, optimisers, loop, checkpoints, history."""

@@ -1,0 +1,77 @@
+"""Adam with exponential decay of the learning rate, data-parallel."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import warnings
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from aiv_rba import config
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.train.batches import Batch
+from aiv_rba.train.loss import Residuals, of_batch
+from aiv_rba.weights import Blocks
+
+
+class Adam:
+    """First-order steps on the weighted residual rows."""
+
+    def __init__(self, settings: config.Adam, residuals: Residuals, ranks: Ranks) -> None:
+        self.settings = settings
+        self.ranks = ranks
+        self.adam = torch.optim.Adam(residuals.parameters(), lr=settings.learning_rate)
+        decays = math.log(settings.final_learning_rate / settings.learning_rate)
+        decays /= math.log(settings.decay)
+        self.interval = settings.iterations / max(decays, 1e-12)
+        self.steps = 0
+        self.forward: nn.Module = residuals
+        if settings.compile:
+            self.forward = compiled(residuals)
+        if ranks.size > 1:
+            # Residuals of derivatives alone give the output bias no gradient: without
+            # find_unused_parameters DDP would silently skip the reduction.
+            self.forward = DistributedDataParallel(self.forward, find_unused_parameters=True)
+
+    @property
+    def control(self) -> float:
+        """Learning rate, for the history."""
+        decays = int(self.steps // self.interval)
+        return float(self.settings.learning_rate * self.settings.decay**decays)
+
+    def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
+        """One step; the weighted residual rows (n, terms) of each block before it."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.control
+        self.adam.zero_grad()
+        e = of_batch(self.forward, batch)
+        weights = weigh(batch, e)
+        rows = {block: weights[block] * values for block, values in e.items()}
+        loss = torch.stack([values.square().sum() for values in rows.values()]).sum()
+        # DDP averages gradients over ranks; the rows are normalised to be summed.
+        torch.autograd.backward(loss * self.ranks.size)
+        self.adam.step()
+        self.steps += 1
+        return rows
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"adam": self.adam.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.adam.load_state_dict(state["adam"])
+        self.steps = state["steps"]
+
+
+def compiled(residuals: nn.Module) -> nn.Module:
+    """The module as one compiled graph, or as it is where no C++ compiler is present."""
+    if shutil.which("c++") or shutil.which("g++") or shutil.which("clang++"):
+        return cast(nn.Module, torch.compile(residuals))
+    warnings.warn("no C++ compiler found: training runs without torch.compile", stacklevel=2)
+    return residuals

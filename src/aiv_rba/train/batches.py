@@ -1,0 +1,147 @@
+"""Ordered mini-batches of the rows that this rank owns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aiv_rba.errors import UserError
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.store import Case, check_same_case, open_h5
+
+COMPONENTS = "uvw"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one step on this rank.
+
+    Attributes
+    ----------
+    points
+        (n, 4) points (t, x, y, z) of the blocks no_slip, tracks and navier_stokes.
+    measured
+        (n, components) measured velocity at the track points.
+    rows
+        (n,) numbers of the rows among the owned ones, per block: groups, or track rows.
+    counts
+        Rows of each block over all ranks.
+    """
+
+    points: dict[str, Tensor]
+    measured: Tensor
+    rows: dict[str, Tensor]
+    counts: dict[str, int]
+
+    def select(self, chosen: dict[str, Tensor]) -> Batch:
+        """The given rows (numbers within this batch) of each block."""
+        return Batch(
+            {block: self.points[block][index] for block, index in chosen.items()},
+            self.measured[chosen["tracks"]],
+            {block: self.rows[block][index] for block, index in chosen.items()},
+            self.counts,
+        )
+
+
+class Batches:
+    """One point from every training group, in an order reshuffled every epoch; A.3.1.
+
+    All track rows take part in every step. With `groups_per_step` a step takes a rotating part
+    of the interior groups, so that the multipliers still belong to groups.
+
+    Parameters
+    ----------
+    case, points
+        The case and the file of its collocation points.
+    groups_per_step
+        Interior groups of one step over all ranks; 0 for all.
+    seed
+        Seed of the order, the same on all ranks.
+
+    Raises
+    ------
+    UserError
+        If the points belong to another case, or there are more ranks than groups.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        points: Path,
+        *,
+        groups_per_step: int,
+        seed: int,
+        ranks: Ranks,
+        dtype: torch.dtype,
+    ) -> None:
+        self.seed = seed
+        self.ranks = ranks
+
+        def tensor(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(values, dtype=dtype).to(ranks.device)
+
+        with open_h5(points, "points") as file:
+            check_same_case(points, str(file.attrs["identity"]), case.identity)
+            self.epoch_length, self.groups = file["interior/points"].shape[:2]
+            self.wall_groups = file["wall/points"].shape[1]
+            if ranks.size > min(self.groups, self.wall_groups):
+                raise UserError(
+                    f"{points}: {min(self.groups, self.wall_groups)} groups for {ranks.size} "
+                    "ranks, expected at least one group per rank"
+                )
+            own, own_wall = ranks.share(self.groups), ranks.share(self.wall_groups)
+            self.interior = tensor(file["interior/points"][:, own])
+            self.wall = tensor(file["wall/points"][:, own_wall])
+
+        training = np.flatnonzero(~case.tracks.validation)
+        mine = training[ranks.share(len(training))]
+        self.tracks = tensor(case.tracks.points[mine])
+        self.measured = tensor(
+            np.stack([values[mine] for values in case.tracks.velocity.values()], axis=1)
+        )
+        self.track_count = len(training)
+        self.first_group = own.start
+        self.parts = -(-self.groups // groups_per_step) if groups_per_step else 1
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Owned rows and terms of each block."""
+        return {
+            "no_slip": (self.wall.shape[1], 3),
+            "tracks": (self.measured.shape[0], self.measured.shape[1]),
+            "navier_stokes": (self.interior.shape[1], 4),
+        }
+
+    def batch(self, step: int) -> Batch:
+        """The rows of one step; a function of the step alone, so a run can resume anywhere."""
+        turn, part = divmod(step, self.parts)
+        epoch, position = divmod(turn, self.epoch_length)
+        order = torch.randperm(
+            self.epoch_length, generator=torch.Generator().manual_seed(self.seed + 7919 * epoch)
+        )
+        b = int(order[position])
+        first = (part - self.first_group) % self.parts
+        device = self.ranks.device
+        groups = torch.arange(first, self.interior.shape[1], self.parts, device=device)
+        return Batch(
+            points={
+                "no_slip": self.wall[b],
+                "tracks": self.tracks,
+                "navier_stokes": self.interior[b, groups],
+            },
+            measured=self.measured,
+            rows={
+                "no_slip": torch.arange(self.wall.shape[1], device=device),
+                "tracks": torch.arange(len(self.tracks), device=device),
+                "navier_stokes": groups,
+            },
+            counts={
+                "no_slip": self.wall_groups,
+                "tracks": self.track_count,
+                "navier_stokes": len(range(part, self.groups, self.parts)),
+            },
+        )

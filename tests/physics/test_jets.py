@@ -1,0 +1,99 @@
+"""Jets against nested autograd, for every network and embedding (double precision)."""
+
+import itertools
+
+import pytest
+import torch
+from aiv_rba import config, jets
+from aiv_rba.nn.embedding import BoxDistance, Fourier1D, Fourier2D, Normalise
+from aiv_rba.nn.flow import FlowNetwork
+from aiv_rba.nn.layers import MLP
+
+from tests.exact_flows import jet_by_autograd
+
+NS = torch.tensor([0.0, 1.0, 1.0, 1.0], dtype=torch.float64)
+HELMHOLTZ = torch.tensor([1.0, 1.0], dtype=torch.float64)
+
+
+def _assert_jet(module, x, second_order):
+    jet = module(jets.seed(x))
+    expected = jet_by_autograd(lambda q: module(q.unsqueeze(0))[0], x, second_order)
+    assert torch.allclose(jet, expected, rtol=1e-10, atol=1e-10 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("activation", "architecture", "weight_normalisation", "harmonics"),
+    itertools.product(["sin", "tanh"], ["mlp", "modified_mlp"], [False, True], [0, 2]),
+)
+def test_flow_network(activation, architecture, weight_normalisation, harmonics):
+    torch.manual_seed(1)
+    settings = config.Network(
+        architecture=architecture,
+        layers=3,
+        width=9,
+        activation=activation,
+        weight_normalisation=weight_normalisation,
+        time_harmonics=harmonics,
+    )
+    lower = torch.tensor([0.0, -1.0, 0.0, -2.0], dtype=torch.float64)
+    network = FlowNetwork(settings, lower, lower + torch.tensor([1.0, 2.0, 6.0, 3.0]))
+    x = lower + torch.rand(17, 4, dtype=torch.float64)
+    _assert_jet(network, x, NS)
+    assert torch.equal(network.jet(x)[0], network.value(x))
+
+
+def test_periodic_time_is_periodic():
+    settings = config.Network(time_harmonics=2, width=8)
+    lower = torch.zeros(4, dtype=torch.float64)
+    upper = torch.tensor([0.7, 1.0, 1.0, 1.0], dtype=torch.float64)
+    network = FlowNetwork(settings, lower, upper)
+    x = torch.rand(9, 4, dtype=torch.float64)
+    later = x + torch.tensor([0.7, 0.0, 0.0, 0.0], dtype=torch.float64)
+    assert torch.allclose(network.jet(x), network.jet(later), atol=1e-12)
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+def test_fourier_2d(truncated):
+    x = torch.rand(11, 2, dtype=torch.float64)
+    embed = Fourier2D((2.0, 1.0), 3, HELMHOLTZ, truncated=truncated)
+    _assert_jet(embed, x, HELMHOLTZ)
+    columns = embed(x.unsqueeze(0))[0]
+    assert columns.shape[1] == (27 if truncated else 36)
+    holds_sin_sin = torch.isclose(
+        columns, (torch.sin(torch.pi * x[:, 0]) * torch.sin(2 * torch.pi * x[:, 1]))[:, None]
+    ).all(0)
+    assert bool(holds_sin_sin.any()) is not truncated
+
+
+@pytest.mark.parametrize("harmonics", [1, 5])
+def test_fourier_1d(harmonics):
+    x = torch.rand(11, 2, dtype=torch.float64)
+    _assert_jet(Fourier1D(1, 2.0, harmonics, HELMHOLTZ), x, HELMHOLTZ)
+
+
+def test_box_distance():
+    torch.manual_seed(0)
+    mlp = MLP(2, 1, layers=2, width=7, activation="tanh", second_order=HELMHOLTZ).double()
+    normalise = Normalise(torch.tensor([-1.0, 0.0]).double(), torch.tensor([1.0, 3.0]).double())
+    distance = BoxDistance(HELMHOLTZ)
+
+    def network(jet):
+        coordinates = normalise(jet)
+        return distance(mlp(coordinates), coordinates)
+
+    _assert_jet(network, torch.rand(11, 2, dtype=torch.float64), HELMHOLTZ)
+    corners = torch.tensor([[-1.0, 1.5], [1.0, 0.2], [0.3, 0.0], [-0.4, 3.0]]).double()
+    assert torch.all(network(corners.unsqueeze(0)) == 0)
+
+
+def test_product_and_composition_of_known_functions():
+    """x^2 y and sin(x y) have derivatives that one writes down."""
+    x = torch.rand(5, 2, dtype=torch.float64)
+    a, b = x.unbind(-1)
+    jet = jets.seed(x)
+    xy = jets.product(jet[..., :1], jet[..., 1:], HELMHOLTZ)
+    square = jets.product(jet[..., :1], xy, HELMHOLTZ)[..., 0]
+    assert torch.allclose(square, torch.stack([a * a * b, 2 * a * b, a * a, 2 * b]))
+    wave = jets.compose(xy, jets.sin, HELMHOLTZ)[..., 0]
+    s, c = torch.sin(a * b), torch.cos(a * b)
+    assert torch.allclose(wave, torch.stack([s, b * c, a * c, -(a * a + b * b) * s]))
