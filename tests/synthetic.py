@@ -175,6 +175,12 @@ def write_tube_experiment(
 
     Parameters
     ----------
+    folder
+        Made if it is not there.
+    axis
+        Vessel axis: "x", "y" or "z".
+    length_unit, time_unit, wall_unit
+        Units of the files; velocities are in length_unit / time_unit.
     wall
         Extension of the wall file: "stl", "ply", "vtp" or "vtk".
     inner

@@ -86,6 +86,14 @@ def _report(arguments: argparse.Namespace) -> None:
     )
 
 
+def _twin(arguments: argparse.Namespace) -> None:
+    from aiv_rba.twin.generate import Twin, generate
+
+    report = generate(Twin(preset=arguments.preset, seed=arguments.seed), arguments.out)
+    for name, value in report.items():
+        print(f"{name}: {value:.3g}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="aiv-rba",
@@ -160,6 +168,12 @@ def _parser() -> argparse.ArgumentParser:
         page="output: report.html",
         summary="output: summary.json",
     )
+    text = "Make an experiment with known truth by CFD (needs the extra 'twin')."
+    twin = stages.add_parser("twin", help=text, description=text)
+    twin.add_argument("--preset", choices=("phantom", "physiological"), default="phantom")
+    twin.add_argument("--seed", type=int, default=0, help="seed of tracers and sample points")
+    twin.add_argument("--out", type=Path, required=True, help="output folder")
+    twin.set_defaults(command=_twin)
     return parser
 
 

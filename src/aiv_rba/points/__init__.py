@@ -1,0 +1,1 @@
+"""Stage points: collocation points by shrink-copy, in training groups."""

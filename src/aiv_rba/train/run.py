@@ -251,7 +251,7 @@ def _write(run: Run, case: Case, points: Path, model: Path, history: Path) -> No
         "settings": asdict(settings),
         "versions": {
             "aiv_rba": __version__,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "numpy": np.__version__,
             "h5py": h5py.__version__,
         },

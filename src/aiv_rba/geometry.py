@@ -1,0 +1,152 @@
+"""The lumen as shrunk copies of its wall; A.3.1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyvista as pv
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline, LinearNDInterpolator
+
+from aiv_rba.errors import UserError
+from aiv_rba.store import Array, Wall
+
+SECTIONS = 41
+
+
+def across(axis: int) -> tuple[int, int]:
+    """The two coordinates of a cross-section, in cyclic order after the axis."""
+    return (axis + 1) % 3, (axis + 2) % 3
+
+
+@dataclass(frozen=True)
+class Lumen:
+    """The lumen of a vessel, between its wall and its centre line or inner wall.
+
+    A single lumen is shrunk towards the local centre line, the area centroid of its sections. An
+    annular lumen is shrunk towards the inner wall: every outer point goes to the inner point at
+    the same height and the same angle about the centre line.
+
+    Attributes
+    ----------
+    wall
+        The wall, nondimensional.
+    axis
+        Vessel axis: 0, 1 or 2.
+    annular
+        Whether there is an inner wall (patch 1).
+    """
+
+    wall: Wall
+    axis: int
+    annular: bool
+    _centre: CubicSpline
+    _inner_radius: LinearNDInterpolator | None
+
+    @classmethod
+    def from_wall(cls, wall: Wall, axis: int) -> Lumen:
+        """Find the centre line and, in an annular lumen, the inner wall's radius.
+
+        Raises
+        ------
+        UserError
+            If a section of the wall has no area.
+        """
+        annular = bool((wall.patch == 1).any())
+        heights, centroids = _centroids(wall, axis)
+        centre = CubicSpline(heights, centroids)
+        inner = _radius_of_inner_wall(wall, axis, centre) if annular else None
+        return cls(wall, axis, annular, centre, inner)
+
+    @property
+    def outer(self) -> NDArray[np.bool_]:
+        """(V,) mask of the vertices of the outer wall, the ones that are shrunk."""
+        mask = np.zeros(len(self.wall.points), dtype=bool)
+        mask[self.wall.triangles[self.wall.patch == 0]] = True
+        return mask
+
+    def centre(self, height: Array) -> Array:
+        """Centre line (N, 2) across the axis at axial coordinates (N,)."""
+        return np.asarray(self._centre(height))
+
+    def polar(self, points: Array) -> tuple[Array, Array, Array]:
+        """Angle about the centre line, axial coordinate and radius (N,) of points (N, 3)."""
+        height = points[:, self.axis]
+        offset = points[:, across(self.axis)] - self.centre(height)
+        return np.arctan2(offset[:, 1], offset[:, 0]), height, np.hypot(*offset.T)
+
+    def shrink(self, points: Array, fractions: Array) -> Array:
+        """Copies (K, N, 3) of outer wall points (N, 3) at fractions (K,) of the way to the wall.
+
+        Fraction 1 is the wall; 0 the centre line or the inner wall.
+        """
+        angle, height, radius = self.polar(points)
+        inmost = np.zeros_like(radius)
+        if self._inner_radius is not None:
+            inmost = np.minimum(self._inner_radius(angle, height), radius)
+        at = inmost + fractions[:, None] * (radius - inmost)
+        copies = np.repeat(points[None], len(fractions), axis=0)
+        first, second = across(self.axis)
+        centre = self.centre(height)
+        copies[..., first] = centre[:, 0] + at * np.cos(angle)
+        copies[..., second] = centre[:, 1] + at * np.sin(angle)
+        return copies
+
+    def inside(self, points: Array) -> NDArray[np.bool_]:
+        """Whether points (N, 3) lie in the lumen, by signed distance to the wall."""
+        if not len(points):
+            return np.zeros(0, dtype=bool)
+        cloud = pv.PolyData(points)
+        faces = np.insert(self.wall.triangles, 0, 3, axis=1)
+        distance = cloud.compute_implicit_distance(pv.PolyData(self.wall.points, faces))
+        height = points[:, self.axis]
+        low, high = self.wall.points[:, self.axis].min(), self.wall.points[:, self.axis].max()
+        within = np.asarray(distance["implicit_distance"]) <= 0
+        return np.asarray(within & (height >= low) & (height <= high))
+
+
+def _centroids(wall: Wall, axis: int) -> tuple[Array, Array]:
+    """Heights (S,) and area centroids (S, 2) of sections of the outer wall.
+
+    Area and first moments of a section are boundary integrals over the segments in which its
+    plane cuts the triangles, so that the segments need not be ordered.
+    """
+    points = wall.points
+    faces = np.insert(wall.triangles[wall.patch == 0], 0, 3, axis=1)
+    mesh = pv.PolyData(points, faces)
+    mesh.point_data["normal"] = wall.normals
+    low, high = points[:, axis].min(), points[:, axis].max()
+    margin = 1e-3 * (high - low)
+    heights = np.linspace(low + margin, high - margin, SECTIONS)
+    along = np.eye(3)[axis]
+    centroids = []
+    for height in heights:
+        section = mesh.slice(normal=along, origin=height * along)
+        ends = section.lines.reshape(-1, 3)[:, 1:]
+        a, b = (np.asarray(section.points)[ends[:, i]][:, across(axis)] for i in (0, 1))
+        tangent = b - a
+        normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
+        outward = np.asarray(section["normal"])[ends].mean(axis=1)[:, across(axis)]
+        normal *= np.sign(np.sum(normal * outward, axis=1))[:, None]
+        middle = (a + b) / 2
+        area = np.sum(middle * normal) / 2
+        if not area > 0:
+            raise UserError(
+                f"wall: the section at {'xyz'[axis]}* = {height:.4g} has area {area:.3g}, "
+                "expected a closed section with normals out of the lumen"
+            )
+        squares = (a * a + a * b + b * b) / 3
+        centroids.append(np.sum(squares * normal, axis=0) / (2 * area))
+    return heights, np.array(centroids)
+
+
+def _radius_of_inner_wall(wall: Wall, axis: int, centre: CubicSpline) -> LinearNDInterpolator:
+    mask = np.zeros(len(wall.points), dtype=bool)
+    mask[wall.triangles[wall.patch == 1]] = True
+    points = wall.points[mask]
+    offset = points[:, across(axis)] - centre(points[:, axis])
+    angle, radius = np.arctan2(offset[:, 1], offset[:, 0]), np.hypot(*offset.T)
+    turns = (-2 * np.pi, 0, 2 * np.pi)
+    at = np.concatenate([np.stack([angle + turn, points[:, axis]], 1) for turn in turns])
+    return LinearNDInterpolator(at, np.tile(radius, 3), rescale=True)

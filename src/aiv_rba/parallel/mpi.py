@@ -1,0 +1,73 @@
+"""MPI for collocation: rank ranges and the abort hook."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aiv_rba.errors import UserError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that mpiexec started."""
+
+    rank: int
+    size: int
+    comm: Any
+
+    def share(self, count: int) -> slice:
+        """Contiguous share of `count` items that this rank owns."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def join(self, own: np.ndarray) -> np.ndarray:
+        """Concatenate every rank's array along the first axis, on every rank."""
+        return own if self.size == 1 else np.concatenate(self.comm.allgather(own))
+
+    def slabs(self, own: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """On rank 0 every rank's array in turn, with its rank; elsewhere nothing.
+
+        Only one foreign array is held at a time.
+        """
+        if self.rank > 0:
+            self.comm.send(own.shape, dest=0)
+            self.comm.Send(np.ascontiguousarray(own), dest=0)
+            return
+        yield 0, own
+        for rank in range(1, self.size):
+            slab = np.empty(self.comm.recv(source=rank), dtype=own.dtype)
+            self.comm.Recv(slab, source=rank)
+            yield rank, slab
+
+
+@contextmanager
+def processes(stage: str) -> Iterator[Processes]:
+    """The processes of this run; one where no MPI library is found.
+
+    An exception on any rank ends all of them with its message: the others would wait for it for
+    ever.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError):
+        yield Processes(0, 1, None)
+        return
+    comm = MPI.COMM_WORLD
+    group = Processes(comm.Get_rank(), comm.Get_size(), comm)
+    if group.size == 1:
+        yield group
+        return
+    try:
+        yield group
+    except BaseException as error:
+        if isinstance(error, UserError):
+            print(f"aiv-rba {stage}: error: {error}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+        comm.Abort(2)

@@ -1,0 +1,146 @@
+"""Stage points: from a case to points.h5."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from aiv_rba import config
+from aiv_rba.geometry import Lumen
+from aiv_rba.parallel.mpi import Processes, processes
+from aiv_rba.points.groups import patches, time_bins, uniform
+from aiv_rba.points.picture import draw
+from aiv_rba.points.shrink_copy import Cells, interior_cells, sample_wall
+from aiv_rba.store import Array, Case, create_h5, read_case
+
+SAMPLES_PER_PATCH = 8
+CHUNK = 4096
+
+
+def generate(settings: config.Points, *, case: Path, points: Path, picture: Path) -> None:
+    """Make the collocation points; every MPI process calls this.
+
+    Group (i_t, i_r, i_theta, i_y) has the number
+    ((i_t n_r + i_r) n_theta + i_theta) n_y + i_y; wall groups have no i_r. Batch b holds the b-th
+    point of every group.
+
+    Raises
+    ------
+    UserError
+        If the case cannot be read, or a group stays empty.
+    """
+    started = time.perf_counter()
+    with processes("points") as group:
+        experiment = read_case(case)
+        lumen = Lumen.from_wall(experiment.wall, experiment.axis)
+        shape = (settings.n_theta, settings.n_y)
+        count = SAMPLES_PER_PATCH * settings.n_theta * settings.n_y
+        outer = sample_wall(experiment.wall, count, settings.seed, patch=0)
+        members = patches(lumen, outer, *shape, settings.bins)
+        interior = interior_cells(
+            lumen,
+            outer,
+            members,
+            n_r=settings.n_r,
+            layers=settings.layers,
+            group=group,
+            shape=shape,
+        )
+        surface = sample_wall(
+            experiment.wall, settings.per_group * settings.n_theta * settings.n_y, settings.seed + 1
+        )
+        on_wall = wall_cells(surface, patches(lumen, surface, *shape, settings.bins))
+
+        slabs = {
+            "interior": slab(settings, experiment, interior, settings.n_t, 0, group),
+            "wall": slab(settings, experiment, on_wall, settings.wall_n_t, 1, group),
+        }
+        write(points, settings, experiment, slabs, started, group)
+        if group.rank == 0:
+            draw(picture, lumen, outer, members, interior, settings)
+
+
+def wall_cells(samples: Array, members: list[np.ndarray]) -> Cells:
+    """Wall points of every patch."""
+    counts = np.array([len(m) for m in members])
+    width = counts.max()
+    return Cells(np.stack([samples[np.resize(m, width)] for m in members]), counts)
+
+
+def slab(
+    settings: config.Points, case: Case, cells: Cells, n_t: int, purpose: int, group: Processes
+) -> Array:
+    """The points (group, batch, 4) of this rank's groups.
+
+    A group walks through the candidates of its cell from a random start and takes them again in
+    turn when they run out; the time of each point is one of the levels of its section.
+    """
+    total = n_t * len(cells.counts)
+    own = group.share(total)
+    number = np.arange(own.start, own.stop)[:, None]
+    i_t, cell = np.divmod(number, len(cells.counts))
+    batch = np.arange(settings.per_group)[None]
+
+    available = cells.counts[cell]
+    start = uniform(settings.seed, 4 * purpose, number)
+    # A stride coprime with the count visits every candidate once before any comes again.
+    stride = _coprime_stride(available)
+    candidate = ((start * available).astype(np.int64) + batch * stride) % available
+    first, levels = time_bins(settings.time_levels, n_t)
+    level = first[i_t] + (
+        uniform(settings.seed, 4 * purpose + 1, number, batch) * levels[i_t]
+    ).astype(np.int64)
+
+    points = np.empty((*candidate.shape, 4))
+    points[..., 0] = level / settings.time_levels * case.scales.nondimensional_period
+    points[..., 1:] = cells.points[cell, candidate]
+    return points
+
+
+def _coprime_stride(counts: np.ndarray) -> np.ndarray:
+    """For each count a number near its golden section that shares no divisor with it."""
+    stride = np.maximum((0.618 * counts).astype(np.int64), 1)
+    shared = np.gcd(stride, counts) > 1
+    while shared.any():
+        stride[shared] += 1
+        shared = np.gcd(stride, counts) > 1
+    return stride
+
+
+def write(
+    path: Path,
+    settings: config.Points,
+    case: Case,
+    slabs: dict[str, Array],
+    started: float,
+    group: Processes,
+) -> None:
+    """Write points.h5 on rank 0, one rank's slab at a time.
+
+    h5py from pip has no parallel HDF5, and a file per rank would have to travel together.
+    """
+    shapes = {
+        "interior": (settings.n_t, settings.n_r, settings.n_theta, settings.n_y),
+        "wall": (settings.wall_n_t, settings.n_theta, settings.n_y),
+    }
+    if group.rank > 0:
+        for own in slabs.values():
+            list(group.slabs(own))
+        return
+    with create_h5(path, "points", {"identity": case.identity}) as file:
+        for name, own in slabs.items():
+            groups = int(np.prod(shapes[name]))
+            dataset = file.create_dataset(
+                f"{name}/points",
+                (settings.per_group, groups, 4),
+                chunks=(1, min(groups, CHUNK), 4),
+                dtype=np.float64,
+            )
+            dataset.attrs["shape"] = shapes[name]
+            position = 0
+            for _, points in group.slabs(own):
+                dataset[:, position : position + len(points)] = points.swapaxes(0, 1)
+                position += len(points)
+        file.attrs["seconds"] = time.perf_counter() - started

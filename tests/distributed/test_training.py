@@ -1,0 +1,110 @@
+"""Training on 1, 2 and 3 real gloo ranks gives the same result; a killed run resumes to it."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.training_case import arguments, write_config, write_training_case
+
+NETWORK = {"layers": 2, "width": 8}
+ADAM = {"name": "adam", "learning_rate": 1e-2, "final_learning_rate": 1e-3}
+OPTIMISERS = {
+    "gauss_newton": {"name": "gauss_newton", "curvature_points": [7, 20, 13]},
+    "adam": ADAM | {"compile": False},
+    "adam_compiled": ADAM | {"compile": True},
+}
+
+
+def launch(folder, run, ranks, **popen):
+    command = [
+        sys.executable,
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)),
+        *("-m", "aiv_rba.cli"),
+        *arguments(folder, run),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True, **popen
+    )
+
+
+def train(folder, run, ranks):
+    process = launch(folder, run, ranks)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return result(folder, run)
+
+
+def result(folder, run):
+    history = pd.read_csv(folder / run / "history.csv")
+    state = torch.load(folder / run / "model.pt", weights_only=True)["state"]
+    return history.drop(columns="seconds"), state
+
+
+def assert_equal(a, b, rtol):
+    assert list(a[0].columns) == list(b[0].columns)
+    np.testing.assert_allclose(a[0].to_numpy(), b[0].to_numpy(), rtol=rtol)
+    for name, values in a[1].items():
+        np.testing.assert_allclose(values.numpy(), b[1][name].numpy(), rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("groups_per_step", [0, 8])
+def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, groups_per_step):
+    if optimiser == "adam_compiled" and groups_per_step:
+        pytest.skip("the eager case covers the sampling; compiling is slow")
+    write_training_case(tmp_path)
+    write_config(
+        tmp_path,
+        network=NETWORK,
+        optimiser=OPTIMISERS[optimiser] | {"iterations": 12},
+        groups_per_step=groups_per_step,
+        robust_tracks=True,
+        history_every=1,
+    )
+    one = train(tmp_path, "one", 1)
+    assert one[0].loss.iloc[-1] < one[0].loss.iloc[0]
+    # Every multiplier differs from its neighbours: the agreement below is not of constants.
+    assert (one[0].lambda_tracks_max > one[0].lambda_tracks_min).all()
+    for ranks in (2,) if optimiser == "adam_compiled" else (2, 3):
+        assert_equal(one, train(tmp_path, str(ranks), ranks), 1e-8)
+
+
+def test_killed_run_resumes_to_the_same_answer(tmp_path):
+    write_training_case(tmp_path)
+    write_config(
+        tmp_path,
+        network=NETWORK,
+        optimiser=OPTIMISERS["gauss_newton"] | {"iterations": 300},
+        history_every=1,
+        checkpoint_every=10,
+    )
+    undisturbed = train(tmp_path, "undisturbed", 2)
+    process = launch(tmp_path, "killed", 2)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("checkpoints/*/step_*.pt")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    # torchrun's workers have sessions of their own: kill every process of this run by its folder.
+    subprocess.run(["pkill", "-KILL", "-f", str(tmp_path / "killed")], check=True)
+    process.communicate()
+    assert not (tmp_path / "killed" / "model.pt").exists()
+    assert_equal(undisturbed, train(tmp_path, "killed", 2), 1e-12)
+
+
+def test_resumes_with_another_number_of_ranks(tmp_path):
+    write_training_case(tmp_path)
+    options = {"network": NETWORK, "history_every": 1, "checkpoint_every": 5}
+    gauss_newton = OPTIMISERS["gauss_newton"] | {"iterations": 12}
+    write_config(tmp_path, optimiser=gauss_newton, **options)
+    whole = train(tmp_path, "run", 2)
+    (tmp_path / "run" / "model.pt").unlink()
+    # The checkpoint of step 10 is left: three ranks take it from there.
+    assert_equal(whole, train(tmp_path, "run", 3), 1e-8)

@@ -1,0 +1,76 @@
+"""A small case with collocation points for the training tests, made without the other stages."""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from aiv_rba.scales import Scales
+from aiv_rba.store import Case, Tracks, Wall, create_h5, write_case
+
+RADIUS, LENGTH = 0.5, 2.0
+
+
+def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11) -> None:
+    """Write case.h5 and points.h5: tracks of Poiseuille flow in a tube; odd counts on purpose."""
+    rng = np.random.default_rng(5)
+    rows = 61
+
+    def inside(n, radius):
+        angle = rng.uniform(0, 2 * np.pi, n)
+        return np.stack(
+            [
+                rng.uniform(0, 1, n),
+                radius * np.cos(angle),
+                rng.uniform(-LENGTH / 2, LENGTH / 2, n),
+                radius * np.sin(angle),
+            ],
+            axis=1,
+        )
+
+    points = inside(rows, RADIUS * np.sqrt(rng.uniform(0, 1, rows)))
+    v = 1 - (points[:, 1] ** 2 + points[:, 3] ** 2) / RADIUS**2
+    wall = inside(40, RADIUS)[:, 1:]
+    wall[0, 1], wall[1, 1] = -LENGTH / 2, LENGTH / 2
+    case = Case(
+        tracks=Tracks(
+            points,
+            {"u": np.zeros(rows), "v": v + 0.01 * rng.standard_normal(rows)},
+            np.arange(rows) // 5,
+            np.zeros(rows, dtype=int),
+            np.arange(rows),
+            rng.uniform(size=rows) > 0.6,
+        ),
+        wall=Wall(wall, wall * [1 / RADIUS, 0, 1 / RADIUS], np.array([[0, 1, 2]]), np.zeros(1, int)),
+        scales=Scales(1e-3, 1e-3, 1e3, 1e-3, 1.0),
+        axis=1,
+        lumen="single",
+        sources={},
+        identity="training-case",
+        seconds=0.0,
+    )
+    write_case(folder / "case.h5", case)
+    batches = 4
+    with create_h5(folder / "points.h5", "points", {"identity": case.identity}) as file:
+        radius = RADIUS * np.sqrt(rng.uniform(0, 1, batches * groups))
+        file["interior/points"] = inside(batches * groups, radius).reshape(batches, groups, 4)
+        file["wall/points"] = inside(batches * wall_groups, RADIUS).reshape(batches, wall_groups, 4)
+
+
+def write_config(folder: Path, **train) -> Path:
+    """Write train.yaml with the given section."""
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump({"train": train}))
+    return path
+
+
+def arguments(folder: Path, run: str = "run") -> list[str]:
+    """Command line of a training whose outputs go to `folder/run`."""
+    return [
+        "train",
+        *("--config", str(folder / "train.yaml")),
+        *("--case", str(folder / "case.h5")),
+        *("--points", str(folder / "points.h5")),
+        *("--model", str(folder / run / "model.pt")),
+        *("--history", str(folder / run / "history.csv")),
+        *("--checkpoints", str(folder / run / "checkpoints")),
+    ]

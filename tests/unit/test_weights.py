@@ -1,0 +1,90 @@
+"""Residual-based attention: Eq. 12, its bound, both initialisations."""
+
+import pytest
+import torch
+from aiv_rba import config
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.weights import NoWeighting, RBA, make_weighting
+
+ONE = Ranks(0, 1, torch.device("cpu"))
+SIZES = {"no_slip": (6, 3), "tracks": (5, 2), "navier_stokes": (8, 4)}
+ROWS = {block: torch.arange(size[0]) for block, size in SIZES.items()}
+
+
+def _residuals(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {b: torch.randn(s, generator=generator, dtype=torch.float64) for b, s in SIZES.items()}
+
+
+def test_follows_equation_12():
+    settings = config.RBA(gamma=0.9, eta=0.2, eta_wall=0.02, offset=1.0)
+    rba = RBA(settings, SIZES, ONE)
+    expected = {block: torch.zeros(size, dtype=torch.float64) for block, size in SIZES.items()}
+    for step in range(5):
+        e = _residuals(step)
+        weights = rba.update(e, ROWS)
+        for block in SIZES:
+            eta = 0.02 if block == "no_slip" else 0.2
+            for term in range(SIZES[block][1]):
+                largest = max(abs(float(x)) for x in e[block][:, term])
+                for row in range(SIZES[block][0]):
+                    expected[block][row, term] = (
+                        0.9 * expected[block][row, term]
+                        + eta * abs(float(e[block][row, term])) / largest
+                    )
+            assert torch.allclose(weights[block], expected[block] + 1.0, rtol=1e-12)
+
+
+def test_bound_of_equation_13_is_reached_and_never_passed():
+    settings = config.RBA(gamma=0.9, eta=0.2, eta_wall=0.02, offset=0.0)
+    rba = RBA(settings, SIZES, ONE)
+    for _ in range(200):
+        weights = rba.update({b: torch.ones(s).double() for b, s in SIZES.items()}, ROWS)
+        for block, values in weights.items():
+            bound = (0.02 if block == "no_slip" else 0.2) / (1 - 0.9)
+            assert float(values.max()) <= bound * (1 + 1e-12)
+    assert float(weights["tracks"].max()) == pytest.approx(2.0, rel=1e-6)
+    assert float(weights["no_slip"].max()) == pytest.approx(0.2, rel=1e-6)
+
+
+def test_second_initialisation_starts_at_the_normalised_residual():
+    e = _residuals(0)
+    first, second = (
+        RBA(config.RBA(gamma=0.9, init=init, offset=0.0), SIZES, ONE) for init in (1, 2)
+    )
+    a, b = first.update(e, ROWS), second.update(e, ROWS)
+    for block in SIZES:
+        normalised = e[block].abs() / e[block].abs().amax(0)
+        assert torch.allclose(b[block], normalised)
+        eta = 0.02 if block == "no_slip" else 0.2
+        assert torch.allclose(a[block], eta * normalised)
+    # From the second step on both use eta*.
+    c = second.update(e, ROWS)
+    assert torch.allclose(c["tracks"], (0.9 + 0.2) * b["tracks"])
+
+
+def test_only_the_visited_rows_change():
+    rba = RBA(config.RBA(), SIZES, ONE)
+    e = _residuals(1)
+    rows = ROWS | {"navier_stokes": torch.tensor([1, 4])}
+    rba.update(e | {"navier_stokes": e["navier_stokes"][:2]}, rows)
+    visited = rba.state["navier_stokes"].abs().sum(1) > 0
+    assert visited.nonzero().flatten().tolist() == [1, 4]
+
+
+def test_vanishing_residuals_give_finite_multipliers():
+    rba = RBA(config.RBA(), SIZES, ONE)
+    weights = rba.update({b: torch.zeros(s).double() for b, s in SIZES.items()}, ROWS)
+    assert all(torch.isfinite(values).all() for values in weights.values())
+
+
+def test_multipliers_carry_no_gradient():
+    e = {block: values.requires_grad_() for block, values in _residuals(2).items()}
+    weights = RBA(config.RBA(), SIZES, ONE).update(e, ROWS)
+    assert not any(values.requires_grad for values in weights.values())
+
+
+def test_none_is_all_ones():
+    weighting = make_weighting(config.NoWeighting(), SIZES, ONE)
+    assert isinstance(weighting, NoWeighting)
+    assert all((values == 1).all() for values in weighting.update(_residuals(0), ROWS).values())
