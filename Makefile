@@ -1,0 +1,43 @@
+# make run | test | lint | bench | twin | schema | clean: each sets up .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+CONFIG ?= workflow/config/default.yaml
+CORES ?= 2
+
+.PHONY: help run test lint bench twin schema clean
+
+help:  ## show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: found $$($(PYTHON) --version), expected Python 3.11 or newer"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin,bench]'
+	@touch $@
+
+run: .venv/installed  ## the whole workflow on the bundled experiment
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+
+test: lint  ## all tests, with coverage
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term:skip-covered
+
+lint: .venv/installed  ## style, types, import layers, workflow
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+bench: .venv/installed  ## jets against nested autograd and JAX; writes results/bench.json
+	$(BIN)/python bench/residual.py
+
+twin: .venv/installed  ## make the bundled experiment anew (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset phantom --out data/perivascular
+
+schema: .venv/installed  ## write the JSON schema of the configuration
+	$(BIN)/python -c 'import json; from aiv_rba.config import json_schema; print(json.dumps(json_schema(), indent=2))' > workflow/schemas/experiment.schema.json
+
+clean:  ## remove results
+	rm -rf results .snakemake

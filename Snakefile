@@ -1,0 +1,27 @@
+from snakemake.utils import min_version, validate
+
+min_version("9.0")
+
+
+configfile: "workflow/config/default.yaml"
+
+
+validate(config, "workflow/schemas/experiment.schema.json")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/config.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/points.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/fields.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/summary.json",
+        f"{RESULTS}/fields/volume.pvd",
+        f"{RESULTS}/fields/wall.pvd",

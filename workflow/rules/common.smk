@@ -1,0 +1,20 @@
+import json
+
+RESULTS = f"results/{config['name']}"
+
+# Raised when the method of a stage changes, so that its results are made again.
+VERSION = {"ingest": 1, "points": 1, "train": 1, "fields": 1, "score": 1, "report": 1}
+
+
+def sources():
+    """Data files that the ingestion reads."""
+    section = config["ingest"]
+    files = {name: section[name] for name in ("tracks", "wall")}
+    if section.get("inner_wall"):
+        files["inner_wall"] = section["inner_wall"]
+    return files
+
+
+def truth():
+    """File of the true fields, where the configuration names one."""
+    return [config["score"]["truth"]] if config["score"].get("truth") else []
