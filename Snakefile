@@ -6,7 +6,8 @@ min_version("9.0")
 configfile: "workflow/config/default.yaml"
 
 
-validate(config, "workflow/schemas/experiment.schema.json")
+# The package fills in the defaults: Snakemake would mix those of alternative optimisers.
+validate(config, "workflow/schemas/experiment.schema.json", set_default=False)
 
 
 include: "workflow/rules/common.smk"

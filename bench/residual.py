@@ -94,10 +94,7 @@ def nested_autograd_step(net: FlowNetwork, x: Tensor) -> Callable[[], None]:
         value = net.value(q)
         gradients = torch.stack([derivatives(column, q) for column in value.unbind(-1)], -1)
         laplacians = torch.stack(
-            [
-                sum(derivatives(gradients[:, d, c], q)[:, d] for d in (1, 2, 3))
-                for c in (0, 1, 2)
-            ]
+            [sum(derivatives(gradients[:, d, c], q)[:, d] for d in (1, 2, 3)) for c in (0, 1, 2)]
             + [torch.zeros(len(q))],
             -1,
         )

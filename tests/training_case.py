@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+
 from aiv_rba.scales import Scales
 from aiv_rba.store import Case, Tracks, Wall, create_h5, write_case
 
@@ -40,7 +41,9 @@ def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11
             np.arange(rows),
             rng.uniform(size=rows) > 0.6,
         ),
-        wall=Wall(wall, wall * [1 / RADIUS, 0, 1 / RADIUS], np.array([[0, 1, 2]]), np.zeros(1, int)),
+        wall=Wall(
+            wall, wall * [1 / RADIUS, 0, 1 / RADIUS], np.array([[0, 1, 2]]), np.zeros(1, int)
+        ),
         scales=Scales(1e-3, 1e-3, 1e3, 1e-3, 1.0),
         axis=1,
         lumen="single",

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 import torch
+
 from aiv_rba import config, jets
 from aiv_rba.nn.embedding import BoxDistance, Fourier1D, Fourier2D, Normalise
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.layers import MLP
-
 from tests.exact_flows import jet_by_autograd
 
 NS = torch.tensor([0.0, 1.0, 1.0, 1.0], dtype=torch.float64)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+
 from aiv_rba.pde import navier_stokes
 from aiv_rba.scales import Scales
-
 from tests.exact_flows import ethier_steinman, jet_by_autograd
 
 SECOND_ORDER = torch.tensor(navier_stokes.SECOND_ORDER)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.weights import NoWeighting, RBA, make_weighting
+from aiv_rba.weights import RBA, NoWeighting, make_weighting
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 SIZES = {"no_slip": (6, 3), "tracks": (5, 2), "navier_stokes": (8, 4)}

@@ -17,4 +17,5 @@ def sources():
 
 def truth():
     """File of the true fields, where the configuration names one."""
-    return [config["score"]["truth"]] if config["score"].get("truth") else []
+    file = config.get("score", {}).get("truth")
+    return [file] if file else []

@@ -12,7 +12,7 @@ rule stage_config:
         "../../environment.yml"
     params:
         section=lambda wildcards: json.dumps(
-            {wildcards.stage: config[wildcards.stage]}, sort_keys=True
+            {wildcards.stage: config.get(wildcards.stage, {})}, sort_keys=True
         ),
     shell:
         "printf '%s\\n' {params.section:q} > {output} 2> {log}"

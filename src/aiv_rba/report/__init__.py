@@ -1,0 +1,1 @@
+"""Stage report: figures, tables, one page and its numbers as JSON."""

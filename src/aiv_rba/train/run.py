@@ -189,7 +189,8 @@ class Run:
         points = self.validation_points.to(self.ranks.device)
         predicted = self.network.value(points)[:, self.components].cpu()
         error: Tensor = (predicted - self.validation).norm(dim=0)
-        return error / self.validation.norm(dim=0)
+        relative: Tensor = error / self.validation.norm(dim=0)
+        return relative
 
     def _state(self) -> dict[str, Any]:
         return {

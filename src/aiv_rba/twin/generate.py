@@ -23,14 +23,14 @@ from aiv_rba.twin.sampling import (
 from aiv_rba.twin.solver import Discretisation, Solution, solve
 from aiv_rba.twin.tracers import Camera, in_lumen, record
 
-WATER = {"density": 993.3, "viscosity": 6.92e-4}
-PERIOD = 0.303
-UNIT_LENGTH = (WATER["viscosity"] / WATER["density"] * PERIOD) ** 0.5
+# Water at body temperature, kg/m^3 and Pa s; period of a mouse's heart, s.
+DENSITY, VISCOSITY, PERIOD = 993.3, 6.92e-4, 0.303
+UNIT_LENGTH = (VISCOSITY / DENSITY * PERIOD) ** 0.5
 
 SCALES = {
     # Unit length and speed such that the Reynolds number and the period are one.
-    "phantom": Scales(UNIT_LENGTH, UNIT_LENGTH / PERIOD, **WATER, period=PERIOD),
-    "physiological": Scales(50e-6, 50e-6, **WATER, period=PERIOD),
+    "phantom": Scales(UNIT_LENGTH, UNIT_LENGTH / PERIOD, DENSITY, VISCOSITY, PERIOD),
+    "physiological": Scales(50e-6, 50e-6, DENSITY, VISCOSITY, PERIOD),
 }
 BUFFER = 1.2
 MICROMETRE = 1e-6

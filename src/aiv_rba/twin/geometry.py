@@ -61,7 +61,7 @@ class Lobe:
         return radius, gap, opening, turn
 
     def bend(self, a: Any, b: Any, y: Any, sin: Any = np.sin, cos: Any = np.cos) -> tuple[Any, Any]:
-        """x and z of the disc point (a, b) of the section at y."""
+        """X and z of the disc point (a, b) of the section at y."""
         radius, gap, opening, turn = self.shape(a, y, sin)
         r = radius + gap / 2 * b
         phi = turn + opening * a
@@ -84,7 +84,7 @@ class Tube:
     length: float = 2.0
 
     def bend(self, a: Any, b: Any, y: Any, sin: Any = np.sin, cos: Any = np.cos) -> tuple[Any, Any]:
-        """x and z of the disc point (a, b)."""
+        """X and z of the disc point (a, b)."""
         return self.radius * a, self.radius * b
 
     def unbend(self, x: Array, y: Array, z: Array) -> tuple[Array, Array]:

@@ -12,6 +12,7 @@ from aiv_rba.twin.geometry import Lobe, Tube, disc_to_square
 from aiv_rba.twin.solver import Solution
 
 Array = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 ComplexArray = NDArray[np.complex128]
 
 
@@ -22,7 +23,9 @@ def at_time(modes: ComplexArray, phase: Array) -> Array:
     return np.einsum("kn,kn...->n...", waves, modes).real
 
 
-def wall_surface(duct: Lobe | Tube, around: int, along: int, span: tuple[float, float]):
+def wall_surface(
+    duct: Lobe | Tube, around: int, along: int, span: tuple[float, float]
+) -> tuple[Array, Array, IntArray]:
     """Structured wall: points (N, 3), outward normals (N, 3), triangles (M, 3)."""
     theta = 2 * np.pi * np.arange(around) / around
     height = np.linspace(*span, along)
@@ -57,7 +60,9 @@ def _place(duct: Lobe | Tube, r: Array, theta: Array, y: Array) -> Array:
     return np.stack([x, y, z], axis=-1)
 
 
-def flow_at(duct: Lobe | Tube, solution: Solution, points: Array):
+def flow_at(
+    duct: Lobe | Tube, solution: Solution, points: Array
+) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
     """Modes of velocity (K, N, 3), pressure (K, N), velocity gradient (K, N, 3, 3) at points."""
     a, b = duct.unbend(*points.T)
     # Points on the wall may lie outside the deformed elements by rounding.
@@ -92,7 +97,11 @@ class Interpolant:
 
     @classmethod
     def sample(
-        cls, duct: Lobe, solution: Solution, span: tuple[float, float], shape=(121, 64, 17)
+        cls,
+        duct: Lobe,
+        solution: Solution,
+        span: tuple[float, float],
+        shape: tuple[int, int, int] = (121, 64, 17),
     ) -> Interpolant:
         """Sample the solution."""
         y, theta, r = np.meshgrid(

@@ -109,22 +109,22 @@ def _one_cycle(
     begins = np.concatenate([both[:1], both[1:] & ~both[:-1]])
     number = first_track + np.cumsum(begins.T.ravel()).reshape(begins.T.shape).T - 1
     tracer, step = np.nonzero(both.T)
-    middle = step + 1
-    time = (offset + middle * interval) % period
-    at = path[middle, tracer]
+    centre = step + 1
+    time = (offset + centre * interval) % period
+    at = path[centre, tracer]
     table = pd.DataFrame(
         {
             "t": time,
             "x": at[:, 0],
             "y": at[:, 1],
-            "z_plane": np.array(camera.planes)[plane[middle, tracer]],
+            "z_plane": np.array(camera.planes)[plane[centre, tracer]],
             "u": difference[step, tracer, 0],
             "v": difference[step, tracer, 1],
             "track": number[step, tracer],
-            "frame": middle,
-            "true_u": velocity[middle, tracer, 0],
-            "true_v": velocity[middle, tracer, 1],
-            "true_w": velocity[middle, tracer, 2],
+            "frame": centre,
+            "true_u": velocity[centre, tracer, 0],
+            "true_v": velocity[centre, tracer, 1],
+            "true_w": velocity[centre, tracer, 2],
         }
     )
     return table, first_track + int(begins.sum())

@@ -1,0 +1,212 @@
+"""Figures of the report, as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pyvista as pv
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+TERM_STYLES = {"no_slip": "-", "tracks": "--", "momentum": "-.", "mass": ":"}
+BLOCKS = {"no_slip": "no-slip", "tracks": "tracks", "navier_stokes": "Navier-Stokes"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row of the table of rendered fields."""
+
+    series: str
+    array: str
+    label: str
+    colours: str
+
+
+FIELDS = (
+    Field("volume", "velocity", "speed (m/s)", "viridis"),
+    Field("volume", "pressure", "pressure (Pa)", "cividis"),
+    Field("volume", "vorticity", "vorticity (1/s)", "magma"),
+    Field("wall", "wall_shear_stress", "wall shear stress (Pa)", "inferno"),
+)
+
+
+def rendered(folder: Path, phases: tuple[float, ...]) -> bytes:
+    """Fields (rows) at phases of the cycle (columns), rendered off screen; after Fig. 6c."""
+    readers = {name: pv.PVDReader(folder / f"{name}.pvd") for name in ("volume", "wall")}
+    figure, axes = plt.subplots(
+        len(FIELDS),
+        len(phases),
+        figsize=(4.2 * len(phases), 2.6 * len(FIELDS)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, field in zip(axes, FIELDS, strict=True):
+        reader = readers[field.series]
+        meshes = [_at_phase(reader, phase) for phase in phases]
+        values = [_magnitude(mesh[field.array]) for _, mesh in meshes]
+        limits = _limits(values)
+        for axis, (phase, mesh), magnitude in zip(row, meshes, values, strict=True):
+            mesh.point_data["shown"] = magnitude
+            axis.imshow(_picture(mesh, field, limits))
+            axis.set_title(f"t = {phase:.2f} T", fontsize=9)
+            axis.axis("off")
+        colours = plt.cm.ScalarMappable(plt.Normalize(*limits), field.colours)
+        figure.colorbar(colours, ax=row, label=field.label, shrink=0.8)
+    return _png(figure)
+
+
+def _at_phase(reader: pv.PVDReader, phase: float) -> tuple[float, pv.DataSet]:
+    times = np.array(reader.time_values)
+    period = times[-1] + (times[1] - times[0] if len(times) > 1 else 1.0)
+    number = int(np.argmin(np.abs(times / period - phase)))
+    reader.set_active_time_point(number)
+    return float(times[number] / period), reader.read()[0]
+
+
+def _magnitude(values: Any) -> Any:
+    values = np.asarray(values)
+    return np.linalg.norm(values, axis=1) if values.ndim == 2 else values
+
+
+def _limits(values: list[Any]) -> tuple[float, float]:
+    low, high = np.quantile(np.concatenate(values), [0.005, 0.995])
+    return float(low), float(high if high > low else low + 1e-12)
+
+
+def _picture(mesh: pv.DataSet, field: Field, limits: tuple[float, float]) -> Any:
+    plotter = pv.Plotter(off_screen=True, window_size=(700, 400))
+    extent = np.ptp(np.reshape(mesh.bounds, (3, 2)), axis=1)
+    axis = int(np.argmax(extent))
+    options: dict[str, Any] = {
+        "scalars": "shown",
+        "cmap": field.colours,
+        "clim": limits,
+        "show_scalar_bar": False,
+        "ambient": 0.3,
+    }
+    if field.series == "volume":
+        # A cut along the vessel and a few across it show the inside.
+        plotter.add_mesh(mesh.slice(normal=np.eye(3)[(axis + 1) % 3]), **options)
+        for share in (0.15, 0.5, 0.85):
+            origin = np.array(mesh.center)
+            origin[axis] = mesh.bounds[2 * axis] + share * extent[axis]
+            plotter.add_mesh(mesh.slice(normal=np.eye(3)[axis], origin=origin), **options)
+        plotter.add_mesh(
+            mesh.extract_surface(algorithm="dataset_surface"), color="grey", opacity=0.08
+        )
+    else:
+        plotter.add_mesh(mesh, **options)
+    along, up = np.eye(3)[axis], np.eye(3)[(axis + 1) % 3]
+    view = np.cross(along, up) * 0.8 + up * 0.6 + 0.25 * along
+    plotter.camera_position = [
+        mesh.center + view * extent.max() * 2,
+        mesh.center,
+        np.cross(view, along),
+    ]
+    camera: Any = plotter.camera
+    camera.zoom(1.6)
+    picture = plotter.screenshot(return_img=True)
+    plotter.close()
+    return picture
+
+
+def wall_map(folder: Path, phases: tuple[float, ...]) -> bytes:
+    """Wall shear stress unrolled: angle about the axis against axial coordinate."""
+    reader = pv.PVDReader(folder / "wall.pvd")
+    figure, axes = plt.subplots(
+        1, len(phases), figsize=(4.2 * len(phases), 3), squeeze=False, layout="constrained"
+    )
+    shown = [_at_phase(reader, phase) for phase in phases]
+    limits = _limits([_magnitude(mesh["wall_shear_stress"]) for _, mesh in shown])
+    for axis, (phase, mesh) in zip(axes[0], shown, strict=True):
+        points = np.asarray(mesh.points)
+        along = int(np.argmax(np.ptp(points, axis=0)))
+        first, second = (along + 1) % 3, (along + 2) % 3
+        centre = points.mean(axis=0)
+        angle = np.degrees(
+            np.arctan2(points[:, second] - centre[second], points[:, first] - centre[first])
+        )
+        drawn = axis.scatter(
+            points[:, along] * 1e3,
+            angle,
+            c=_magnitude(mesh["wall_shear_stress"]),
+            s=4,
+            cmap="inferno",
+            vmin=limits[0],
+            vmax=limits[1],
+            rasterized=True,
+        )
+        axis.set(xlabel="axial coordinate (mm)", ylabel="angle (deg)", title=f"t = {phase:.2f} T")
+    figure.colorbar(drawn, ax=axes[0], label="wall shear stress (Pa)")
+    return _png(figure)
+
+
+def hydraulics(table: pd.DataFrame) -> bytes:
+    """Flow rate and pressure drop over the cycle."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
+    flow, spread = table.flow_rate_m3_s * 1e12, table.flow_rate_spread_m3_s * 1e12
+    left.plot(table.t_s, flow, "o-")
+    left.fill_between(table.t_s, flow - spread, flow + spread, alpha=0.3, label="spread")
+    left.axhline(0, color="grey", lw=0.8)
+    left.set(xlabel="time (s)", ylabel="flow rate (nL/s)")
+    left.legend(frameon=False)
+    right.plot(table.t_s, table.pressure_drop_pa, "s-", color="tab:orange")
+    right.axhline(0, color="grey", lw=0.8)
+    right.set(xlabel="time (s)", ylabel="pressure drop (Pa)")
+    return _png(figure)
+
+
+def training(history: pd.DataFrame) -> bytes:
+    """Losses, multipliers and validation error against the step; after Figs. 7 and A.11."""
+    figure, (losses, multipliers, errors) = plt.subplots(
+        1, 3, figsize=(14, 3.6), layout="constrained"
+    )
+    for name in history.columns:
+        block = next((b for b in TERM_STYLES if name.startswith(b)), None)
+        if block:
+            losses.semilogy(history.step, history[name], TERM_STYLES[block], lw=1, label=name)
+    losses.legend(fontsize=6, ncol=2, frameon=False)
+    losses.set(xlabel="step", ylabel="weighted loss term")
+    for block, label in BLOCKS.items():
+        if f"lambda_{block}_max" in history:
+            line = multipliers.plot(history.step, history[f"lambda_{block}_mean"], label=label)
+            low, high = history[f"lambda_{block}_min"], history[f"lambda_{block}_max"]
+            multipliers.fill_between(history.step, low, high, alpha=0.2, color=line[0].get_color())
+    multipliers.set(xlabel="step", ylabel="multiplier: min, mean, max")
+    for name, style in (("u", "-"), ("v", "--"), ("w", ":")):
+        if f"validation_{name}" in history:
+            errors.semilogy(history.step, history[f"validation_{name}"], style, label=name)
+    errors.set(xlabel="step", ylabel="relative L2 on validation rows")
+    for axis in (multipliers, errors):
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(frameon=False)
+    return _png(figure)
+
+
+def histograms(data: dict[str, dict[str, list[float]]]) -> bytes:
+    """Measured and predicted velocities on the validation rows; after Fig. 6d."""
+    figure, axes = plt.subplots(
+        1, len(data), figsize=(5 * len(data), 3.2), squeeze=False, layout="constrained"
+    )
+    for axis, (name, histogram) in zip(axes[0], data.items(), strict=True):
+        edges = np.array(histogram["edges"]) * 1e3
+        axis.stairs(histogram["measured"], edges, fill=True, alpha=0.4, label="measured")
+        axis.stairs(histogram["predicted"], edges, lw=1.5, label="predicted")
+        axis.set(xlabel=f"{name} (mm/s)", ylabel="validation rows")
+        axis.legend(frameon=False)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,209 @@
+"""Stage report: the page and summary.json."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import time as clock
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import pyvista as pv
+
+from aiv_rba import __version__, config
+from aiv_rba.errors import UserError
+from aiv_rba.report import figures
+from aiv_rba.store import Case, atomic_path, check_same_case, open_h5, read_case
+
+
+def report(
+    settings: config.Report,
+    *,
+    case: Path,
+    points: Path,
+    fields: Path,
+    history: Path,
+    scores: Path,
+    pictures: Path,
+    page: Path,
+    summary: Path,
+) -> None:
+    """Write the page and summary.json, and print the headline numbers.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or damaged.
+    """
+    started = clock.perf_counter()
+    experiment = read_case(case)
+    with open_h5(points, "points") as file:
+        check_same_case(points, str(file.attrs["identity"]), experiment.identity)
+        points_seconds = float(file.attrs["seconds"])
+    scored = _read_json(scores)
+    derived = _read_json(fields / "fields.json")
+    table = _read_csv(fields / "hydraulics.csv")
+    training = derived["training"]
+
+    drawn = [
+        (figures.rendered(fields, settings.phases), "Inferred fields at phases of the cycle."),
+        (figures.wall_map(fields, settings.phases), "Wall shear stress, unrolled."),
+        (figures.hydraulics(table), "Flow rate (band: spread over sections) and pressure drop."),
+        (figures.histograms(scored["histograms"]), "Velocities on the validation rows."),
+        (figures.training(_read_csv(history)), "Training: loss terms, multipliers, validation."),
+        (_read(pictures / "tracks.png"), "Tracks in the wall."),
+        (_read(pictures / "groups.png"), "Training groups of the collocation points."),
+    ]
+    seconds = {
+        "ingest": experiment.seconds,
+        "points": points_seconds,
+        "train": training["seconds"],
+        "fields": derived["seconds"],
+        "score": scored["seconds"],
+        "report": clock.perf_counter() - started,
+    }
+    result = _summary(experiment, scored, training, seconds)
+    html = _page(settings, experiment, result, table, drawn)
+    with atomic_path(page) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    with atomic_path(summary) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    for name, value in _headlines(result).items():
+        print(f"{name:42} {value}")
+    print(f"report   {page}\nParaView {fields / 'volume.pvd'} and {fields / 'wall.pvd'}")
+
+
+def _summary(
+    case: Case, scored: dict[str, Any], training: dict[str, Any], seconds: dict[str, float]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "validation": scored["validation"],
+        "seconds": seconds,
+        "variant": training["weighting"],
+        "seeds": [training["seed"]],
+        "world_size": training["world_size"],
+        "points": training["points"],
+        "tracks": scored["rows"],
+        "parameters": training["parameters"],
+        "iterations": training["iterations"],
+        "optimiser": training["optimiser"],
+        "versions": training["versions"]
+        | {"pyvista": pv.__version__, "python": sys.version.split()[0]},
+        "revision": _revision(),
+        "case": case.identity,
+        "sources": case.sources,
+    }
+    for name in ("truth", "noise_floor"):
+        if name in scored:
+            result[name] = scored[name]
+    return result
+
+
+def _headlines(result: dict[str, Any]) -> dict[str, str]:
+    lines = {}
+    for name, error in result["validation"].items():
+        text = f"{100 * error:.2f} %"
+        if "noise_floor" in result:
+            floor = result["noise_floor"][name]
+            text += f" (a perfect field: {100 * floor:.2f} %)"
+        lines[f"relative L2 of {name} on held-out tracks"] = text
+    for name, error in result.get("truth", {}).items():
+        lines[f"relative L2 of {name} against the truth"] = f"{100 * error:.2f} %"
+    lines["training"] = (
+        f"{result['iterations']} steps, {result['world_size']} ranks, "
+        f"{result['seconds']['train']:.0f} s"
+    )
+    return lines
+
+
+def _page(
+    settings: config.Report,
+    case: Case,
+    result: dict[str, Any],
+    table: pd.DataFrame,
+    drawn: list[tuple[bytes, str]],
+) -> str:
+    scales = case.scales
+    tables = [
+        {"title": "Result", "rows": _headlines(result)},
+        {
+            "title": "Hydraulics",
+            "rows": {
+                "mean flow rate": f"{table.flow_rate_m3_s.mean() * 1e12:.4g} nL/s",
+                "mean pressure drop": f"{table.pressure_drop_pa.mean():.4g} Pa",
+                "hydraulic resistance": f"{table.hydraulic_resistance_pa_s_m3[0]:.4g} Pa s/m3",
+            },
+        },
+        {
+            "title": "Scales",
+            "rows": {
+                "length": f"{scales.length:.4g} m",
+                "velocity": f"{scales.velocity:.4g} m/s",
+                "period": f"{scales.period:.4g} s",
+                "Reynolds number": f"{scales.reynolds:.4g}",
+                "Womersley number": f"{scales.womersley:.4g}",
+                "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
+            },
+        },
+        {
+            "title": "Provenance",
+            "rows": {
+                "aiv_rba": __version__,
+                "revision": result["revision"],
+                "case": result["case"],
+                **{f"SHA-256 of {name}": value for name, value in result["sources"].items()},
+                **{f"version of {name}": value for name, value in result["versions"].items()},
+                **{f"seconds, {stage}": f"{s:.1f}" for stage, s in result["seconds"].items()},
+            },
+        },
+    ]
+    template = resources.files("aiv_rba.report").joinpath("page.html.j2").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(template).render(
+        title=settings.title,
+        tables=tables,
+        figures=[
+            {"data": base64.b64encode(png).decode("ascii"), "caption": caption}
+            for png, caption in drawn
+        ],
+    )
+
+
+def _revision() -> str:
+    """Git revision of the working folder, if it is a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(_read(path)))
+    except ValueError:
+        raise UserError(
+            f"{path}: not valid JSON, expected the output of an earlier stage"
+        ) from None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    _read(path)
+    try:
+        return pd.read_csv(path)
+    except ValueError:
+        raise UserError(f"{path}: not valid CSV, expected the output of an earlier stage") from None
