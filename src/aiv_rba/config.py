@@ -185,15 +185,15 @@ class GaussNewton:
     iterations: Count = 300
     """Training steps."""
     damping: Positive = 1e-3
-    """Initial damping, relative to the mean of the diagonal of J^T J."""
+    """Initial damping, relative to the diagonal of J^T J."""
     smallest_damping: Positive = 1e-9
     """Lower bound of the damping."""
     trials: Count = 6
-    """Tries of one step, each with four times the damping."""
-    curvature_points: tuple[Count, Count, Count] = (300, 1000, 600)
-    """Wall, track and interior points whose rows enter J^T J at each step."""
-    memory: Annotated[float, Field(ge=0, lt=1)] = 0.7
-    """Weight of the earlier J^T J in its running average."""
+    """Tries of one step, each with three times the damping."""
+    rows: tuple[Count, Count, Count] = (300, 3000, 700)
+    """Wall, track and interior points of one step over all ranks."""
+    hold: Count = 5
+    """Steps before these points are redrawn."""
 
 
 @dataclass(frozen=True, config=_strict)

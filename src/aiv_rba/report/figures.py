@@ -14,6 +14,7 @@ import pyvista as pv
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 TERM_STYLES = {"no_slip": "-", "tracks": "--", "momentum": "-.", "mass": ":"}
@@ -58,7 +59,7 @@ def rendered(folder: Path, phases: tuple[float, ...]) -> bytes:
             axis.imshow(_picture(mesh, field, limits))
             axis.set_title(f"t = {phase:.2f} T", fontsize=9)
             axis.axis("off")
-        colours = plt.cm.ScalarMappable(plt.Normalize(*limits), field.colours)
+        colours = plt.cm.ScalarMappable(Normalize(*limits), field.colours)
         figure.colorbar(colours, ax=row, label=field.label, shrink=0.8)
     return _png(figure)
 
@@ -68,7 +69,8 @@ def _at_phase(reader: pv.PVDReader, phase: float) -> tuple[float, pv.DataSet]:
     period = times[-1] + (times[1] - times[0] if len(times) > 1 else 1.0)
     number = int(np.argmin(np.abs(times / period - phase)))
     reader.set_active_time_point(number)
-    return float(times[number] / period), reader.read()[0]
+    mesh: Any = reader.read()[0]
+    return float(times[number] / period), mesh
 
 
 def _magnitude(values: Any) -> Any:
@@ -82,7 +84,7 @@ def _limits(values: list[Any]) -> tuple[float, float]:
 
 
 def _picture(mesh: pv.DataSet, field: Field, limits: tuple[float, float]) -> Any:
-    plotter = pv.Plotter(off_screen=True, window_size=(700, 400))
+    plotter = pv.Plotter(off_screen=True, window_size=[700, 400])
     extent = np.ptp(np.reshape(mesh.bounds, (3, 2)), axis=1)
     axis = int(np.argmax(extent))
     options: dict[str, Any] = {

@@ -37,13 +37,13 @@ class Batch:
     rows: dict[str, Tensor]
     counts: dict[str, int]
 
-    def select(self, chosen: dict[str, Tensor]) -> Batch:
-        """The given rows (numbers within this batch) of each block."""
+    def select(self, chosen: dict[str, Tensor], counts: dict[str, int]) -> Batch:
+        """The given rows (numbers within this batch) of each block; `counts` over all ranks."""
         return Batch(
             {block: self.points[block][index] for block, index in chosen.items()},
             self.measured[chosen["tracks"]],
             {block: self.rows[block][index] for block, index in chosen.items()},
-            self.counts,
+            counts,
         )
 
 

@@ -56,11 +56,12 @@ def jacobian(residuals: Callable[[], Tensor], layers: list[Linear]) -> tuple[Ten
 
 
 class GaussNewton:
-    """Damped Gauss-Newton.
+    """Damped Gauss-Newton on a subset of the batch's rows.
 
-    The gradient is taken over the whole batch; J^T J over a rotating subset of its rows and
-    averaged over steps, since it costs the square of the number of parameters per row. Both are
-    sums over rows, so ranks add theirs. A step that does not lower the loss of its batch is
+    Gradient, J^T J and the test of the step use the same rows: a curvature of fewer rows than the
+    gradient's lets the step run away in the directions that it does not see. The rows are redrawn
+    every `hold` steps. J^T J and J^T r are sums over rows, so ranks add theirs. The damping is
+    relative to the diagonal of J^T J (Marquardt 1963); a step that does not lower the loss is
     refused and the damping raised.
     """
 
@@ -77,10 +78,6 @@ class GaussNewton:
         self.seed = seed
         self.layers = [m for m in residuals.modules() if isinstance(m, Linear)]
         self.parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
-        count = sum(p.numel() for p in self.parameters)
-        self.curvature = torch.zeros(
-            count, count, dtype=self.parameters[0].dtype, device=ranks.device
-        )
         self.damping = settings.damping
         self.steps = 0
 
@@ -89,60 +86,46 @@ class GaussNewton:
         """Damping, for the history."""
         return self.damping
 
+    @property
+    def hold(self) -> int:
+        """Steps that use the same batch."""
+        return self.settings.hold
+
     def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
         """One step; the weighted residual rows (n, terms) of each block before it."""
-        e = of_batch(self.residuals, batch)
-        weights = weigh(batch, e)
+        part = self._choose(batch)
+        e, jacobians = {}, {}
+        for block, evaluate in self._evaluations(part).items():
+            e[block], jacobians[block] = jacobian(evaluate, self.layers)
+        weights = weigh(part, e)
         rows = {block: weights[block] * values for block, values in e.items()}
-        loss = self._sum_of_squares(rows)
-        gradient = torch.autograd.grad(loss / 2, self.parameters)
-        g = self.ranks.sum(torch.cat([part.flatten() for part in gradient]))
-        before = float(self.ranks.sum(loss.detach().clone()))
+        gram, gradient = self._normal_equations(rows, weights, jacobians)
+        before = float(self.ranks.sum(_sum_of_squares(rows)))
 
-        self._update_curvature(batch, weights)
         start = nn.utils.parameters_to_vector(self.parameters).detach()
         for _ in range(self.settings.trials):
-            self._move(start + self._solve(g))
-            if self._loss(batch, weights) < before:
-                self.damping = max(self.damping / 2, self.settings.smallest_damping)
+            self._move(start + self._solve(gram, gradient))
+            if self._loss(part, weights) < before:
+                self.damping = max(self.damping / 3, self.settings.smallest_damping)
                 break
-            self.damping *= 4
+            self.damping *= 3
         else:
             self._move(start)
         self.steps += 1
         return rows
 
-    def _update_curvature(self, batch: Batch, weights: Blocks) -> None:
-        chosen, scale = self._choose(batch)
-        part = batch.select(chosen)
-        new = torch.zeros_like(self.curvature)
-        evaluations = {
-            "no_slip": lambda: self.residuals.no_slip(part.points["no_slip"]),
-            "tracks": lambda: self.residuals.tracks(part.points["tracks"], part.measured),
-            "navier_stokes": lambda: self.residuals.navier_stokes(part.points["navier_stokes"]),
-        }
-        for block, evaluate in evaluations.items():
-            _, j = jacobian(evaluate, self.layers)
-            j = (j * (scale[block] * weights[block][chosen[block]]).unsqueeze(-1)).flatten(0, 1)
-            add_gram(new, j)
-        self.ranks.sum(new)
-        new = torch.triu(new) + torch.triu(new, 1).T
-        memory = min(self.settings.memory, self.steps / (self.steps + 1))
-        self.curvature.mul_(memory).add_(new, alpha=1 - memory)
-
-    def _choose(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Rows for J^T J: a random subset of the rows of all ranks, the same for any number."""
-        generator = torch.Generator().manual_seed(self.seed + 104_729 * (self.steps + 1))
-        chosen, scale = {}, {}
-        for block, limit in zip(batch.points, self.settings.curvature_points, strict=True):
-            count = batch.counts[block]
-            order = torch.randperm(count, generator=generator)[:limit]
-            first = self._first_row(batch, block)
-            local = order - first
+    def _choose(self, batch: Batch) -> Batch:
+        """A random subset of the rows of all ranks, the same for any number of ranks."""
+        draw = self.steps // self.hold
+        generator = torch.Generator().manual_seed(self.seed + 104_729 * (draw + 1))
+        chosen, counts = {}, {}
+        for block, limit in zip(batch.points, self.settings.rows, strict=True):
+            order = torch.randperm(batch.counts[block], generator=generator)[:limit]
+            counts[block] = len(order)
+            local = order - self._first_row(batch, block)
             local = local[(local >= 0) & (local < len(batch.points[block]))]
             chosen[block] = local.to(self.ranks.device)
-            scale[block] = (count / len(order)) ** 0.5
-        return chosen, scale
+        return batch.select(chosen, counts)
 
     def _first_row(self, batch: Batch, block: str) -> int:
         """Number of this rank's first row of the batch among those of all ranks."""
@@ -150,38 +133,59 @@ class GaussNewton:
         counts[self.ranks.rank] = len(batch.points[block])
         return int(self.ranks.sum(counts)[: self.ranks.rank].sum())
 
-    def _solve(self, g: Tensor) -> Tensor:
-        scale = self.curvature.diagonal().mean()
-        damped = self.curvature.clone()
-        damped.diagonal().add_(self.damping * scale)
-        factor, failed = torch.linalg.cholesky_ex(damped)
+    def _evaluations(self, part: Batch) -> dict[str, Callable[[], Tensor]]:
+        points, e = part.points, self.residuals
+        return {
+            "no_slip": lambda: e.no_slip(points["no_slip"]),
+            "tracks": lambda: e.tracks(points["tracks"], part.measured),
+            "navier_stokes": lambda: e.navier_stokes(points["navier_stokes"]),
+        }
+
+    def _normal_equations(
+        self, rows: Blocks, weights: Blocks, jacobians: Blocks
+    ) -> tuple[Tensor, Tensor]:
+        """J^T J (P, P) and J^T r (P,) of the weighted rows over all ranks."""
+        count = sum(p.numel() for p in self.parameters)
+        gram = self.parameters[0].new_zeros(count, count)
+        gradient = self.parameters[0].new_zeros(count)
+        for block, jacobian_of_block in jacobians.items():
+            j = (jacobian_of_block * weights[block].unsqueeze(-1)).flatten(0, 1)
+            gradient += j.T @ rows[block].flatten()
+            add_gram(gram, j)
+        self.ranks.sum(gram)
+        self.ranks.sum(gradient)
+        return torch.triu(gram) + torch.triu(gram, 1).T, gradient
+
+    def _solve(self, gram: Tensor, gradient: Tensor) -> Tensor:
+        diagonal = gram.diagonal()
+        # A parameter that no row depends on still needs a positive pivot.
+        scale = diagonal.clamp_min(1e-6 * float(diagonal.mean()))
+        failed = torch.ones(1)
         while int(failed):
-            self.damping *= 4
-            damped.diagonal().add_(self.damping * scale)
-            factor, failed = torch.linalg.cholesky_ex(damped)
-        return -torch.cholesky_solve(g.unsqueeze(1), factor).squeeze(1)
+            factor, failed = torch.linalg.cholesky_ex(gram + torch.diag(self.damping * scale))
+            if int(failed):
+                self.damping *= 3
+        return -torch.cholesky_solve(gradient.unsqueeze(1), factor).squeeze(1)
 
     def _move(self, parameters: Tensor) -> None:
         nn.utils.vector_to_parameters(parameters, self.parameters)
 
     @torch.no_grad()
-    def _loss(self, batch: Batch, weights: Blocks) -> float:
-        e = of_batch(self.residuals, batch)
-        rows = {block: weights[block] * values for block, values in e.items()}
-        return float(self.ranks.sum(self._sum_of_squares(rows)))
-
-    @staticmethod
-    def _sum_of_squares(rows: Blocks) -> Tensor:
-        return torch.stack([values.square().sum() for values in rows.values()]).sum()
+    def _loss(self, part: Batch, weights: Blocks) -> float:
+        e = of_batch(self.residuals, part)
+        return float(self.ranks.sum(_sum_of_squares({b: weights[b] * e[b] for b in e})))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        return {"curvature": self.curvature, "damping": self.damping, "steps": self.steps}
+        return {"damping": self.damping, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
-        self.curvature.copy_(state["curvature"])
         self.damping, self.steps = state["damping"], state["steps"]
+
+
+def _sum_of_squares(rows: Blocks) -> Tensor:
+    return torch.stack([values.square().sum() for values in rows.values()]).sum()
 
 
 def add_gram(total: Tensor, j: Tensor, blocks: int = 4) -> None:

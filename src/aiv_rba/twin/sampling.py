@@ -16,13 +16,6 @@ IntArray = NDArray[np.int64]
 ComplexArray = NDArray[np.complex128]
 
 
-def at_time(modes: ComplexArray, phase: Array) -> Array:
-    """Re sum_k c_k exp(2 pi i k phase): modes (K, N, ...) at phases (N,) -> (N, ...)."""
-    k = np.arange(len(modes))
-    waves = np.exp(2j * np.pi * np.outer(k, phase))
-    return np.einsum("kn,kn...->n...", waves, modes).real
-
-
 def wall_surface(
     duct: Lobe | Tube, around: int, along: int, span: tuple[float, float]
 ) -> tuple[Array, Array, IntArray]:

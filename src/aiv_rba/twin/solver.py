@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def square_mesh(d: Discretisation, start: float, stop: float) -> Any:
         c, s = round(np.cos(quarter * np.pi / 2)), round(np.sin(quarter * np.pi / 2))
         for i in range(d.section):
             for j in range(d.rings):
-                corners = [(j, i), (j, i + 1), (j + 1, i + 1), (j + 1, i)]
+                corners = ((j, i), (j, i + 1), (j + 1, i + 1), (j + 1, i))
                 points = [(rho[a], rho[a] * sides[b]) for a, b in corners]
                 quads.append([node(c * x - s * z, s * x + c * z) for x, z in points])
             rim.append((quads[-1][3], quads[-1][2]))
@@ -93,7 +94,7 @@ def square_mesh(d: Discretisation, start: float, stop: float) -> Any:
     for face, name in enumerate(("wall", "inlet", "outlet")):
         mesh.Add(FaceDescriptor(surfnr=face + 1, domin=1, domout=0, bc=face + 1))
         mesh.SetBCName(face, name)
-    for low, high in zip(ids, ids[1:], strict=False):
+    for low, high in pairwise(ids):
         for quad in quads:
             mesh.Add(Element3D(1, [low[n] for n in quad] + [high[n] for n in quad]))
         for a, b in rim:
@@ -140,23 +141,21 @@ class Solution:
         """Velocity (K, N, 3), pressure (K, N), velocity gradient (K, N, 3, 3), complex."""
         n = _ngsolve()
         points = self.mesh(*(np.ascontiguousarray(column) for column in square.T))
-        velocity, pressure, gradient = [], [], []
-        for parts in self.modes:
-            v, p, g = (
-                sum(
-                    unit * np.asarray(pick(part)(points))
-                    for unit, part in zip((1, -1j), parts, strict=True)
-                )
-                for pick in (
-                    lambda f: f.components[0],
-                    lambda f: f.components[1],
-                    lambda f: n.Grad(f.components[0]),
-                )
+
+        def modes(pick: Callable[[Any], Any]) -> Any:
+            return np.array(
+                [
+                    np.asarray(pick(cosine)(points)) - 1j * np.asarray(pick(sine)(points))
+                    for cosine, sine in self.modes
+                ]
             )
-            velocity.append(v)
-            pressure.append(p[:, 0] if p.ndim == 2 else p)
-            gradient.append(g.reshape(-1, 3, 3))
-        return np.array(velocity), np.array(pressure), np.array(gradient)
+
+        count, rows = len(self.modes), len(square)
+        return (
+            modes(lambda f: f.components[0]),
+            modes(lambda f: f.components[1]).reshape(count, rows),
+            modes(lambda f: n.Grad(f.components[0])).reshape(count, rows, 3, 3),
+        )
 
 
 def solve(
@@ -183,6 +182,8 @@ def solve(
         Ends of the duct along y, buffers included.
     discretisation
         Resolution.
+    progress
+        Called with a line now and then.
     """
     n = _ngsolve()
     d = discretisation

@@ -65,9 +65,8 @@ def record(
         rms = np.sqrt(np.mean(table[name] ** 2))
         table[name] += share * rms * rng.standard_normal(len(table))
     mismatched = rng.random(len(table)) < camera.outliers
-    for name in ("u", "v"):
-        rms = np.sqrt(np.mean(table[name] ** 2))
-        table.loc[mismatched, name] += 3 * rms * rng.standard_normal(mismatched.sum())
+    others = rng.integers(len(table), size=int(mismatched.sum()))
+    table.loc[mismatched, ["u", "v"]] = table[["u", "v"]].to_numpy()[others]
     return table[["t", "x", "y", "z_plane", "u", "v", "track", "frame"]], truth
 
 

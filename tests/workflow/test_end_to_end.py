@@ -1,0 +1,151 @@
+"""The whole workflow on a tube that another person might bring: mm, axis x, STL wall."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import pyvista as pv
+import yaml
+
+from tests.synthetic import write_tube_experiment
+
+REPOSITORY = Path(__file__).parents[2]
+NUMBER = 3
+
+
+def snakemake(folder, config, *options):
+    binaries = Path(sys.executable).parent
+    return subprocess.run(
+        [
+            *(str(binaries / "snakemake"), "--cores", "2"),
+            *("--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)),
+            *("--configfile", str(config)),
+            *options,
+        ],
+        env=os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workflow")
+    config = write_tube_experiment(folder, axis="x", length_unit="mm", wall_unit="mm", wall="stl")
+    run = snakemake(folder, config)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder, config, run.stdout
+
+
+def results(folder):
+    (found,) = (folder / "results").iterdir()
+    return found
+
+
+def test_vtk_series_hold_the_fields_at_physical_times(finished):
+    folder, _, _ = finished
+    for name, arrays in {
+        "volume": {"velocity", "pressure", "vorticity", "shear_rate"},
+        "wall": {"wall_shear_stress", "wall_shear_stress_magnitude", "pressure"},
+    }.items():
+        reader = pv.PVDReader(results(folder) / "fields" / f"{name}.pvd")
+        np.testing.assert_allclose(
+            reader.time_values, 0.303 * np.arange(NUMBER) / NUMBER, rtol=1e-6
+        )
+        mesh = reader.read()[0]
+        assert arrays <= set(mesh.point_data.keys())
+        assert all(np.isfinite(mesh[array]).all() for array in arrays)
+        assert mesh.field_data["unit of pressure"][0] == "Pa"
+        # The tube of the synthetic experiment: radius 0.5 mm, length 3 mm along x.
+        np.testing.assert_allclose(
+            np.ptp(np.reshape(mesh.bounds, (3, 2)), axis=1)[0], 3e-3, rtol=1e-3
+        )
+    volume = pv.PVDReader(results(folder) / "fields" / "volume.pvd").read()[0]
+    assert volume.compute_cell_sizes()["Volume"].sum() == pytest.approx(
+        np.pi * 0.25e-6 * 3e-3, rel=0.03
+    )
+
+
+def test_report_and_summary(finished):
+    folder, _, output = finished
+    summary = json.loads((results(folder) / "summary.json").read_text())
+    assert summary["world_size"] == 2
+    assert set(summary["seconds"]) == {"ingest", "points", "train", "fields", "score", "report"}
+    page = (results(folder) / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 7
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "report.html" in output
+    assert "volume.pvd" in output
+    table = pd.read_csv(results(folder) / "fields" / "hydraulics.csv")
+    assert len(table) == NUMBER
+
+
+def test_only_what_a_changed_key_affects_runs_again(finished):
+    folder, config, _ = finished
+    again = snakemake(folder, config, "--dry-run", "--quiet")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    changed = yaml.safe_load(config.read_text())
+    changed["fields"]["sections"] = 7
+    other = folder / "changed.yaml"
+    other.write_text(yaml.safe_dump(changed))
+    plan = snakemake(folder, other, "--dry-run").stdout
+    assert "rule fields:" in plan
+    assert "rule train:" not in plan
+    assert "rule points:" not in plan
+
+
+def test_a_wrong_key_stops_before_anything_runs(finished):
+    folder, config, _ = finished
+    changed = yaml.safe_load(config.read_text())
+    changed["train"]["optimizer"] = {}
+    other = folder / "wrong.yaml"
+    other.write_text(yaml.safe_dump(changed))
+    run = snakemake(folder, other, "--dry-run")
+    assert run.returncode != 0
+    assert "optimizer" in run.stdout + run.stderr
+
+
+PARAVIEW = """
+import sys
+from paraview.simple import ColorBy, GetActiveViewOrCreate, OpenDataFile
+from paraview.simple import Render, SaveScreenshot, Show
+for path, array, picture in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
+    source = OpenDataFile(path)
+    source.UpdatePipeline()
+    assert len(source.TimestepValues) == 3, list(source.TimestepValues)
+    assert array in source.PointData.keys(), source.PointData.keys()
+    view = GetActiveViewOrCreate("RenderView")
+    ColorBy(Show(source, view), ("POINTS", array))
+    Render()
+    SaveScreenshot(picture, view)
+"""
+
+
+def test_paraview_opens_the_series(finished, tmp_path):
+    if not (shutil.which("pvpython") and shutil.which("xvfb-run")):
+        assert os.environ.get("CI") != "true", "pvpython and xvfb-run are missing in CI"
+        pytest.skip("ParaView is not installed on this machine")
+    folder, _, _ = finished
+    script = tmp_path / "open.py"
+    script.write_text(PARAVIEW)
+    arguments = []
+    for name, array in (("volume", "velocity"), ("wall", "wall_shear_stress")):
+        series = results(folder) / "fields" / f"{name}.pvd"
+        arguments += [str(series), array, str(tmp_path / f"{name}.png")]
+    run = subprocess.run(
+        ["xvfb-run", "-a", "pvpython", "--force-offscreen-rendering", str(script), *arguments],
+        env={k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in ("volume", "wall"))
