@@ -13,7 +13,7 @@ help:  ## show the targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: found $$($(PYTHON) --version), expected Python 3.11 or newer"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin,bench]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin]'
 	@touch $@
 
 run: .venv/installed  ## the whole workflow on the bundled experiment
@@ -31,6 +31,7 @@ lint: .venv/installed  ## style, types, import layers, workflow
 	$(BIN)/snakemake --lint
 
 bench: .venv/installed  ## jets against nested autograd and JAX; writes results/bench.json
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python bench/residual.py
 
 twin: .venv/installed  ## make the bundled experiment anew (minutes)

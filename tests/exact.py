@@ -1,0 +1,205 @@
+"""Exact flows in a tube along y, in the place of a trained network, and the files of their case."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from scipy.special import jv
+
+from aiv_rba import config
+from aiv_rba.nn.flow import FlowNetwork
+from aiv_rba.nn.model_file import Model, save_model
+from aiv_rba.pde.navier_stokes import SECOND_ORDER
+from aiv_rba.scales import Scales
+from aiv_rba.store import Case, Tracks, Wall, create_h5, write_case
+from tests.exact_flows import jet_by_autograd
+
+SCALES = Scales(2e-4, 3e-3, 1e3, 1e-3, 0.2, origin=(1e-3, -2e-3, 3e-3))
+RADIUS, LENGTH = 0.8, 4.0
+SPIN = 0.3
+
+
+class ExactFlow:
+    """A flow given as a function of (N, 4) points, with its jet by nested autograd."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def jet(self, points):
+        with torch.enable_grad():
+            return jet_by_autograd(self.function, points, torch.tensor(SECOND_ORDER)).detach()
+
+
+def poiseuille(q):
+    """V = 1 - r^2 / a^2, p = -4 y / (Re a^2)."""
+    _, x, y, z = q.unbind(-1)
+    v = 1 - (x * x + z * z) / RADIUS**2
+    p = -4 * y / (SCALES.reynolds * RADIUS**2)
+    return torch.stack([0 * x, v, 0 * x, p], dim=-1)
+
+
+def pulse(t):
+    """Factor of `swirling` at nondimensional time t: mean 1 and one harmonic."""
+    return 1 + 0.5 * torch.cos(2 * torch.pi * t / SCALES.nondimensional_period)
+
+
+def swirling(q):
+    """A pulsating parabola and rigid rotation about y, which strains nothing."""
+    t, x, y, z = q.unbind(-1)
+    v = 1 - (x * x + z * z) / RADIUS**2
+    return pulse(t)[:, None] * torch.stack([SPIN * z, v, -SPIN * x, 7 - 2 * y], dim=-1)
+
+
+class Womersley:
+    """Unit oscillating pressure gradient in a tube: exact velocity and its radial derivative."""
+
+    def __init__(self):
+        self.omega = 2 * np.pi / SCALES.nondimensional_period
+        self.s = np.sqrt(-1j * self.omega * SCALES.reynolds) * RADIUS
+
+    def jet(self, points):
+        t, x, _, z = points.numpy().T
+        r = np.hypot(x, z)
+        wave = np.exp(1j * self.omega * t) / (1j * self.omega)
+        profile = 1 - jv(0, self.s * r / RADIUS) / jv(0, self.s)
+        slope = self.s / RADIUS * jv(1, self.s * r / RADIUS) / jv(0, self.s)
+        jet = torch.zeros(6, len(points), 4, dtype=torch.float64)
+        jet[0, :, 1] = torch.as_tensor((profile * wave).real)
+        for index, coordinate in ((2, x), (4, z)):
+            jet[index, :, 1] = torch.as_tensor((slope * wave).real * coordinate / r)
+        return jet
+
+    def flow_rate(self, time):
+        """Nondimensional: pi a^2 / (i w) (1 - 2 J1(s) / (s J0(s))) e^(iwt), real part and size."""
+        share = 1 - 2 * jv(1, self.s) / (self.s * jv(0, self.s))
+        rate = np.pi * RADIUS**2 * share / (1j * self.omega) * np.exp(1j * self.omega * time)
+        return rate.real, abs(rate)
+
+
+def tube(around=64, along=21, radius=RADIUS, outward=1, squeeze=1.0):
+    """Wall of a tube whose section is an ellipse of half axes `radius` and `squeeze` radius."""
+    angle, y = np.meshgrid(
+        2 * np.pi * np.arange(around) / around, np.linspace(0, LENGTH, along), indexing="ij"
+    )
+    points = np.stack(
+        [radius * np.cos(angle), y, squeeze * radius * np.sin(angle)], axis=-1
+    ).reshape(-1, 3)
+    normals = points * [1, 0, 1 / squeeze**2]
+    normals *= outward / np.linalg.norm(normals, axis=1, keepdims=True)
+    i, j = (g.ravel() for g in np.meshgrid(np.arange(around), np.arange(along - 1), indexing="ij"))
+    a, b = i * along + j, (i + 1) % around * along + j
+    triangles = np.concatenate([np.stack([a, a + 1, b], 1), np.stack([b, a + 1, b + 1], 1)])
+    return Wall(points, normals, triangles, np.zeros(len(triangles), dtype=int))
+
+
+def annulus(inner, around=64):
+    """Walls of the annulus between two round tubes."""
+    out, core = tube(around), tube(around, radius=inner, outward=-1)
+    return Wall(
+        np.concatenate([out.points, core.points]),
+        np.concatenate([out.normals, core.normals]),
+        np.concatenate([out.triangles, core.triangles + len(out.points)]),
+        np.concatenate([out.patch, core.patch + 1]),
+    )
+
+
+def value(function, points):
+    """A flow at points (N, 4), as an array."""
+    return function(torch.as_tensor(points)).numpy()
+
+
+def case_of(function, rows=200, seed=0):
+    """Case with exact tracks of a flow in a tube."""
+    rng = np.random.default_rng(seed)
+    angle, radius = rng.uniform(0, 2 * np.pi, rows), RADIUS * np.sqrt(rng.uniform(0, 1, rows))
+    time = rng.uniform(0, SCALES.nondimensional_period, rows)
+    y = rng.uniform(0, LENGTH, rows)
+    points = np.stack([time, radius * np.cos(angle), y, radius * np.sin(angle)], axis=1)
+    flow = value(function, points)
+    tracks = Tracks(
+        points,
+        {"u": flow[:, 0], "v": flow[:, 1]},
+        np.arange(rows) // 5,
+        np.zeros(rows, dtype=int),
+        rng.permutation(rows + 20)[:rows],
+        rng.uniform(size=rows) > 0.6,
+    )
+    return Case(tracks, tube(16, 9), SCALES, 1, "single", {"tracks.csv": "0" * 64}, "exact", 1.0)
+
+
+def model_of(flow):
+    """An exact flow in the place of a trained network."""
+    return Model(flow, SCALES, "exact", {})
+
+
+def metadata():
+    """What training tells of itself."""
+    return {
+        "seconds": 12.0,
+        "world_size": 2,
+        "iterations": 4,
+        "seed": 3,
+        "weighting": "rba",
+        "optimiser": "gauss_newton",
+        "parameters": 100,
+        "points": {"interior": 600, "wall": 200},
+        "versions": {"torch": "2.0"},
+    }
+
+
+def write_trained(folder: Path, identity="exact"):
+    """Write case.h5, points.h5 and model.pt of a small untrained network; return the network."""
+    case = case_of(swirling)
+    write_case(folder / "case.h5", case)
+    with create_h5(folder / "points.h5", "points", {"identity": "exact", "seconds": 2.0}):
+        pass
+    settings = config.Network(layers=1, width=6)
+    torch.manual_seed(1)
+    low, high = case.wall.points.min(axis=0), case.wall.points.max(axis=0)
+    period = SCALES.nondimensional_period
+    network = FlowNetwork(
+        settings, torch.tensor([0.0, *low]).double(), torch.tensor([period, *high]).double()
+    )
+    save_model(folder / "model.pt", Model(network, SCALES, identity, metadata()), settings)
+    return network
+
+
+def write_truth(path: Path, seed=4):
+    """Write the truth of `swirling`, its derived fields from calculus by hand."""
+    rng = np.random.default_rng(seed)
+    angle, radius = rng.uniform(0, 2 * np.pi, 300), RADIUS * np.sqrt(rng.uniform(0, 1, 300))
+    inside = np.stack(
+        [radius * np.cos(angle), rng.uniform(0, LENGTH, 300), radius * np.sin(angle)], 1
+    )
+    wall = inside / [[1, 1, 1]]
+    wall[:, [0, 2]] *= (RADIUS / radius)[:, None]
+    x, y, z = inside.T
+    velocity = np.stack([SPIN * z, 1 - (x * x + z * z) / RADIUS**2, -SPIN * x], 1)
+    vorticity = np.stack([2 * z, 2 * SPIN * RADIUS**2 + 0 * x, -2 * x], 1) / RADIUS**2
+    stress = np.tile([0, 2 / RADIUS, 0], (300, 1)) * SCALES.viscosity * SCALES.shear_rate
+    modes = np.array([1.0, 0.5])
+
+    def pulsating(field):
+        return np.multiply.outer(modes, field).astype(np.complex64)
+
+    origin = np.array(SCALES.origin)
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"format": "aiv_rba/truth", "version": 1, "period": SCALES.period})
+        file["points/position"] = inside * SCALES.length + origin
+        file["points/velocity"] = pulsating(velocity * SCALES.velocity)
+        file["points/pressure"] = pulsating(-2 * y * SCALES.pressure)
+        file["points/vorticity"] = pulsating(vorticity * SCALES.shear_rate)
+        file["wall/position"] = wall * SCALES.length + origin
+        file["wall/normal"] = wall * [1, 0, 1] / RADIUS
+        file["wall/wall_shear_stress"] = pulsating(stress)
+        file["flow_rate"] = pulsating(np.pi / 2 * RADIUS**2 * SCALES.flow_rate)
+        for name in "uv":
+            file[f"tracks/{name}"] = np.zeros(220)
+
+
+def noisy(case, factor):
+    """The case with every measured velocity multiplied."""
+    velocity = {name: factor * values for name, values in case.tracks.velocity.items()}
+    return replace(case, tracks=replace(case.tracks, velocity=velocity))
