@@ -173,7 +173,7 @@ def write_truth(path: Path, seed=4):
     inside = np.stack(
         [radius * np.cos(angle), rng.uniform(0, LENGTH, 300), radius * np.sin(angle)], 1
     )
-    wall = inside / [[1, 1, 1]]
+    wall = inside.copy()
     wall[:, [0, 2]] *= (RADIUS / radius)[:, None]
     x, y, z = inside.T
     velocity = np.stack([SPIN * z, 1 - (x * x + z * z) / RADIUS**2, -SPIN * x], 1)
