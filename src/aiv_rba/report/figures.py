@@ -16,6 +16,10 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from vtkmodules.vtkCommonCore import vtkLogger
+
+# Off screen there is no X server, and VTK warns of it.
+vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
 
 TERM_STYLES = {"no_slip": "-", "tracks": "--", "momentum": "-.", "mass": ":"}
 BLOCKS = {"no_slip": "no-slip", "tracks": "tracks", "navier_stokes": "Navier-Stokes"}
@@ -84,7 +88,7 @@ def _limits(values: list[Any]) -> tuple[float, float]:
 
 
 def _picture(mesh: pv.DataSet, field: Field, limits: tuple[float, float]) -> Any:
-    plotter = pv.Plotter(off_screen=True, window_size=[700, 400])
+    plotter: Any = pv.Plotter(off_screen=True, window_size=[700, 400])
     extent = np.ptp(np.reshape(mesh.bounds, (3, 2)), axis=1)
     axis = int(np.argmax(extent))
     options: dict[str, Any] = {
@@ -113,8 +117,10 @@ def _picture(mesh: pv.DataSet, field: Field, limits: tuple[float, float]) -> Any
         mesh.center,
         np.cross(view, along),
     ]
-    camera: Any = plotter.camera
-    camera.zoom(1.6)
+    camera = plotter.camera
+    camera.enable_parallel_projection()
+    plotter.reset_camera()
+    camera.zoom(1.2)
     picture = plotter.screenshot(return_img=True)
     plotter.close()
     return picture
@@ -175,7 +181,6 @@ def training(history: pd.DataFrame) -> bytes:
         block = next((b for b in TERM_STYLES if name.startswith(b)), None)
         if block:
             losses.semilogy(history.step, history[name], TERM_STYLES[block], lw=1, label=name)
-    losses.legend(fontsize=6, ncol=2, frameon=False)
     losses.set(xlabel="step", ylabel="weighted loss term")
     for block, label in BLOCKS.items():
         if f"lambda_{block}_max" in history:
@@ -187,9 +192,9 @@ def training(history: pd.DataFrame) -> bytes:
         if f"validation_{name}" in history:
             errors.semilogy(history.step, history[f"validation_{name}"], style, label=name)
     errors.set(xlabel="step", ylabel="relative L2 on validation rows")
-    for axis in (multipliers, errors):
+    for axis, size, columns in ((losses, 6, 2), (multipliers, 9, 1), (errors, 9, 1)):
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(frameon=False)
+            axis.legend(frameon=False, fontsize=size, ncol=columns)
     return _png(figure)
 
 

@@ -47,6 +47,8 @@ def report(
         points_seconds = float(file.attrs["seconds"])
     scored = _read_json(scores)
     derived = _read_json(fields / "fields.json")
+    for series in ("volume.pvd", "wall.pvd"):
+        _read(fields / series)
     table = _read_csv(fields / "hydraulics.csv")
     training = derived["training"]
 

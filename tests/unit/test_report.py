@@ -1,0 +1,74 @@
+"""Stage report: a page that stands alone, and numbers that are those of the scores."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from aiv_rba import config
+from aiv_rba.fields.run import fields
+from aiv_rba.fields.score import score
+from aiv_rba.report import figures
+from aiv_rba.report.run import report
+from tests.exact import metadata, write_trained, write_truth
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    write_trained(folder)
+    write_truth(folder / "truth.h5")
+    case, model = folder / "case.h5", folder / "model.pt"
+    fields(
+        config.Fields(times=2, layers=2, sections=2), case=case, model=model, out=folder / "fields"
+    )
+    truth = config.Score(truth=str(folder / "truth.h5"))
+    score(truth, case=case, model=model, scores=folder / "scores.json")
+    pd.DataFrame({"step": [0, 1], "mass": [1.0, 0.1], "validation_v": [1.0, None]}).to_csv(
+        folder / "history.csv", index=False
+    )
+    for name in ("tracks.png", "groups.png"):
+        (folder / name).write_bytes(PNG)
+    report(
+        config.Report(title="A <b>tube</b>", phases=(0.0,)),
+        case=case,
+        points=folder / "points.h5",
+        fields=folder / "fields",
+        history=folder / "history.csv",
+        scores=folder / "scores.json",
+        pictures=folder,
+        page=folder / "report.html",
+        summary=folder / "summary.json",
+    )
+    return folder
+
+
+def test_page_stands_alone(finished):
+    page = (finished / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(sources) == 7
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "A &lt;b&gt;tube&lt;/b&gt;" in page
+
+
+def test_summary_has_the_numbers_of_the_stages(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    scores = json.loads((finished / "scores.json").read_text())
+    for name in ("validation", "truth", "noise_floor"):
+        assert summary[name] == scores[name]
+    assert summary["tracks"] == scores["rows"]
+    assert summary["seconds"]["train"] == metadata()["seconds"]
+    assert summary["seconds"]["points"] == 2.0
+    assert (summary["variant"], summary["seeds"], summary["world_size"]) == ("rba", [3], 2)
+
+
+def test_page_shows_the_error_of_the_scores(finished):
+    error = json.loads((finished / "scores.json").read_text())["truth"]["wss"]
+    assert f"{100 * error:.2f} %" in (finished / "report.html").read_text()
+
+
+def test_history_may_lack_columns():
+    assert figures.training(pd.DataFrame({"step": [0, 1]})).startswith(PNG)

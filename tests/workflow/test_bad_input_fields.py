@@ -1,0 +1,80 @@
+"""What a user can get wrong in stages fields, score and report: one line, exit code 2."""
+
+import json
+
+import h5py
+import pytest
+
+from aiv_rba.cli import main
+from tests.exact import write_trained, write_truth
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def spoil(name):
+    return lambda folder: (folder / name).write_text("this is not it {")
+
+
+def without(dataset):
+    def change(folder):
+        with h5py.File(folder / "truth.h5", "a") as file:
+            del file[dataset]
+
+    return change
+
+
+def short_tracks(folder):
+    without("tracks/u")(folder)
+    with h5py.File(folder / "truth.h5", "a") as file:
+        file["tracks/u"] = [0.0, 1.0]
+
+
+def other_version(folder):
+    with h5py.File(folder / "truth.h5", "a") as file:
+        file.attrs["version"] = 99
+
+
+BAD = {
+    "fields: no case": ("fields", remove("case.h5"), "case.h5: not found"),
+    "fields: damaged case": ("fields", spoil("case.h5"), "not a readable HDF5"),
+    "fields: no model": ("fields", remove("model.pt"), "model.pt: not found"),
+    "fields: damaged model": ("fields", spoil("model.pt"), "not a readable torch file"),
+    "fields: other case": ("fields", lambda f: write_trained(f, "other"), "belongs to case other"),
+    "score: no case": ("score", remove("case.h5"), "case.h5: not found"),
+    "score: no model": ("score", remove("model.pt"), "model.pt: not found"),
+    "score: other case": ("score", lambda f: write_trained(f, "other"), "belongs to case other"),
+    "score: no truth": ("score", remove("truth.h5"), "truth.h5: not found"),
+    "score: damaged truth": ("score", spoil("truth.h5"), "not a readable HDF5"),
+    "score: other version": ("score", other_version, "format version is 99"),
+    "score: truth lacks WSS": ("score", without("wall/wall_shear_stress"), "damaged aiv_rba/truth"),
+    "score: truth of other tracks": ("score", short_tracks, "has 2 rows, expected at least"),
+    "report: no points": ("report", remove("points.h5"), "points.h5: not found"),
+    "report: no scores": ("report", lambda f: None, "scores.json: cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("stage", "change", "message"), BAD.values(), ids=BAD)
+def test_one_line_and_nothing_written(tmp_path, capsys, stage, change, message):
+    write_trained(tmp_path)
+    write_truth(tmp_path / "truth.h5")
+    (tmp_path / "a.yaml").write_text(
+        json.dumps({"score": {"truth": str(tmp_path / "truth.h5")}, "fields": {"times": 1}})
+    )
+    change(tmp_path)
+    before = {path.name for path in tmp_path.iterdir()}
+    options = {
+        "fields": {"model": "model.pt", "out": "fields"},
+        "score": {"model": "model.pt", "scores": "scores.json"},
+        "report": {"points": "points.h5", "fields": "fields", "history": "history.csv"}
+        | {"scores": "scores.json", "pictures": "pictures", "page": "report.html"}
+        | {"summary": "summary.json"},
+    }[stage] | {"config": "a.yaml", "case": "case.h5"}
+    line = [stage, *(t for k, v in options.items() for t in (f"--{k}", str(tmp_path / v)))]
+    assert main(line) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"aiv-rba {stage}: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == before
