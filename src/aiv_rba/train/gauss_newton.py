@@ -30,17 +30,17 @@ def jacobian(residuals: Callable[[], Tensor], layers: list[Linear]) -> tuple[Ten
         Residuals (n, terms) and Jacobian (n, terms, parameters), parameters in the order weight,
         bias of each layer.
     """
-    inputs: list[Tensor] = []
-    outputs: list[Tensor] = []
+    # By layer, since a network may call its layers in another order than it lists them.
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
-    def record(_: nn.Module, arguments: tuple[Tensor], output: Tensor) -> None:
-        inputs.append(arguments[0].detach())
-        outputs.append(output)
+    def record(layer: nn.Module, arguments: tuple[Tensor], output: Tensor) -> None:
+        seen[layer] = (arguments[0].detach(), output)
 
     hooks = [layer.register_forward_hook(record) for layer in layers]
     e = residuals()
     for hook in hooks:
         hook.remove()
+    inputs, outputs = zip(*(seen[layer] for layer in layers), strict=True)
 
     columns = []
     for term in range(e.shape[1]):
