@@ -91,7 +91,7 @@ def tube(around=64, along=21, radius=RADIUS, outward=1, squeeze=1.0):
     i, j = (g.ravel() for g in np.meshgrid(np.arange(around), np.arange(along - 1), indexing="ij"))
     a, b = i * along + j, (i + 1) % around * along + j
     triangles = np.concatenate([np.stack([a, a + 1, b], 1), np.stack([b, a + 1, b + 1], 1)])
-    return Wall(points, normals, triangles, np.zeros(len(triangles), dtype=int))
+    return Wall(points, normals, triangles[:, ::outward], np.zeros(len(triangles), dtype=int))
 
 
 def annulus(inner, around=64):

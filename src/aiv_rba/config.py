@@ -181,7 +181,7 @@ class Adam:
 @dataclass(frozen=True, config=_strict)
 class GaussNewton:
     name: Literal["gauss_newton"] = "gauss_newton"
-    """Gauss-Newton with Levenberg damping, for networks of a few thousand parameters."""
+    """Recursive Gauss-Newton with damping, for networks of a few thousand parameters."""
     iterations: Count = 300
     """Training steps."""
     damping: Positive = 1e-3
@@ -191,9 +191,9 @@ class GaussNewton:
     trials: Count = 6
     """Tries of one step, each with three times the damping."""
     rows: tuple[Count, Count, Count] = (300, 3000, 700)
-    """Wall, track and interior points of one step over all ranks."""
-    hold: Count = 5
-    """Steps before these points are redrawn."""
+    """Wall, track and interior points of one step over all ranks, drawn anew at every step."""
+    memory: Positive = 30.0
+    """Steps in which the memory of the curvature J^T J grows by one draw of these points."""
 
 
 @dataclass(frozen=True, config=_strict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyvista as pv
@@ -42,22 +43,18 @@ class Lumen:
     axis: int
     annular: bool
     _centre: CubicSpline
-    _inner_radius: LinearNDInterpolator | None
 
     @classmethod
     def from_wall(cls, wall: Wall, axis: int) -> Lumen:
-        """Find the centre line and, in an annular lumen, the inner wall's radius.
+        """Find the centre line.
 
         Raises
         ------
         UserError
             If a section of the wall has no area.
         """
-        annular = bool((wall.patch == 1).any())
         heights, centroids = _centroids(wall, axis)
-        centre = CubicSpline(heights, centroids)
-        inner = _radius_of_inner_wall(wall, axis, centre) if annular else None
-        return cls(wall, axis, annular, centre, inner)
+        return cls(wall, axis, bool((wall.patch == 1).any()), CubicSpline(heights, centroids))
 
     @property
     def outer(self) -> NDArray[np.bool_]:
@@ -76,15 +73,35 @@ class Lumen:
         offset = points[:, across(self.axis)] - self.centre(height)
         return np.arctan2(offset[:, 1], offset[:, 0]), height, np.hypot(*offset.T)
 
+    def outer_radius(self, angle: Array, height: Array) -> Array:
+        """Distance of the outer wall from the centre line, linear between its vertices."""
+        return np.asarray(self._radius[0](angle, height))
+
+    def inner_radius(self, angle: Array, height: Array) -> Array:
+        """Distance of the inner wall from the centre line; zero in a single lumen."""
+        if not self.annular:
+            return np.zeros_like(angle)
+        return np.asarray(self._radius[1](angle, height))
+
+    @cached_property
+    def _radius(self) -> list[LinearNDInterpolator]:
+        patches = (0, 1) if self.annular else (0,)
+        return [self._radius_of(patch) for patch in patches]
+
+    def _radius_of(self, patch: int) -> LinearNDInterpolator:
+        vertices = np.unique(self.wall.triangles[self.wall.patch == patch])
+        angle, height, radius = self.polar(self.wall.points[vertices])
+        turns = (-2 * np.pi, 0.0, 2 * np.pi)
+        at = np.concatenate([np.stack([angle + turn, height], axis=1) for turn in turns])
+        return LinearNDInterpolator(at, np.tile(radius, 3), rescale=True)
+
     def shrink(self, points: Array, fractions: Array) -> Array:
         """Copies (K, N, 3) of outer wall points (N, 3) at fractions (K,) of the way to the wall.
 
         Fraction 1 is the wall; 0 the centre line or the inner wall.
         """
         angle, height, radius = self.polar(points)
-        inmost = np.zeros_like(radius)
-        if self._inner_radius is not None:
-            inmost = np.minimum(self._inner_radius(angle, height), radius)
+        inmost = np.minimum(self.inner_radius(angle, height), radius)
         at = inmost + fractions[:, None] * (radius - inmost)
         copies = np.repeat(points[None], len(fractions), axis=0)
         first, second = across(self.axis)
@@ -139,14 +156,3 @@ def _centroids(wall: Wall, axis: int) -> tuple[Array, Array]:
         squares = (a * a + a * b + b * b) / 3
         centroids.append(np.sum(squares * normal, axis=0) / (2 * area))
     return heights, np.array(centroids)
-
-
-def _radius_of_inner_wall(wall: Wall, axis: int, centre: CubicSpline) -> LinearNDInterpolator:
-    mask = np.zeros(len(wall.points), dtype=bool)
-    mask[wall.triangles[wall.patch == 1]] = True
-    points = wall.points[mask]
-    offset = points[:, across(axis)] - centre(points[:, axis])
-    angle, radius = np.arctan2(offset[:, 1], offset[:, 0]), np.hypot(*offset.T)
-    turns = (-2 * np.pi, 0, 2 * np.pi)
-    at = np.concatenate([np.stack([angle + turn, points[:, axis]], 1) for turn in turns])
-    return LinearNDInterpolator(at, np.tile(radius, 3), rescale=True)

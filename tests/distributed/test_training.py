@@ -15,7 +15,8 @@ from tests.training_case import arguments, write_config, write_training_case
 NETWORK = {"layers": 2, "width": 8}
 ADAM = {"name": "adam", "learning_rate": 1e-2, "final_learning_rate": 1e-3}
 OPTIMISERS = {
-    "gauss_newton": {"name": "gauss_newton", "rows": [7, 20, 13]},
+    # Few rows leave directions that only the damping decides, and rounding grows by its inverse.
+    "gauss_newton": {"name": "gauss_newton", "rows": [7, 20, 13], "smallest_damping": 1e-3},
     "adam": ADAM | {"compile": False},
     "adam_compiled": ADAM | {"compile": True},
 }

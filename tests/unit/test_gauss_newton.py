@@ -6,7 +6,7 @@ from aiv_rba import config
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.layers import Linear
 from aiv_rba.scales import Scales
-from aiv_rba.train.gauss_newton import add_gram, jacobian
+from aiv_rba.train.gauss_newton import jacobian, solve_upper, upper_gram
 from aiv_rba.train.loss import Residuals
 
 
@@ -37,8 +37,10 @@ def test_jacobian_of_every_block_is_that_of_automatic_differentiation():
                 assert torch.allclose(j[row, term], flat, rtol=1e-10, atol=1e-12)
 
 
-def test_gram_is_the_upper_triangle_of_the_product():
-    j = torch.randn(20, 11, dtype=torch.float64)
-    total = torch.zeros(11, 11, dtype=torch.float64)
-    add_gram(total, j)
-    assert torch.allclose(torch.triu(total), torch.triu(j.T @ j))
+def test_normal_equations_are_solved_from_the_upper_triangle():
+    j, right = torch.randn(20, 11, dtype=torch.float64), torch.randn(11, dtype=torch.float64)
+    gram = upper_gram(j)
+    assert torch.allclose(torch.triu(gram), torch.triu(j.T @ j))
+    assert torch.allclose(solve_upper(gram.clone(), right), torch.linalg.solve(j.T @ j, right))
+    with pytest.raises(LinAlgError):
+        solve_upper(-gram, right)

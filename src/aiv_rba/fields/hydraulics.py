@@ -39,46 +39,24 @@ def cross_sections(lumen: Lumen, count: int) -> Sections:
     The wall's radius at an angle is interpolated from its vertices; every section must be seen
     whole from its centre.
     """
-    height, radius_at = _wall_radius(lumen)
-    low, high = height
+    along = lumen.wall.points[:, lumen.axis]
+    low, high = along.min(), along.max()
     heights = low + (high - low) * (np.arange(count) + 0.5) / count
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES - np.pi
     nodes, gauss = np.polynomial.legendre.leggauss(RADII)
+    height, angle = (grid.ravel() for grid in np.meshgrid(heights, angles, indexing="ij"))
+    inner = lumen.inner_radius(angle, height)[:, None]
+    gap = lumen.outer_radius(angle, height)[:, None] - inner
+
+    r = inner + gap * (nodes + 1) / 2
+    weights = r * gap / 2 * gauss * (2 * np.pi / ANGLES)
+    centre = lumen.centre(height)
     first, second = across(lumen.axis)
-    points, weights = [], []
-    for h in heights:
-        outer, inner = radius_at(h, angles)
-        r = inner[:, None] + (outer - inner)[:, None] * (nodes + 1) / 2
-        weight = r * (outer - inner)[:, None] / 2 * gauss * (2 * np.pi / ANGLES)
-        at = np.empty((*r.shape, 3))
-        centre = lumen.centre(np.array([h]))[0]
-        at[..., lumen.axis] = h
-        at[..., first] = centre[0] + r * np.cos(angles)[:, None]
-        at[..., second] = centre[1] + r * np.sin(angles)[:, None]
-        points.append(at.reshape(-1, 3))
-        weights.append(weight.ravel())
-    return Sections(np.array(points), np.array(weights))
-
-
-def _wall_radius(lumen: Lumen):  # type: ignore[no-untyped-def]
-    from scipy.interpolate import LinearNDInterpolator
-
-    def interpolator(patch: int) -> LinearNDInterpolator:
-        vertices = np.unique(lumen.wall.triangles[lumen.wall.patch == patch])
-        angle, height, radius = lumen.polar(lumen.wall.points[vertices])
-        turns = (-2 * np.pi, 0.0, 2 * np.pi)
-        at = np.concatenate([np.stack([angle + turn, height], axis=1) for turn in turns])
-        return LinearNDInterpolator(at, np.tile(radius, 3), rescale=True)
-
-    outer = interpolator(0)
-    inner = interpolator(1) if lumen.annular else None
-    heights = lumen.wall.points[:, lumen.axis]
-
-    def radius_at(height: float, angles: Array) -> tuple[Array, Array]:
-        at = np.stack([angles, np.full_like(angles, height)], axis=1)
-        return outer(at), inner(at) if inner is not None else np.zeros_like(angles)
-
-    return (heights.min(), heights.max()), radius_at
+    points = np.empty((*r.shape, 3))
+    points[..., lumen.axis] = height[:, None]
+    points[..., first] = centre[:, :1] + r * np.cos(angle)[:, None]
+    points[..., second] = centre[:, 1:] + r * np.sin(angle)[:, None]
+    return Sections(points.reshape(count, -1, 3), weights.reshape(count, -1))
 
 
 def hydraulics(
@@ -91,14 +69,13 @@ def hydraulics(
     distance to the whole length. Resistance is the cycle's mean drop over its mean flow rate.
     """
     quadrature = cross_sections(lumen, sections)
-    axis = lumen.axis
+    axis, weights = lumen.axis, quadrature.weights
     rows = []
     for time in times:
-        flow_rate, pressure = [], []
-        for points, weights in zip(quadrature.points, quadrature.weights, strict=True):
-            values = sample(flow, scales, at_time(points, time))
-            flow_rate.append(np.sum(weights * values.velocity[:, axis]) * scales.length**2)
-            pressure.append(np.sum(weights * values.pressure) / np.sum(weights))
+        values = sample(flow, scales, at_time(quadrature.points.reshape(-1, 3), time))
+        along = values.velocity[:, axis].reshape(weights.shape)
+        flow_rate = np.sum(weights * along, axis=1) * scales.length**2
+        pressure = np.average(values.pressure.reshape(weights.shape), axis=1, weights=weights)
         drop = (pressure[0] - pressure[-1]) * sections / max(sections - 1, 1)
         rows.append((time * scales.time, np.mean(flow_rate), np.std(flow_rate), drop))
     table = pd.DataFrame(

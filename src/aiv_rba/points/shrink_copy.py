@@ -22,8 +22,9 @@ def sample_wall(wall: Wall, count: int, seed: int, patch: int | None = None) -> 
     edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = np.linalg.norm(np.cross(edge_1, edge_2), axis=1)
     rng = np.random.default_rng(seed)
-    # Systematic sampling: evenly spaced in cumulated area, so that no triangle is left out.
-    at = (np.arange(count) + rng.uniform()) / count * area.sum()
+    # Stratified: one point in every `count`-th of the area, in the order of the triangles. Evenly
+    # spaced points would fall into step with the rows of a structured mesh.
+    at = (np.arange(count) + rng.uniform(size=count)) / count * area.sum()
     chosen = np.minimum(np.searchsorted(np.cumsum(area), at), len(area) - 1)
     a, b = rng.uniform(size=(2, count))
     flip = a + b > 1

@@ -44,11 +44,6 @@ class Adam:
         decays = int(self.steps // self.interval)
         return float(self.settings.learning_rate * self.settings.decay**decays)
 
-    @property
-    def hold(self) -> int:
-        """Steps that use the same batch."""
-        return 1
-
     def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
         """One step; the weighted residual rows (n, terms) of each block before it."""
         for group in self.adam.param_groups:

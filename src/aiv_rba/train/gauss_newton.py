@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from functools import cached_property
 from typing import Any
 
 import torch
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, get_blas_funcs
 from torch import Tensor, nn
 
 from aiv_rba import config
@@ -55,14 +56,47 @@ def jacobian(residuals: Callable[[], Tensor], layers: list[Linear]) -> tuple[Ten
     return e.detach(), torch.stack(columns, dim=1)
 
 
-class GaussNewton:
-    """Damped Gauss-Newton on a subset of the batch's rows.
+def upper_gram(j: Tensor) -> Tensor:
+    """Upper triangle of J^T J (P, P) of a Jacobian (n, P); what lies below it is not defined.
 
-    Gradient, J^T J and the test of the step use the same rows: a curvature of fewer rows than the
-    gradient's lets the step run away in the directions that it does not see. The rows are redrawn
-    every `hold` steps. J^T J and J^T r are sums over rows, so ranks add theirs. The damping is
-    relative to the diagonal of J^T J (Marquardt 1963); a step that does not lower the loss is
-    refused and the damping raised.
+    SciPy's BLAS has the symmetric product, which torch lacks: half the work.
+    """
+    if j.is_cuda:
+        return j.T @ j
+    rows = j.numpy()
+    syrk = get_blas_funcs("syrk", (rows,))
+    return torch.from_numpy(syrk(1.0, rows.T))
+
+
+def solve_upper(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solution (P,) of a positive definite system given by its upper triangle.
+
+    Raises
+    ------
+    LinAlgError
+        If the matrix is not positive definite.
+    """
+    if matrix.is_cuda:
+        factor, failed = torch.linalg.cholesky_ex(matrix, upper=True)
+        if int(failed):
+            raise LinAlgError
+        return torch.cholesky_solve(right.unsqueeze(1), factor, upper=True).squeeze(1)
+    factored = cho_factor(matrix.numpy(), overwrite_a=True, check_finite=False)
+    return torch.from_numpy(cho_solve(factored, right.numpy(), check_finite=False))
+
+
+class GaussNewton:
+    """Recursive Gauss-Newton on a random subset of the batch's rows.
+
+    Every step draws new rows. Its curvature is that of these rows plus a fading memory of earlier
+    ones, as in recursive least squares (Ljung 1999, section 11.2):
+
+        H_k = beta_k H_{k-1} + J^T J,    H_k dtheta = -J^T r,    beta_k = k / (k + memory).
+
+    The step then moves little in directions that earlier rows have settled, so that the noise of
+    single draws averages out over 1 + k / memory of them. H is damped relative to its diagonal
+    (Marquardt 1963); a step that does not lower the loss of the drawn rows is refused and the
+    damping raised. J^T J and J^T r are sums over rows, so ranks add theirs.
     """
 
     def __init__(
@@ -78,6 +112,8 @@ class GaussNewton:
         self.seed = seed
         self.layers = [m for m in residuals.modules() if isinstance(m, Linear)]
         self.parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
+        count = sum(p.numel() for p in self.parameters)
+        self.curvature = self.parameters[0].new_zeros(count, count)
         self.damping = settings.damping
         self.steps = 0
 
@@ -85,11 +121,6 @@ class GaussNewton:
     def control(self) -> float:
         """Damping, for the history."""
         return self.damping
-
-    @property
-    def hold(self) -> int:
-        """Steps that use the same batch."""
-        return self.settings.hold
 
     def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
         """One step; the weighted residual rows (n, terms) of each block before it."""
@@ -99,12 +130,12 @@ class GaussNewton:
             e[block], jacobians[block] = jacobian(evaluate, self.layers)
         weights = weigh(part, e)
         rows = {block: weights[block] * values for block, values in e.items()}
-        gram, gradient = self._normal_equations(rows, weights, jacobians)
+        gradient = self._accumulate(rows, weights, jacobians)
         before = float(self.ranks.sum(_sum_of_squares(rows)))
 
         start = nn.utils.parameters_to_vector(self.parameters).detach()
         for _ in range(self.settings.trials):
-            self._move(start + self._solve(gram, gradient))
+            self._move(start + self._solve(gradient))
             if self._loss(part, weights) < before:
                 self.damping = max(self.damping / 3, self.settings.smallest_damping)
                 break
@@ -116,8 +147,7 @@ class GaussNewton:
 
     def _choose(self, batch: Batch) -> Batch:
         """A random subset of the rows of all ranks, the same for any number of ranks."""
-        draw = self.steps // self.hold
-        generator = torch.Generator().manual_seed(self.seed + 104_729 * (draw + 1))
+        generator = torch.Generator().manual_seed(self.seed + 104_729 * (self.steps + 1))
         chosen, counts = {}, {}
         for block, limit in zip(batch.points, self.settings.rows, strict=True):
             order = torch.randperm(batch.counts[block], generator=generator)[:limit]
@@ -141,31 +171,29 @@ class GaussNewton:
             "navier_stokes": lambda: e.navier_stokes(points["navier_stokes"]),
         }
 
-    def _normal_equations(
-        self, rows: Blocks, weights: Blocks, jacobians: Blocks
-    ) -> tuple[Tensor, Tensor]:
-        """J^T J (P, P) and J^T r (P,) of the weighted rows over all ranks."""
-        count = sum(p.numel() for p in self.parameters)
-        gram = self.parameters[0].new_zeros(count, count)
-        gradient = self.parameters[0].new_zeros(count)
+    def _accumulate(self, rows: Blocks, weights: Blocks, jacobians: Blocks) -> Tensor:
+        """Update the curvature; J^T r (P,) of the weighted rows over all ranks."""
+        gram = torch.zeros_like(self.curvature)
+        gradient = gram.new_zeros(len(gram))
         for block, jacobian_of_block in jacobians.items():
             j = (jacobian_of_block * weights[block].unsqueeze(-1)).flatten(0, 1)
             gradient += j.T @ rows[block].flatten()
-            add_gram(gram, j)
+            gram += upper_gram(j)
         self.ranks.sum(gram)
         self.ranks.sum(gradient)
-        return torch.triu(gram) + torch.triu(gram, 1).T, gradient
+        forgetting = self.steps / (self.steps + self.settings.memory)
+        self.curvature = forgetting * self.curvature + gram
+        return gradient
 
-    def _solve(self, gram: Tensor, gradient: Tensor) -> Tensor:
-        diagonal = gram.diagonal()
+    def _solve(self, gradient: Tensor) -> Tensor:
+        diagonal = self.curvature.diagonal()
         # A parameter that no row depends on still needs a positive pivot.
         scale = diagonal.clamp_min(1e-6 * float(diagonal.mean()))
-        failed = torch.ones(1)
-        while int(failed):
-            factor, failed = torch.linalg.cholesky_ex(gram + torch.diag(self.damping * scale))
-            if int(failed):
+        while True:
+            try:
+                return -solve_upper(self.curvature + torch.diag(self.damping * scale), gradient)
+            except LinAlgError:
                 self.damping *= 3
-        return -torch.cholesky_solve(gradient.unsqueeze(1), factor).squeeze(1)
 
     def _move(self, parameters: Tensor) -> None:
         nn.utils.vector_to_parameters(parameters, self.parameters)
@@ -177,19 +205,22 @@ class GaussNewton:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        return {"damping": self.damping, "steps": self.steps}
+        return {
+            "damping": self.damping,
+            "steps": self.steps,
+            "curvature": self.curvature[self._upper],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.damping, self.steps = state["damping"], state["steps"]
+        self.curvature[self._upper] = state["curvature"].to(self.curvature)
+
+    @cached_property
+    def _upper(self) -> tuple[Tensor, Tensor]:
+        i, j = torch.triu_indices(*self.curvature.shape, device=self.curvature.device)
+        return i, j
 
 
 def _sum_of_squares(rows: Blocks) -> Tensor:
     return torch.stack([values.square().sum() for values in rows.values()]).sum()
-
-
-def add_gram(total: Tensor, j: Tensor, blocks: int = 4) -> None:
-    """Add the upper triangle of J^T J to `total`, block row by block row: half the products."""
-    bounds = [len(total) * i // blocks for i in range(blocks + 1)]
-    for start, stop in pairwise(bounds):
-        total[start:stop, start:].addmm_(j[:, start:stop].T, j[:, start:])

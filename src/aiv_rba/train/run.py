@@ -38,11 +38,6 @@ class Optimiser(Protocol):
         """Learning rate or damping, for the history."""
         ...
 
-    @property
-    def hold(self) -> int:
-        """Steps that use the same batch."""
-        ...
-
     def step(self, batch: Batch, weigh: Any) -> Blocks:
         """One step; the weighted residual rows before it."""
         ...
@@ -147,7 +142,7 @@ class Run:
             mininterval=1.0,
         )
         for step in progress:
-            rows = self.optimiser.step(self.batches.batch(step // self.optimiser.hold), self.weigh)
+            rows = self.optimiser.step(self.batches.batch(step), self.weigh)
             last = step + 1 == iterations
             if (step + 1) % self.settings.history_every == 0 or last:
                 self.seconds = time.perf_counter() - started

@@ -32,7 +32,8 @@ SCALES = {
     "phantom": Scales(UNIT_LENGTH, UNIT_LENGTH / PERIOD, DENSITY, VISCOSITY, PERIOD),
     "physiological": Scales(50e-6, 50e-6, DENSITY, VISCOSITY, PERIOD),
 }
-BUFFER = 1.2
+# Length of duct beyond both measured ends, in gaps: the ends' flow profile dies out within one.
+BUFFER = 3.0
 MICROMETRE = 1e-6
 
 
@@ -77,18 +78,23 @@ def generate(twin: Twin, out: Path) -> dict[str, float]:
     UserError
         If NGSolve is missing or a file cannot be written.
     """
-    scales = SCALES[twin.preset]
+    solution = solve_twin(twin)
+    write(twin, solution, out)
+    return solution.report
+
+
+def solve_twin(twin: Twin) -> Solution:
+    """The periodic flow of a twin."""
+    scales, buffer = SCALES[twin.preset], BUFFER * twin.duct.gap
     period = scales.nondimensional_period
-    solution = solve(
+    return solve(
         twin.duct,
         lambda t: flow_rate(twin.duct, period, t),
         reynolds=scales.reynolds,
         period=period,
-        span=(-BUFFER, twin.duct.length + BUFFER),
+        span=(-buffer, twin.duct.length + buffer),
         discretisation=twin.discretisation,
     )
-    write(twin, solution, out)
-    return solution.report
 
 
 def write(twin: Twin, solution: Solution, out: Path) -> None:
@@ -107,7 +113,8 @@ def write(twin: Twin, solution: Solution, out: Path) -> None:
             mesh.save(named)
             named.replace(temporary)
 
-    reach = 0.5
+    # Tracers that are seen may come from, and go, beyond the measured ends.
+    reach = 1.25 * duct.gap
     span = (-reach, duct.length + reach)
     interpolant = Interpolant.sample(duct, solution, span)
     table, true_velocity = record(
@@ -144,7 +151,7 @@ def _write_truth(
     inside: np.ndarray,
     surface: tuple[np.ndarray, np.ndarray, np.ndarray],
     twin: Twin,
-    true_velocity: np.ndarray,
+    true_velocity: dict[str, np.ndarray],
 ) -> None:
     velocity, pressure, gradient = flow_at(duct, solution, inside)
     on_wall, normals, triangles = surface
@@ -179,8 +186,9 @@ def _write_truth(
         ),
         "flow_rate": _flow_rate_modes(duct, scales, len(velocity)),
     }
-    for column, name in enumerate("uvw"):
-        datasets[f"tracks/{name}"] = (true_velocity[:, column] * scales.velocity).astype(np.float32)
+    for group, true in true_velocity.items():
+        for column, name in enumerate("uvw"):
+            datasets[f"{group}/{name}"] = (true[:, column] * scales.velocity).astype(np.float32)
     with create_h5(path, "truth", attributes) as file:
         for name, values in datasets.items():
             file.create_dataset(name, data=values, compression="gzip", shuffle=True)
@@ -199,5 +207,6 @@ def _flow_rate_modes(duct: Lobe, scales: Scales, modes: int) -> np.ndarray:
 def _describe(file: h5py.File) -> None:
     file.attrs["about"] = (
         "A field is f(t) = Re sum_k c_k exp(2 pi i k t / period), k = 0, 1, ...; SI units. "
-        "wall_shear_stress is the tangential viscous stress of the fluid on the wall."
+        "wall_shear_stress is the tangential viscous stress of the fluid on the wall. tracers is "
+        "the velocity of every row's tracer, tracks that of the fluid where the row places it."
     )

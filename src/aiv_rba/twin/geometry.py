@@ -24,6 +24,9 @@ INNER_IN_DISC = 0.45
 class Lobe:
     """Lobe of a perivascular space.
 
+    With the defaults every section can be seen whole from its centroid, so that copies of the
+    wall shrunk towards the centre line stay inside.
+
     Attributes
     ----------
     artery
@@ -38,10 +41,10 @@ class Lobe:
         Relative amplitude of the irregularity along the axis and round the section.
     """
 
-    artery: float = 0.5
-    gap: float = 0.42
+    artery: float = 0.6
+    gap: float = 0.8
     opening: float = 0.85
-    length: float = 6.0
+    length: float = 12.0
     irregularity: float = 0.15
 
     def shape(self, a: Any, y: Any, sin: Any = np.sin) -> tuple[Any, Any, Any, Any]:

@@ -34,8 +34,8 @@ class Camera:
         Share of rows whose velocity belongs to another particle.
     """
 
-    planes: tuple[float, float, float] = (-0.2, -0.06, 0.08)
-    thickness: float = 0.05
+    planes: tuple[float, float, float] = (-0.3, -0.08, 0.14)
+    thickness: float = 0.08
     frames: float = 75.7
     rows: int = 23_400
     loss: float = 0.03
@@ -46,11 +46,18 @@ class Camera:
 
 def record(
     duct: Lobe, field: Interpolant, period: float, camera: Camera, seed: int
-) -> tuple[pd.DataFrame, Array]:
-    """Tracks in units of the twin, and the true velocity (rows, 3) at every row.
+) -> tuple[pd.DataFrame, dict[str, Array]]:
+    """Tracks in units of the twin, and what is true of every row.
 
     Tracers start all over the duct and are advected by the midpoint rule through one cycle.
     Velocities are central differences over two frame intervals.
+
+    Returns
+    -------
+    DataFrame, dict
+        The table as an experimenter holds it; velocities (rows, 3): "tracers", of the tracer
+        itself, and "tracks", of the fluid where the row says the tracer is, at the middle of its
+        slab.
     """
     rng = np.random.default_rng(seed)
     parts: list[pd.DataFrame] = []
@@ -59,7 +66,9 @@ def record(
         part, tracks = _one_cycle(duct, field, period, camera, rng, tracks)
         parts.append(part)
     table = pd.concat(parts, ignore_index=True)[: camera.rows]
-    truth = table[["true_u", "true_v", "true_w"]].to_numpy()
+    truth = {
+        name: table[[f"{name}_{c}" for c in "uvw"]].to_numpy() for name in ("tracers", "tracks")
+    }
 
     for name, share in (("u", camera.noise_u), ("v", camera.noise_v)):
         rms = np.sqrt(np.mean(table[name] ** 2))
@@ -84,19 +93,24 @@ def _one_cycle(
     interval = period / camera.frames
     offset = rng.uniform(0, period)
     count = int(camera.frames) + 2
-    paths, velocities = [], []
+    planes = np.array(camera.planes)
+    paths, velocities, recorded = [], [], []
     for frame in range(count):
         phase = ((offset + frame * interval) / period) % 1
         velocity = field(positions, phase)
         paths.append(positions)
         velocities.append(velocity)
+        at_plane = positions.copy()
+        at_plane[:, 2] = planes[np.abs(positions[:, 2:] - planes).argmin(axis=1)]
+        recorded.append(field(at_plane, phase))
         half = positions + interval / 2 * velocity
         middle = ((offset + (frame + 0.5) * interval) / period) % 1
         positions = positions + interval * field(half, middle)
-    path, velocity = np.stack(paths), np.stack(velocities)
+    path = np.stack(paths)
+    true = {"tracers": np.stack(velocities), "tracks": np.stack(recorded)}
 
     depth = path[..., 2]
-    distance = np.abs(depth[..., None] - np.array(camera.planes))
+    distance = np.abs(depth[..., None] - planes)
     plane = distance.argmin(axis=-1)
     seen = distance.min(axis=-1) < camera.thickness / 2
     seen &= (path[..., 1] > 0) & (path[..., 1] < duct.length)
@@ -116,14 +130,16 @@ def _one_cycle(
             "t": time,
             "x": at[:, 0],
             "y": at[:, 1],
-            "z_plane": np.array(camera.planes)[plane[centre, tracer]],
+            "z_plane": planes[plane[centre, tracer]],
             "u": difference[step, tracer, 0],
             "v": difference[step, tracer, 1],
             "track": number[step, tracer],
             "frame": centre,
-            "true_u": velocity[centre, tracer, 0],
-            "true_v": velocity[centre, tracer, 1],
-            "true_w": velocity[centre, tracer, 2],
+        }
+        | {
+            f"{name}_{component}": velocity[centre, tracer, i]
+            for name, velocity in true.items()
+            for i, component in enumerate("uvw")
         }
     )
     return table, first_track + int(begins.sum())

@@ -1,0 +1,105 @@
+"""Properties of the training groups, over many shapes of the partition."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiv_rba import config
+from aiv_rba.geometry import Lumen
+from aiv_rba.parallel.mpi import Processes
+from aiv_rba.points.generate import SAMPLES_PER_PATCH, slab, wall_cells
+from aiv_rba.points.groups import patches, time_bins
+from aiv_rba.points.shrink_copy import interior_cells, sample_wall
+from tests.exact import SCALES, annulus, tube
+
+ALONE = Processes(0, 1, None)
+LUMENS = {
+    "single": Lumen.from_wall(tube(), 1),
+    "elliptic": Lumen.from_wall(tube(squeeze=0.5), 1),
+    "annular": Lumen.from_wall(annulus(0.3), 1),
+}
+COUNT = st.integers(1, 4)
+
+
+@st.composite
+def partitions(draw):
+    n_r, n_t, wall_n_t = draw(COUNT), draw(COUNT), draw(COUNT)
+    return config.Points(
+        n_theta=draw(COUNT),
+        n_y=draw(COUNT),
+        n_r=n_r,
+        n_t=n_t,
+        wall_n_t=wall_n_t,
+        per_group=draw(st.integers(1, 40)),
+        layers=n_r + draw(st.integers(0, 9)),
+        time_levels=max(n_t, wall_n_t) + draw(st.integers(0, 9)),
+        seed=draw(st.integers(0, 2**20)),
+    )
+
+
+def cells_of(lumen, partition):
+    count = SAMPLES_PER_PATCH * partition.n_theta * partition.n_y
+    samples = sample_wall(lumen.wall, count, partition.seed, patch=0)
+    shape = partition.n_theta, partition.n_y
+    members = patches(lumen, samples, *shape, partition.bins)
+    interior = interior_cells(
+        lumen,
+        samples,
+        members,
+        n_r=partition.n_r,
+        layers=partition.layers,
+        group=ALONE,
+        shape=shape,
+    )
+    return samples, members, interior
+
+
+@settings(max_examples=40, deadline=None)
+@given(partitions(), st.sampled_from(sorted(LUMENS)))
+def test_every_point_lies_in_exactly_one_group(partition, name):
+    lumen = LUMENS[name]
+    samples, members, interior = cells_of(lumen, partition)
+    np.testing.assert_array_equal(np.sort(np.concatenate(members)), np.arange(len(samples)))
+    candidates = [p[:n] for p, n in zip(interior.points, interior.counts, strict=True)]
+    for patch, member in enumerate(members):
+        own = [candidates[i_r * len(members) + patch] for i_r in range(partition.n_r)]
+        # Short patches take samples again, so a point may come twice, but in one cell only.
+        distinct = [np.unique(c.round(9), axis=0) for c in own]
+        together = np.unique(np.concatenate(distinct), axis=0)
+        assert len(together) == sum(map(len, distinct)) <= partition.layers * len(member)
+    first, levels = time_bins(partition.time_levels, partition.n_t)
+    taken = np.concatenate([np.arange(a, a + n) for a, n in zip(first, levels, strict=True)])
+    np.testing.assert_array_equal(taken, np.arange(partition.time_levels))
+
+
+@settings(max_examples=40, deadline=None)
+@given(partitions(), st.sampled_from(sorted(LUMENS)), st.sampled_from([2, 3]))
+def test_groups_are_equal_inside_and_the_same_on_any_number_of_ranks(partition, name, ranks):
+    lumen = LUMENS[name]
+    samples, members, interior = cells_of(lumen, partition)
+    case = SimpleNamespace(scales=SCALES)
+    for purpose, (cells, n_t) in enumerate(
+        [(interior, partition.n_t), (wall_cells(samples, members), partition.wall_n_t)]
+    ):
+        whole = slab(partition, case, cells, n_t, purpose, ALONE)
+        assert whole.shape == (n_t * len(cells.counts), partition.per_group, 4)
+        assert whole[..., 0].min() >= 0
+        assert whole[..., 0].max() < SCALES.nondimensional_period
+        shares = [
+            slab(partition, case, cells, n_t, purpose, Processes(rank, ranks, None))
+            for rank in range(ranks)
+        ]
+        np.testing.assert_array_equal(np.concatenate(shares), whole)
+        # The cell's own candidates in turn: none comes twice before all have come once.
+        for number, group in enumerate(whole):
+            available = cells.counts[number % len(cells.counts)]
+            positions = np.unique(group[:, 1:], axis=0)
+            drawn = np.unique(cells.points[number % len(cells.counts), :available], axis=0)
+            assert len(positions) == pytest.approx(
+                min(partition.per_group, len(drawn)), abs=int(available) - len(drawn)
+            )
+        if purpose == 0:
+            assert lumen.inside(whole[..., 1:].reshape(-1, 3)).all()
