@@ -1,6 +1,8 @@
 """Gauss-Newton: its Jacobian and Gram matrix against automatic differentiation."""
 
+import pytest
 import torch
+from scipy.linalg import LinAlgError
 
 from aiv_rba import config
 from aiv_rba.nn.flow import FlowNetwork
