@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from aiv_rba.errors import UserError
@@ -101,6 +102,9 @@ def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks
         If the environment does not fit, or a GPU or an address is missing.
     """
     rank, size, local = find_rank(environment)
+    # NumPy's and SciPy's BLAS have thread pools of their own, which a workflow engine may have
+    # set to the whole job's cores: ranks would then fight for them.
+    threadpool_limits(torch.get_num_threads())
     device = torch.device("cpu")
     if torch.cuda.is_available():
         if local >= torch.cuda.device_count():
