@@ -92,6 +92,19 @@ def find_rank(environment: Mapping[str, str]) -> tuple[int, int, int]:
     return 0, 1, 0
 
 
+def _limit_threads(environment: Mapping[str, str]) -> None:
+    """Give every thread pool of this rank OMP_NUM_THREADS threads, where that is set.
+
+    A workflow engine may set MKL_NUM_THREADS and its like to all cores of the job, and torch
+    prefers them: ranks would then fight for the cores.
+    """
+    wanted = environment.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise UserError(f"OMP_NUM_THREADS: found {wanted!r}, expected a whole number from 1")
+    torch.set_num_threads(int(wanted))
+    threadpool_limits(int(wanted))
+
+
 @contextmanager
 def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
     """Join the process group that the launcher describes: NCCL on GPUs, gloo on CPUs.
@@ -102,9 +115,7 @@ def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks
         If the environment does not fit, or a GPU or an address is missing.
     """
     rank, size, local = find_rank(environment)
-    # NumPy's and SciPy's BLAS have thread pools of their own, which a workflow engine may have
-    # set to the whole job's cores: ranks would then fight for them.
-    threadpool_limits(torch.get_num_threads())
+    _limit_threads(environment)
     device = torch.device("cpu")
     if torch.cuda.is_available():
         if local >= torch.cuda.device_count():
