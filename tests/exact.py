@@ -145,6 +145,7 @@ def metadata():
         "optimiser": "gauss_newton",
         "parameters": 100,
         "points": {"interior": 600, "wall": 200},
+        "settings": {"seed": 3, "network": {"layers": 1, "output_scales": (0.1, 1.0)}},
         "versions": {"torch": "2.0"},
     }
 

@@ -9,7 +9,7 @@ import pytest
 import pyvista as pv
 from matplotlib.path import Path as Polygon
 
-from aiv_rba.ingest.lumen import Lumen
+from aiv_rba.ingest.enclosure import Enclosure
 from aiv_rba.ingest.walls import Surface, read_wall
 from tests.synthetic import Tube
 
@@ -47,12 +47,12 @@ def test_a_tube_of_every_kind(axis: str, extension: str, tmp_path: Path) -> None
     inlet, outlet = (wall.points[loop, tube.along] for loop in wall.loops)
     np.testing.assert_allclose(inlet, tube.centre[tube.along], atol=1e-9)
     np.testing.assert_allclose(outlet, tube.centre[tube.along] + tube.length, atol=1e-9)
-    lumen = Lumen(wall)
+    enclosure = Enclosure(wall)
     section = AROUND / 2 * np.sin(2 * np.pi / AROUND) * tube.radius**2
     perimeter = 2 * AROUND * np.sin(np.pi / AROUND) * tube.radius
-    assert lumen.volume == pytest.approx(section * tube.length, rel=1e-5)
-    assert lumen.area == pytest.approx(perimeter * tube.length, rel=1e-5)
-    assert lumen.radius == pytest.approx(tube.radius * np.cos(np.pi / AROUND), rel=1e-5)
+    assert enclosure.volume == pytest.approx(section * tube.length, rel=1e-5)
+    assert enclosure.area == pytest.approx(perimeter * tube.length, rel=1e-5)
+    assert enclosure.radius == pytest.approx(tube.radius * np.cos(np.pi / AROUND), rel=1e-5)
 
 
 def test_inverted_normals_are_turned(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_flat_ends_are_taken_away(axis: str, tmp_path: Path) -> None:
     wall = read(closed, tmp_path, tube.along)
     plain = read(tube.wall(), tmp_path, tube.along)
     assert wall.triangles.shape == plain.triangles.shape
-    assert Lumen(wall).volume == pytest.approx(Lumen(plain).volume, rel=1e-6)
+    assert Enclosure(wall).volume == pytest.approx(Enclosure(plain).volume, rel=1e-6)
     assert wall.notes == ("44 triangles closed the ends; taken away as inlet and outlet",)
 
 
@@ -99,14 +99,14 @@ def test_normals_point_out_of_an_annular_lumen(tmp_path: Path) -> None:
     for mesh in (tube.wall(0.4), tube.wall(0.4).flip_faces()):
         inner = read(mesh, tmp_path, inner=True)
         assert outward(inner, tube).max() < -0.99
-        lumen = Lumen(outer, inner)
-        assert lumen.volume == pytest.approx(Lumen(outer).volume * (1 - 0.4**2), rel=1e-5)
+        enclosure = Enclosure(outer, inner)
+        assert enclosure.volume == pytest.approx(Enclosure(outer).volume * (1 - 0.4**2), rel=1e-5)
         radial = np.array([0.2, 0.3, 0.45, 0.7, 0.95, 1.1])
         points = np.tile(tube.centre, (6, 1))
         points[:, 0] += radial * tube.radius
         points[:, 1] += tube.length / 2
         gap = np.maximum(0.4 - radial, radial - 1) * tube.radius
-        found = lumen.distance_outside(points)
+        found = enclosure.distance_outside(points)
         np.testing.assert_allclose(found, gap, atol=0.01 * tube.radius)
 
 
@@ -131,7 +131,7 @@ def test_what_lies_inside_a_bent_kidney_shaped_lumen(tmp_path: Path) -> None:
     random = np.random.default_rng(1).uniform([-2, -0.5, -2], [4, 6.5, 2], (20000, 3))
     sheared = np.stack([random[:, 0] - 0.3 * random[:, 1], random[:, 2]], axis=1)
     inside = Polygon(section).contains_points(sheared) & (abs(random[:, 1] - 3) < 3)
-    distance = Lumen(wall).distance_outside(random)
+    distance = Enclosure(wall).distance_outside(random)
     assert 0.05 < inside.mean() < 0.5
     # Points on the very wall may fall on either side.
     clear = np.abs(distance) > 1e-4

@@ -44,7 +44,12 @@ def fields(settings: config.Fields, *, case: Path, model: Path, out: Path) -> No
     with atomic_path(out / "fields.json") as temporary:
         temporary.write_text(
             json.dumps(
-                {"seconds": clock.perf_counter() - started, "training": trained.metadata}, indent=2
+                {
+                    "case": experiment.identity,
+                    "seconds": clock.perf_counter() - started,
+                    "training": trained.metadata,
+                },
+                indent=2,
             )
         )
 

@@ -45,6 +45,7 @@ def score(settings: config.Score, *, case: Path, model: Path, scores: Path) -> N
         with open_h5(Path(settings.truth), "truth") as file:
             result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
             result["truth"] = against_truth(file, experiment, trained)
+    result["case"] = experiment.identity
     result["seconds"] = clock.perf_counter() - started
     with atomic_path(scores) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
@@ -58,6 +59,9 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     result: dict[str, Any] = {"validation": {}, "train": {}, "histograms": {}}
     for name, measured in case.tracks.velocity.items():
         predicted = velocity[:, "uvw".index(name)] / unit
+        # Where nothing moves there is no relative error.
+        if not measured[held_out].any():
+            continue
         result["validation"][name] = relative_l2(predicted[held_out], measured[held_out])
         result["train"][name] = relative_l2(predicted[~held_out], measured[~held_out])
         low, high = np.quantile(measured[held_out], [0.005, 0.995])
@@ -78,6 +82,8 @@ def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:
     floor = {}
     for name, measured in case.tracks.velocity.items():
         true = file[f"tracks/{name}"][:]
+        if not measured[held_out].any():
+            continue
         if rows.max() >= len(true):
             raise UserError(
                 f"{path}: tracks/{name} has {len(true)} rows, expected at least {rows.max() + 1}, "
@@ -115,9 +121,9 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> dict[str, float]
 
     errors = {n: relative_l2(np.array(predicted[n]), np.array(exact[n])) for n in names}
     for i, name in enumerate("uvw"):
-        errors[name] = relative_l2(
-            np.array(predicted["velocity"])[..., i], np.array(exact["velocity"])[..., i]
-        )
+        component = np.array(exact["velocity"])[..., i]
+        if component.any():
+            errors[name] = relative_l2(np.array(predicted["velocity"])[..., i], component)
     lumen = Lumen.from_wall(case.wall, case.axis)
     times = phases * scales.nondimensional_period
     flow_rate = hydraulics(model.network, scales, lumen, times, SECTIONS).flow_rate_m3_s

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.config import Ingest
 from aiv_rba.errors import UserError
-from aiv_rba.ingest.lumen import Lumen
+from aiv_rba.ingest.enclosure import Enclosure
 from aiv_rba.ingest.picture import draw
 from aiv_rba.ingest.summary import Findings, summarise
 from aiv_rba.ingest.tracks import MINIMUM_ROWS, TrackTable, read_tracks, validation_rows
@@ -65,10 +65,10 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         walls.append(read_wall(Path(config.inner_wall), config.units.wall, axis, inner=True))
     scales = _scales(config, walls[0])
     walls = [replace(wall, points=_scaled(wall.points, scales)) for wall in walls]
-    lumen = Lumen(*walls)
-    lumen.check_nested(axis, f"{config.inner_wall} in {config.wall}")
+    enclosure = Enclosure(*walls)
+    enclosure.check_nested(axis, f"{config.inner_wall} in {config.wall}")
 
-    distance = lumen.distance_outside(_scaled(table.position, scales)) / lumen.radius
+    distance = enclosure.distance_outside(_scaled(table.position, scales)) / enclosure.radius
     allowed = NOMINAL_DEPTH_TOLERANCE if table.nominal_depth else TOLERANCE
     outside = distance > allowed
     _check_overlap(config, table, walls[0], scales, outside)
@@ -87,7 +87,7 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         wall=_wall(walls),
         scales=scales,
         axis=axis,
-        lumen="single" if lumen.inner is None else "annular",
+        lumen="single" if enclosure.inner is None else "annular",
         sources=sources,
         identity=_identity(config, list(sources.values())),
         seconds=0.0,
@@ -106,7 +106,7 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         warnings=_warnings(config, result, float(outside.mean())),
     )
     with atomic_path(summary) as text, atomic_path(picture) as image:
-        text.write_text(summarise(config, result, lumen, findings), encoding="utf-8")
+        text.write_text(summarise(config, result, enclosure, findings), encoding="utf-8")
         draw(image, config, result)
         write_case(case, replace(result, seconds=time.perf_counter() - start))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiv_rba.config import Ingest
-from aiv_rba.ingest.lumen import Lumen
+from aiv_rba.ingest.enclosure import Enclosure
 from aiv_rba.scales import to_si
 from aiv_rba.store import Case
 
@@ -37,12 +37,12 @@ class Findings:
     warnings: tuple[str, ...]
 
 
-def summarise(config: Ingest, case: Case, lumen: Lumen, findings: Findings) -> str:
+def summarise(config: Ingest, case: Case, enclosure: Enclosure, findings: Findings) -> str:
     """The text of the summary."""
     sections = {
         "Tracks": _tracks(config, case, findings),
         "Velocity": _velocity(config, case, findings),
-        "Wall": _wall(config, case, lumen),
+        "Wall": _wall(config, case, enclosure),
         "Scales": _scales(case),
     }
     lines = [f"Ingested {config.tracks} and {config.wall}", f"case {case.identity[:12]}"]
@@ -89,11 +89,11 @@ def _velocity(config: Ingest, case: Case, findings: Findings) -> dict[str, str]:
     return entries
 
 
-def _wall(config: Ingest, case: Case, lumen: Lumen) -> dict[str, str]:
+def _wall(config: Ingest, case: Case, enclosure: Enclosure) -> dict[str, str]:
     unit = config.units.wall
     factor = case.scales.length / to_si(unit, "[length]", "ingest.units.wall")
     extent = np.ptp(case.wall.points, axis=0) * factor
-    lower, upper = (lumen.outer.points[loop].mean(axis=0) for loop in lumen.outer.loops)
+    lower, upper = (enclosure.outer.points[loop].mean(axis=0) for loop in enclosure.outer.loops)
     length = float(np.linalg.norm(upper - lower)) * factor
     return {
         "lumen": case.lumen,
@@ -101,9 +101,9 @@ def _wall(config: Ingest, case: Case, lumen: Lumen) -> dict[str, str]:
         "vertices, triangles": f"{len(case.wall.points)}, {len(case.wall.triangles)}",
         "extent x, y, z": f"{' x '.join(f'{size:.4g}' for size in extent)} {unit}",
         "length, end to end": f"{length:.4g} {unit}",
-        "hydraulic radius": f"{lumen.radius * factor:.4g} {unit}",
-        "area of the wall": f"{lumen.area * factor**2:.4g} {unit}^2",
-        "volume of the lumen": f"{lumen.volume * factor**3:.4g} {unit}^3",
+        "hydraulic radius": f"{enclosure.radius * factor:.4g} {unit}",
+        "area of the wall": f"{enclosure.area * factor**2:.4g} {unit}^2",
+        "volume of the lumen": f"{enclosure.volume * factor**3:.4g} {unit}^3",
     }
 
 

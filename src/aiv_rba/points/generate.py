@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from aiv_rba import config
+from aiv_rba.errors import UserError
 from aiv_rba.geometry import Lumen
 from aiv_rba.parallel.mpi import Processes, processes
 from aiv_rba.points.groups import patches, time_bins, uniform
@@ -29,9 +30,11 @@ def generate(settings: config.Points, *, case: Path, points: Path, picture: Path
     Raises
     ------
     UserError
-        If the case cannot be read, or a group stays empty.
+        If the case cannot be read, a group stays empty, or there are fewer layers or times than
+        sections of them.
     """
     started = time.perf_counter()
+    _check(settings)
     with processes("points") as group:
         experiment = read_case(case)
         lumen = Lumen.from_wall(experiment.wall, experiment.axis)
@@ -60,6 +63,13 @@ def generate(settings: config.Points, *, case: Path, points: Path, picture: Path
         write(points, settings, experiment, slabs, started, group)
         if group.rank == 0:
             draw(picture, lumen, outer, members, interior, settings)
+
+
+def _check(settings: config.Points) -> None:
+    for key, other in (("layers", "n_r"), ("time_levels", "n_t"), ("time_levels", "wall_n_t")):
+        found, least = getattr(settings, key), getattr(settings, other)
+        if found < least:
+            raise UserError(f"points.{key}: found {found}, expected at least {other} = {least}")
 
 
 def wall_cells(samples: Array, members: list[np.ndarray]) -> Cells:

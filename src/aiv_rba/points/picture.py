@@ -9,12 +9,16 @@ import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from aiv_rba import config
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.points.shrink_copy import Cells
 from aiv_rba.store import Array, atomic_path
+
+# Neighbours have different colours, and colour-blind readers can tell them apart (Okabe & Ito).
+COLOURS = np.array(["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"])
 
 
 def draw(
@@ -25,34 +29,49 @@ def draw(
     interior: Cells,
     settings: config.Points,
 ) -> None:
-    """Draw the wall's patches and, at mid-length, the radial sections."""
-    figure = plt.figure(figsize=(12, 5), layout="constrained")
-    colours = plt.get_cmap("cividis")
-    axes = figure.add_subplot(1, 2, 1, projection="3d")
-    first, second = across(lumen.axis)
-    for patch, member in enumerate(members):
-        i_theta, i_y = divmod(patch, settings.n_y)
-        # Neighbours differ: a checkerboard of two shades, angle by colour.
-        shade = i_theta / settings.n_theta * 0.75 + 0.25 * (i_y % 2)
-        p = samples[member]
-        axes.scatter(p[:, first], p[:, second], p[:, lumen.axis], s=3, color=colours(shade))
-    box = np.ptp(lumen.wall.points, axis=0)
-    axes.set_box_aspect((box[first], box[second], box[lumen.axis]))
-    names = [f"{'xyz'[i]}/L" for i in (first, second, lumen.axis)]
-    axes.set(xlabel=names[0], ylabel=names[1], zlabel=names[2])
-    axes.set_title(f"Wall: {settings.n_theta} x {settings.n_y} patches")
-
-    section = figure.add_subplot(1, 2, 2)
+    """Draw the wall's patches, unrolled, and the cells of the middle section."""
+    figure, axes = plt.subplots(
+        1, 3, figsize=(14, 4.4), width_ratios=(1.8, 1, 1), layout="constrained"
+    )
+    _wall(axes[0], lumen, samples, members, settings)
     middle = settings.n_y // 2
-    for i_r in range(settings.n_r):
-        rows = (i_r * settings.n_theta + np.arange(settings.n_theta)) * settings.n_y + middle
-        p = np.concatenate([interior.points[row, : interior.counts[row]] for row in rows])
-        label = f"radial section {i_r + 1}"
-        colour = colours(i_r / max(settings.n_r - 1, 1))
-        section.scatter(p[:, first], p[:, second], s=2, color=colour, label=label)
-    section.set(aspect="equal", xlabel=names[0], ylabel=names[1])
-    section.set_title("Shrunk copies in the middle axial band")
-    section.legend(loc="upper right", markerscale=5, frameon=False)
+    i_r, i_theta = np.divmod(np.arange(settings.n_r * settings.n_theta), settings.n_theta)
+    rows = (i_r * settings.n_theta + i_theta) * settings.n_y + middle
+    cells = [interior.points[row, : interior.counts[row]] for row in rows]
+    for axis, section, title in (
+        (axes[1], i_theta, f"{settings.n_theta} angular patches"),
+        (axes[2], i_r, f"{settings.n_r} radial sections"),
+    ):
+        _section(axis, lumen, cells, section)
+        axis.set_title(f"{title}, y patch {middle + 1} of {settings.n_y}")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
     plt.close(figure)
+
+
+def _wall(
+    axis: Axes,
+    lumen: Lumen,
+    samples: Array,
+    members: list[NDArray[np.int64]],
+    settings: config.Points,
+) -> None:
+    angle, height, _ = lumen.polar(samples)
+    for patch, member in enumerate(members):
+        i_theta, i_y = divmod(patch, settings.n_y)
+        # Two steps along the axis, so that no patch has the colour of one beside it.
+        colour = COLOURS[(i_theta + 2 * i_y) % len(COLOURS)]
+        axis.scatter(height[member], np.degrees(angle[member]), s=6, color=colour, lw=0)
+    axis.set(
+        xlabel=f"{'xyz'[lumen.axis]} / L",
+        ylabel="angle about the centre line (deg)",
+        title=f"Wall, unrolled: {settings.n_theta} x {settings.n_y} patches",
+    )
+
+
+def _section(axis: Axes, lumen: Lumen, cells: list[Array], number: NDArray[np.int64]) -> None:
+    first, second = across(lumen.axis)
+    points = np.concatenate(cells)
+    colours = np.repeat(COLOURS[number % len(COLOURS)], [len(cell) for cell in cells])
+    axis.scatter(points[:, first], points[:, second], s=2, c=list(colours), lw=0)
+    axis.set(aspect="equal", xlabel=f"{'xyz'[first]} / L", ylabel=f"{'xyz'[second]} / L")

@@ -184,7 +184,7 @@ def training(history: pd.DataFrame) -> bytes:
     losses.set(xlabel="step", ylabel="weighted loss term")
     for block, label in BLOCKS.items():
         if f"lambda_{block}_max" in history:
-            line = multipliers.plot(history.step, history[f"lambda_{block}_mean"], label=label)
+            line = multipliers.semilogy(history.step, history[f"lambda_{block}_mean"], label=label)
             low, high = history[f"lambda_{block}_min"], history[f"lambda_{block}_max"]
             multipliers.fill_between(history.step, low, high, alpha=0.2, color=line[0].get_color())
     multipliers.set(xlabel="step", ylabel="multiplier: min, mean, max")

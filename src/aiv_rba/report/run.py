@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time as clock
+from collections.abc import Container, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,22 @@ def report(
     with open_h5(points, "points") as file:
         check_same_case(points, str(file.attrs["identity"]), experiment.identity)
         points_seconds = float(file.attrs["seconds"])
-    scored = _read_json(scores)
-    derived = _read_json(fields / "fields.json")
+    scored = _read_json(scores, ("case", "validation", "rows", "histograms", "seconds"))
+    derived = _read_json(fields / "fields.json", ("case", "seconds", "training"))
+    for path, found in ((scores, scored), (fields / "fields.json", derived)):
+        check_same_case(path, str(found["case"]), experiment.identity)
     for series in ("volume.pvd", "wall.pvd"):
         _read(fields / series)
-    table = _read_csv(fields / "hydraulics.csv")
+    table = _read_csv(
+        fields / "hydraulics.csv",
+        (
+            "t_s",
+            "flow_rate_m3_s",
+            "flow_rate_spread_m3_s",
+            "pressure_drop_pa",
+            "hydraulic_resistance_pa_s_m3",
+        ),
+    )
     training = derived["training"]
 
     drawn = [
@@ -57,7 +69,10 @@ def report(
         (figures.wall_map(fields, settings.phases), "Wall shear stress, unrolled."),
         (figures.hydraulics(table), "Flow rate (band: spread over sections) and pressure drop."),
         (figures.histograms(scored["histograms"]), "Velocities on the validation rows."),
-        (figures.training(_read_csv(history)), "Training: loss terms, multipliers, validation."),
+        (
+            figures.training(_read_csv(history, ("step",))),
+            "Training: loss terms, multipliers, validation.",
+        ),
         (_read(pictures / "tracks.png"), "Tracks in the wall."),
         (_read(pictures / "groups.png"), "Training groups of the collocation points."),
     ]
@@ -70,7 +85,7 @@ def report(
         "report": clock.perf_counter() - started,
     }
     result = _summary(experiment, scored, training, seconds)
-    html = _page(settings, experiment, result, table, drawn)
+    html = _page(settings, experiment, result, training, table, drawn)
     with atomic_path(page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     with atomic_path(summary) as temporary:
@@ -127,6 +142,7 @@ def _page(
     settings: config.Report,
     case: Case,
     result: dict[str, Any],
+    training: dict[str, Any],
     table: pd.DataFrame,
     drawn: list[tuple[bytes, str]],
 ) -> str:
@@ -153,6 +169,10 @@ def _page(
             },
         },
         {
+            "title": "Training",
+            "rows": {key: _plain(value) for key, value in _flat(training["settings"])},
+        },
+        {
             "title": "Provenance",
             "rows": {
                 "aiv_rba": __version__,
@@ -176,6 +196,19 @@ def _page(
     )
 
 
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested settings."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _revision() -> str:
     """Git revision of the working folder, if it is a checkout."""
     try:
@@ -194,18 +227,32 @@ def _read(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        return dict(json.loads(_read(path)))
+        content = json.loads(_read(path))
     except ValueError:
         raise UserError(
             f"{path}: not valid JSON, expected the output of an earlier stage"
         ) from None
+    _check_names(path, content if isinstance(content, dict) else (), keys)
+    return dict(content)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     _read(path)
     try:
-        return pd.read_csv(path)
+        table = pd.read_csv(path)
     except ValueError:
         raise UserError(f"{path}: not valid CSV, expected the output of an earlier stage") from None
+    _check_names(path, table, columns)
+    if table.empty:
+        raise UserError(f"{path}: found no rows, expected the output of an earlier stage")
+    return table
+
+
+def _check_names(path: Path, found: Container[str], expected: tuple[str, ...]) -> None:
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise UserError(
+            f"{path}: {missing[0]!r} is missing, expected the output of an earlier stage"
+        )

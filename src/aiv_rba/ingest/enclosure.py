@@ -14,8 +14,8 @@ from aiv_rba.store import Array
 
 
 @dataclass(frozen=True)
-class Lumen:
-    """A lumen bounded by an outer wall and, if annular, an inner one."""
+class Enclosure:
+    """What an outer wall and, round an annular lumen, an inner one enclose."""
 
     outer: Surface
     inner: Surface | None = None

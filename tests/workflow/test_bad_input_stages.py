@@ -1,4 +1,4 @@
-"""What a user can get wrong in stages fields, score and report: one line, exit code 2."""
+"""What a user can get wrong after ingestion: one line, exit code 2, nothing written."""
 
 import json
 
@@ -6,7 +6,7 @@ import h5py
 import pytest
 
 from aiv_rba.cli import main
-from tests.exact import write_trained, write_truth
+from tests.exact import metadata, write_trained, write_truth
 
 
 def remove(name):
@@ -25,6 +25,32 @@ def without(dataset):
     return change
 
 
+def settings(**sections):
+    """Write the experiment file."""
+    return lambda folder: (folder / "a.yaml").write_text(json.dumps(sections))
+
+
+def finished(name, content):
+    """Replace one of the files that the report reads; the others are as they should be."""
+
+    def change(folder):
+        own = {"case": "exact", "seconds": 1.0}
+        scored = own | {"validation": {}, "rows": {}, "histograms": {}}
+        for path, text in {
+            "scores.json": json.dumps(scored),
+            "fields/fields.json": json.dumps(own | {"training": metadata()}),
+            "fields/volume.pvd": "",
+            "fields/wall.pvd": "",
+            "fields/hydraulics.csv": "t_s\n",
+            "history.csv": "step\n1\n",
+            name: content,
+        }.items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text(text)
+
+    return change
+
+
 def short_tracks(folder):
     without("tracks/u")(folder)
     with h5py.File(folder / "truth.h5", "a") as file:
@@ -37,6 +63,26 @@ def other_version(folder):
 
 
 BAD = {
+    "points: no case": ("points", remove("case.h5"), "case.h5: not found"),
+    "points: damaged case": ("points", spoil("case.h5"), "not a readable HDF5"),
+    "points: no patches": ("points", settings(points={"n_y": 0}), "points.n_y: found 0"),
+    "points: unknown key": ("points", settings(points={"n_x": 2}), "points.n_x: unknown key"),
+    "points: unknown bins": ("points", settings(points={"bins": "any"}), "points.bins: found"),
+    "points: empty patch": (
+        "points",
+        settings(points={"n_y": 1, "n_theta": 5000, "bins": "uniform"}),
+        "holds no wall point",
+    ),
+    "points: fewer layers than sections": (
+        "points",
+        settings(points={"layers": 2, "n_r": 3}),
+        "points.layers: found 2, expected at least n_r = 3",
+    ),
+    "points: fewer times than sections": (
+        "points",
+        settings(points={"time_levels": 2, "n_t": 3}),
+        "points.time_levels: found 2, expected at least n_t = 3",
+    ),
     "fields: no case": ("fields", remove("case.h5"), "case.h5: not found"),
     "fields: damaged case": ("fields", spoil("case.h5"), "not a readable HDF5"),
     "fields: no model": ("fields", remove("model.pt"), "model.pt: not found"),
@@ -52,6 +98,34 @@ BAD = {
     "score: truth of other tracks": ("score", short_tracks, "has 2 rows, expected at least"),
     "report: no points": ("report", remove("points.h5"), "points.h5: not found"),
     "report: no scores": ("report", lambda f: None, "scores.json: cannot be read"),
+    "report: scores of another kind": (
+        "report",
+        finished("scores.json", "[1, 2]"),
+        "scores.json: 'case' is missing",
+    ),
+    "report: scores of another case": (
+        "report",
+        finished(
+            "scores.json",
+            '{"case": "b", "validation": 0, "rows": 0, "histograms": 0, "seconds": 0}',
+        ),
+        "scores.json: belongs to case b",
+    ),
+    "report: fields of another kind": (
+        "report",
+        finished("fields/fields.json", '{"case": "exact", "seconds": 1}'),
+        "fields.json: 'training' is missing",
+    ),
+    "report: fields not JSON": (
+        "report",
+        finished("fields/fields.json", "{"),
+        "fields.json: not valid JSON",
+    ),
+    "report: hydraulics of another kind": (
+        "report",
+        finished("fields/hydraulics.csv", "t_s,q\n0,1\n"),
+        "hydraulics.csv: 'flow_rate_m3_s' is missing",
+    ),
 }
 
 
@@ -65,6 +139,7 @@ def test_one_line_and_nothing_written(tmp_path, capsys, stage, change, message):
     change(tmp_path)
     before = {path.name for path in tmp_path.iterdir()}
     options = {
+        "points": {"points": "new.h5", "picture": "groups.png"},
         "fields": {"model": "model.pt", "out": "fields"},
         "score": {"model": "model.pt", "scores": "scores.json"},
         "report": {"points": "points.h5", "fields": "fields", "history": "history.csv"}
