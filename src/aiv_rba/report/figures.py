@@ -18,6 +18,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from vtkmodules.vtkCommonCore import vtkLogger
 
+from aiv_rba.geometry import Lumen
+from aiv_rba.store import Wall
+
 # Off screen there is no X server, and VTK warns of it.
 vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
 
@@ -27,19 +30,33 @@ BLOCKS = {"no_slip": "no-slip", "tracks": "tracks", "navier_stokes": "Navier-Sto
 
 @dataclass(frozen=True)
 class Field:
-    """One row of the table of rendered fields."""
+    """One row of the table of rendered fields.
+
+    Attributes
+    ----------
+    series, array
+        Where it is in the VTK series.
+    label, factor
+        What the colour bar says, and the factor from SI to its unit.
+    colours
+        Colour map; symmetric about zero where the field is signed.
+    signed
+        Show a scalar, or a vector's component along the vessel, with its sign; else magnitudes.
+    """
 
     series: str
     array: str
     label: str
+    factor: float
     colours: str
+    signed: bool
 
 
 FIELDS = (
-    Field("volume", "velocity", "speed (m/s)", "viridis"),
-    Field("volume", "pressure", "pressure (Pa)", "cividis"),
-    Field("volume", "vorticity", "vorticity (1/s)", "magma"),
-    Field("wall", "wall_shear_stress", "wall shear stress (Pa)", "inferno"),
+    Field("volume", "velocity", "axial velocity (mm/s)", 1e3, "RdBu_r", True),
+    Field("volume", "pressure", "pressure (Pa)", 1, "PuOr_r", True),
+    Field("volume", "vorticity", "vorticity (1/s)", 1, "viridis", False),
+    Field("wall", "wall_shear_stress", "wall shear stress (mPa)", 1e3, "inferno", False),
 )
 
 
@@ -49,22 +66,25 @@ def rendered(folder: Path, phases: tuple[float, ...]) -> bytes:
     figure, axes = plt.subplots(
         len(FIELDS),
         len(phases),
-        figsize=(4.2 * len(phases), 2.6 * len(FIELDS)),
+        figsize=(4.4 * len(phases), 1.5 * len(FIELDS)),
         squeeze=False,
         layout="constrained",
     )
     for row, field in zip(axes, FIELDS, strict=True):
-        reader = readers[field.series]
-        meshes = [_at_phase(reader, phase) for phase in phases]
-        values = [_magnitude(mesh[field.array]) for _, mesh in meshes]
-        limits = _limits(values)
-        for axis, (phase, mesh), magnitude in zip(row, meshes, values, strict=True):
-            mesh.point_data["shown"] = magnitude
-            axis.imshow(_picture(mesh, field, limits))
+        meshes = [_at_phase(readers[field.series], phase) for phase in phases]
+        values = [_shown(mesh, field) for _, mesh in meshes]
+        limits = _limits(values, field.signed)
+        pictures = []
+        for (_, mesh), shown in zip(meshes, values, strict=True):
+            mesh.point_data["shown"] = shown
+            pictures.append(_picture(mesh, field, limits))
+        for axis, (phase, _), picture in zip(row, meshes, _cropped(pictures), strict=True):
+            axis.imshow(picture)
             axis.set_title(f"t = {phase:.2f} T", fontsize=9)
             axis.axis("off")
         colours = plt.cm.ScalarMappable(Normalize(*limits), field.colours)
-        figure.colorbar(colours, ax=row, label=field.label, shrink=0.8)
+        bar = figure.colorbar(colours, ax=row, aspect=8)
+        bar.set_label(field.label.replace(" (", "\n("), fontsize=8)
     return _png(figure)
 
 
@@ -77,20 +97,31 @@ def _at_phase(reader: pv.PVDReader, phase: float) -> tuple[float, pv.DataSet]:
     return float(times[number] / period), mesh
 
 
-def _magnitude(values: Any) -> Any:
-    values = np.asarray(values)
-    return np.linalg.norm(values, axis=1) if values.ndim == 2 else values
+def _along(mesh: pv.DataSet) -> int:
+    """The axis along which the vessel is longest."""
+    return int(np.argmax(np.ptp(np.reshape(mesh.bounds, (3, 2)), axis=1)))
 
 
-def _limits(values: list[Any]) -> tuple[float, float]:
-    low, high = np.quantile(np.concatenate(values), [0.005, 0.995])
+def _shown(mesh: pv.DataSet, field: Field) -> Any:
+    values = field.factor * np.asarray(mesh[field.array])
+    if values.ndim == 1:
+        return values
+    return values[:, _along(mesh)] if field.signed else np.linalg.norm(values, axis=1)
+
+
+def _limits(values: list[Any], signed: bool) -> tuple[float, float]:
+    together = np.concatenate(values)
+    if signed:
+        most = float(np.quantile(np.abs(together), 0.995)) or 1e-12
+        return -most, most
+    low, high = np.quantile(together, [0.005, 0.995])
     return float(low), float(high if high > low else low + 1e-12)
 
 
 def _picture(mesh: pv.DataSet, field: Field, limits: tuple[float, float]) -> Any:
-    plotter: Any = pv.Plotter(off_screen=True, window_size=[700, 400])
+    plotter: Any = pv.Plotter(off_screen=True, window_size=[1400, 900])
     extent = np.ptp(np.reshape(mesh.bounds, (3, 2)), axis=1)
-    axis = int(np.argmax(extent))
+    axis = _along(mesh)
     options: dict[str, Any] = {
         "scalars": "shown",
         "cmap": field.colours,
@@ -101,7 +132,7 @@ def _picture(mesh: pv.DataSet, field: Field, limits: tuple[float, float]) -> Any
     if field.series == "volume":
         # A cut along the vessel and a few across it show the inside.
         plotter.add_mesh(mesh.slice(normal=np.eye(3)[(axis + 1) % 3]), **options)
-        for share in (0.15, 0.5, 0.85):
+        for share in (0.02, 0.34, 0.66, 0.98):
             origin = np.array(mesh.center)
             origin[axis] = mesh.bounds[2 * axis] + share * extent[axis]
             plotter.add_mesh(mesh.slice(normal=np.eye(3)[axis], origin=origin), **options)
@@ -111,7 +142,7 @@ def _picture(mesh: pv.DataSet, field: Field, limits: tuple[float, float]) -> Any
     else:
         plotter.add_mesh(mesh, **options)
     along, up = np.eye(3)[axis], np.eye(3)[(axis + 1) % 3]
-    view = np.cross(along, up) * 0.8 + up * 0.6 + 0.25 * along
+    view = np.cross(along, up) * 0.8 + up * 0.6 + 0.5 * along
     plotter.camera_position = [
         mesh.center + view * extent.max() * 2,
         mesh.center,
@@ -120,40 +151,52 @@ def _picture(mesh: pv.DataSet, field: Field, limits: tuple[float, float]) -> Any
     camera = plotter.camera
     camera.enable_parallel_projection()
     plotter.reset_camera()
-    camera.zoom(1.2)
+    camera.zoom(1.5)
     picture = plotter.screenshot(return_img=True)
     plotter.close()
     return picture
 
 
-def wall_map(folder: Path, phases: tuple[float, ...]) -> bytes:
-    """Wall shear stress unrolled: angle about the axis against axial coordinate."""
+def _cropped(pictures: list[Any]) -> list[Any]:
+    """The pictures without the white margin that all of them share."""
+    drawn = np.any([(picture < 250).any(axis=-1) for picture in pictures], axis=0)
+    rows, columns = (np.flatnonzero(drawn.any(axis=1 - i)) for i in (0, 1))
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return [picture[part] for picture in pictures]
+
+
+def wall_map(folder: Path, phases: tuple[float, ...], wall: Wall, lumen: Lumen) -> bytes:
+    """Wall shear stress unrolled: angle about the centre line against axial coordinate."""
     reader = pv.PVDReader(folder / "wall.pvd")
+    shown = [_at_phase(reader, phase) for phase in phases]
+    stress = [1e3 * np.linalg.norm(mesh["wall_shear_stress"], axis=1) for _, mesh in shown]
+    limits = _limits(stress, signed=False)
     figure, axes = plt.subplots(
         1, len(phases), figsize=(4.2 * len(phases), 3), squeeze=False, layout="constrained"
     )
-    shown = [_at_phase(reader, phase) for phase in phases]
-    limits = _limits([_magnitude(mesh["wall_shear_stress"]) for _, mesh in shown])
-    for axis, (phase, mesh) in zip(axes[0], shown, strict=True):
-        points = np.asarray(mesh.points)
-        along = int(np.argmax(np.ptp(points, axis=0)))
-        first, second = (along + 1) % 3, (along + 2) % 3
-        centre = points.mean(axis=0)
-        angle = np.degrees(
-            np.arctan2(points[:, second] - centre[second], points[:, first] - centre[first])
-        )
-        drawn = axis.scatter(
-            points[:, along] * 1e3,
+    angle = np.degrees(lumen.polar(wall.points)[0])
+    # Triangles across the cut at 180 degrees would smear over the whole map.
+    triangles = wall.triangles[wall.patch == 0]
+    triangles = triangles[np.ptp(angle[triangles], axis=1) < 180]
+    for axis, (phase, mesh), magnitude in zip(axes[0], shown, stress, strict=True):
+        height = np.asarray(mesh.points)[:, lumen.axis] * 1e3
+        drawn = axis.tripcolor(
+            height,
             angle,
-            c=_magnitude(mesh["wall_shear_stress"]),
-            s=4,
+            triangles,
+            magnitude,
+            shading="gouraud",
             cmap="inferno",
             vmin=limits[0],
             vmax=limits[1],
             rasterized=True,
         )
-        axis.set(xlabel="axial coordinate (mm)", ylabel="angle (deg)", title=f"t = {phase:.2f} T")
-    figure.colorbar(drawn, ax=axes[0], label="wall shear stress (Pa)")
+        axis.set(
+            xlabel=f"{'xyz'[lumen.axis]} (mm)",
+            ylabel="angle about the centre line (deg)",
+            title=f"t = {phase:.2f} T",
+        )
+    figure.colorbar(drawn, ax=axes[0], label="wall shear stress (mPa)")
     return _png(figure)
 
 

@@ -18,6 +18,7 @@ import pyvista as pv
 
 from aiv_rba import __version__, config
 from aiv_rba.errors import UserError
+from aiv_rba.geometry import Lumen
 from aiv_rba.report import figures
 from aiv_rba.store import Case, atomic_path, check_same_case, open_h5, read_case
 
@@ -63,10 +64,14 @@ def report(
         ),
     )
     training = derived["training"]
+    lumen = Lumen.from_wall(experiment.wall, experiment.axis)
 
     drawn = [
         (figures.rendered(fields, settings.phases), "Inferred fields at phases of the cycle."),
-        (figures.wall_map(fields, settings.phases), "Wall shear stress, unrolled."),
+        (
+            figures.wall_map(fields, settings.phases, experiment.wall, lumen),
+            "Wall shear stress, unrolled.",
+        ),
         (figures.hydraulics(table), "Flow rate (band: spread over sections) and pressure drop."),
         (figures.histograms(scored["histograms"]), "Velocities on the validation rows."),
         (
