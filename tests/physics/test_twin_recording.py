@@ -69,9 +69,9 @@ def test_tracks_without_noise_follow_the_flow(clean):
     inside = np.hypot(*Lobe().unbend(*at.T)) < 0.98
     np.testing.assert_allclose(truth["tracks"][inside], expected[inside], atol=1e-3)
     # Central differences over two frames err to second order in the interval, 1 / 75.7. This flow
-    # does not end at the wall, so that a few tracers run out of it and stop.
+    # does not end at the wall, so that tracers near it run out of it and stop.
     error = np.abs(table[["u", "v"]].to_numpy() - truth["tracers"][:, :2])
-    assert np.quantile(error, 0.98) < 3e-3
+    assert error[inside].max() < 2e-3
 
 
 def test_noise_and_mismatches_have_the_shares_asked_for(interpolant, clean):
