@@ -1,5 +1,6 @@
 """Adam: its decay, and training where no compiler is present."""
 
+import itertools
 import math
 
 import pytest
@@ -22,7 +23,7 @@ def test_learning_rate_decays_from_the_first_to_the_last():
         optimiser.steps = step
         rates.append(optimiser.control)
     assert rates[0] == 2e-3
-    assert all(a >= b for a, b in zip(rates, rates[1:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates))
     # Decays are whole, so the last may lie one factor short.
     assert abs(math.log(rates[-1] / 1.5e-4)) <= abs(math.log(0.9)) + 1e-12
 

@@ -22,9 +22,14 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
 def test_a_failure_leaves_the_earlier_file(tmp_path, error, raised):
     path = tmp_path / "a.txt"
     path.write_text("before")
-    with pytest.raises(raised), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def write():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(raised):
+        write()
     assert path.read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
