@@ -1,10 +1,10 @@
-# make run | test | lint | bench | twin | schema | clean: each sets up .venv on first use.
+# make run | test | lint | bench | twin | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
 CORES ?= 2
 
-.PHONY: help run test lint bench twin schema clean
+.PHONY: help run test lint bench twin physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -36,6 +36,12 @@ bench: .venv/installed  ## jets against nested autograd and JAX; writes results/
 
 twin: .venv/installed  ## make the bundled experiment anew (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset phantom --out data/perivascular
+
+results/twin/physiological/truth.h5: | .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset physiological --out $(@D)
+
+physiological: results/twin/physiological/truth.h5  ## the twin at 50 um and 50 um/s: data, then the workflow
+	$(MAKE) run CONFIG=workflow/config/physiological.yaml
 
 schema: .venv/installed  ## write the JSON schema of the configuration
 	$(BIN)/python -c 'import json; from aiv_rba.config import json_schema; print(json.dumps(json_schema(), indent=2))' > workflow/schemas/experiment.schema.json

@@ -110,17 +110,43 @@ class Lumen:
         copies[..., second] = centre[:, 1] + at * np.sin(angle)
         return copies
 
+    def distance(self, points: Array) -> Array:
+        """Signed distance (N,) of points (N, 3) to the wall, positive outside the lumen."""
+        cloud = pv.PolyData(points).compute_implicit_distance(self._surface)
+        return np.asarray(cloud["implicit_distance"])
+
+    @cached_property
+    def _surface(self) -> pv.PolyData:
+        return pv.PolyData(self.wall.points, np.insert(self.wall.triangles, 0, 3, axis=1))
+
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (N, 3) lie in the lumen, by signed distance to the wall."""
         if not len(points):
             return np.zeros(0, dtype=bool)
-        cloud = pv.PolyData(points)
-        faces = np.insert(self.wall.triangles, 0, 3, axis=1)
-        distance = cloud.compute_implicit_distance(pv.PolyData(self.wall.points, faces))
         height = points[:, self.axis]
         low, high = self.wall.points[:, self.axis].min(), self.wall.points[:, self.axis].max()
-        within = np.asarray(distance["implicit_distance"]) <= 0
-        return np.asarray(within & (height >= low) & (height <= high))
+        return np.asarray((self.distance(points) <= 0) & (height >= low) & (height <= high))
+
+    def copies_inside(self, copies: Array) -> NDArray[np.bool_]:
+        """Whether the copies (K, N, 3) that `shrink` makes of wall points lie in the lumen.
+
+        What is nearer to a point than the wall lies on its side of the wall, so the signed
+        distance of one copy settles many of its line: an order of magnitude fewer distances.
+        """
+        inside = np.zeros(copies.shape[:2], dtype=bool)
+        open_ = np.ones(copies.shape[:2], dtype=bool)
+        while open_.any():
+            lines = np.flatnonzero(open_.any(axis=0))
+            rank = open_[:, lines].cumsum(axis=0)
+            middle = np.argmax(rank == (rank[-1] + 1) // 2, axis=0)
+            at = copies[middle, lines]
+            distance = self.distance(at)
+            settled = np.linalg.norm(copies[:, lines] - at, axis=2) < np.abs(distance)
+            settled[middle, np.arange(len(lines))] = True
+            settled &= open_[:, lines]
+            inside[:, lines] |= settled & (distance <= 0)
+            open_[:, lines] &= ~settled
+        return inside
 
 
 def _centroids(wall: Wall, axis: int) -> tuple[Array, Array]:

@@ -1,5 +1,6 @@
 """Properties of the training groups, over many shapes of the partition."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,6 +74,26 @@ def test_every_point_lies_in_exactly_one_group(partition, name):
     first, levels = time_bins(partition.time_levels, partition.n_t)
     taken = np.concatenate([np.arange(a, a + n) for a, n in zip(first, levels, strict=True)])
     np.testing.assert_array_equal(taken, np.arange(partition.time_levels))
+
+
+def bean():
+    """A tube whose section is dented so far that its centre does not see all of it."""
+    wall = tube(around=96, along=15)
+    x, y, z = wall.points.T
+    points = np.stack([x, y, z - 4 * x**2], axis=1)
+    normals = np.stack([x + 8 * x * z, 0 * y, z], axis=1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return Lumen.from_wall(replace(wall, points=points, normals=normals), 1)
+
+
+@pytest.mark.parametrize("name", [*LUMENS, "bean"])
+def test_copies_are_inside_by_their_own_distance(name):
+    lumen = LUMENS.get(name) or bean()
+    samples = sample_wall(lumen.wall, 300, 0, patch=0)
+    copies = lumen.shrink(samples, (np.arange(31) + 0.5) / 31)
+    expected = lumen.inside(copies.reshape(-1, 3)).reshape(copies.shape[:2])
+    np.testing.assert_array_equal(lumen.copies_inside(copies), expected)
+    assert expected.all() == (name != "bean")
 
 
 @settings(max_examples=40, deadline=None)

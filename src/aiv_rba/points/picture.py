@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -56,12 +58,11 @@ def _wall(
     members: list[NDArray[np.int64]],
     settings: config.Points,
 ) -> None:
-    angle, height, _ = lumen.polar(samples)
-    for patch, member in enumerate(members):
-        i_theta, i_y = divmod(patch, settings.n_y)
-        # Two steps along the axis, so that no patch has the colour of one beside it.
-        colour = COLOURS[(i_theta + 2 * i_y) % len(COLOURS)]
-        axis.scatter(height[member], np.degrees(angle[member]), s=6, color=colour, lw=0)
+    angle, height, _ = lumen.polar(np.concatenate([samples[member] for member in members]))
+    i_theta, i_y = np.divmod(np.arange(len(members)), settings.n_y)
+    # Two steps along the axis, so that no patch has the colour of one beside it.
+    colours = _colours(i_theta + 2 * i_y, members)
+    axis.scatter(height, np.degrees(angle), s=6, c=colours, lw=0)
     axis.set(
         xlabel=f"{'xyz'[lumen.axis]} / L",
         ylabel="angle about the centre line (deg)",
@@ -72,6 +73,10 @@ def _wall(
 def _section(axis: Axes, lumen: Lumen, cells: list[Array], number: NDArray[np.int64]) -> None:
     first, second = across(lumen.axis)
     points = np.concatenate(cells)
-    colours = np.repeat(COLOURS[number % len(COLOURS)], [len(cell) for cell in cells])
-    axis.scatter(points[:, first], points[:, second], s=2, c=list(colours), lw=0)
+    axis.scatter(points[:, first], points[:, second], s=2, c=_colours(number, cells), lw=0)
     axis.set(aspect="equal", xlabel=f"{'xyz'[first]} / L", ylabel=f"{'xyz'[second]} / L")
+
+
+def _colours(number: NDArray[np.int64], parts: Sequence[NDArray[Any]]) -> list[str]:
+    """The colour of every point of the parts, by the number of the part."""
+    return list(np.repeat(COLOURS[number % len(COLOURS)], [len(part) for part in parts]))

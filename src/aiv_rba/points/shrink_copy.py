@@ -73,18 +73,21 @@ def interior_cells(
     # A short patch is filled by taking its samples again in turn.
     chosen = np.stack([np.resize(m, per_patch) for m in members])
     depths = (np.arange(layers) + 0.5) / layers
-    section = np.arange(layers) * n_r // layers
+    copies = lumen.shrink(samples[chosen.ravel()], depths)
+    copies = copies.reshape(layers, len(members), per_patch, 3)
+    own = copies[:, group.share(len(members))]
+    inside = lumen.copies_inside(own.reshape(layers, -1, 3)).reshape(own.shape[:3])
+    inside = group.join(inside.swapaxes(0, 1)).swapaxes(0, 1)
     points, counts = [], []
+    section = np.arange(layers) * n_r // layers
     for i_r in range(n_r):
-        fractions = depths[section == i_r]
-        copies = lumen.shrink(samples[chosen.ravel()], fractions)
-        copies = copies.reshape(len(fractions), len(members), per_patch, 3)
-        candidates = copies.transpose(1, 0, 2, 3).reshape(len(members), -1, 3)
-        own = candidates[group.share(len(members))]
-        inside = group.join(lumen.inside(own.reshape(-1, 3)).reshape(own.shape[:2]))
-        order = np.argsort(~inside, axis=1, kind="stable")
+        candidates, within = (
+            values[section == i_r].swapaxes(0, 1).reshape(len(members), -1, *values.shape[3:])
+            for values in (copies, inside)
+        )
+        order = np.argsort(~within, axis=1, kind="stable")
         points.append(np.take_along_axis(candidates, order[..., None], axis=1))
-        counts.append(inside.sum(axis=1))
+        counts.append(within.sum(axis=1))
     cells = _stack(points), np.concatenate(counts)
     if (cells[1] == 0).any():
         i_r, patch = divmod(int(np.argmin(cells[1])), n_theta * n_y)
