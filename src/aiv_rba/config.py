@@ -122,7 +122,7 @@ class Network:
     """Activation function."""
     weight_normalisation: bool = False
     """Train length and direction of the weight vectors apart (Eqs. 18-19)."""
-    time_harmonics: Annotated[int, Field(ge=0)] = 2
+    time_harmonics: Annotated[int, Field(ge=0)] = 3
     """Harmonics of the periodic embedding of time (Eq. 22); 0 leaves time as it is."""
     output_scales: tuple[Positive, Positive, Positive, Positive] = (0.1, 1.0, 0.1, 100.0)
     """Scales of u, v, w, p (Eqs. 35-38), nondimensional."""
@@ -132,11 +132,11 @@ class Network:
 class GlobalWeights:
     no_slip: Triple = (100.0, 100.0, 100.0)
     """No-slip condition in x, y, z."""
-    tracks: Triple = (50.0, 5.0, 5.0)
+    tracks: Triple = (20.0, 20.0, 20.0)
     """Measured velocity in x, y and, where it is measured, z."""
-    momentum: Triple = (1.0, 1.0, 1.0)
+    momentum: Triple = (0.02, 0.02, 0.02)
     """Conservation of momentum in x, y, z."""
-    mass: NonNegative = 10.0
+    mass: NonNegative = 60.0
     """Conservation of mass."""
 
 
@@ -150,11 +150,11 @@ class NoWeighting:
 class RBA:
     name: Literal["rba"] = "rba"
     """Residual-based attention, Eq. 12."""
-    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay."""
-    eta: Positive = 0.2
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay; the memory of the multipliers is 1 / (1 - gamma) steps."""
+    eta: Positive = 0.1
     """Learning rate eta* of the multipliers of tracks and Navier-Stokes residuals."""
-    eta_wall: Positive = 0.02
+    eta_wall: Positive = 0.1
     """Learning rate eta* of the multipliers of the no-slip condition."""
     offset: NonNegative = 1.0
     """Lower bound lambda_o."""
@@ -182,7 +182,7 @@ class Adam:
 class GaussNewton:
     name: Literal["gauss_newton"] = "gauss_newton"
     """Recursive Gauss-Newton with damping, for networks of a few thousand parameters."""
-    iterations: Count = 300
+    iterations: Count = 220
     """Training steps."""
     damping: Positive = 1e-3
     """Initial damping, relative to the diagonal of J^T J."""
@@ -190,7 +190,7 @@ class GaussNewton:
     """Lower bound of the damping."""
     trials: Count = 6
     """Tries of one step, each with three times the damping."""
-    rows: tuple[Count, Count, Count] = (300, 3000, 700)
+    rows: tuple[Count, Count, Count] = (300, 2000, 1200)
     """Wall, track and interior points of one step over all ranks, drawn anew at every step."""
     memory: Positive = 30.0
     """Steps in which the memory of the curvature J^T J grows by one draw of these points."""
@@ -201,12 +201,12 @@ class Train:
     network: Network = field(default_factory=Network)
     """The network."""
     weights: GlobalWeights = field(default_factory=GlobalWeights)
-    """Global weights of the loss terms (Table A.11)."""
+    """Global weights of the loss terms, nondimensional; best the inverse squares of their sizes."""
     weighting: Annotated[RBA | NoWeighting, Field(discriminator="name")] = field(
         default_factory=RBA
     )
     """Local multipliers."""
-    robust_tracks: bool = False
+    robust_tracks: bool = True
     """Weight track residuals by Cauchy's robust weights, so that outliers hardly pull."""
     optimiser: Annotated[Adam | GaussNewton, Field(discriminator="name")] = field(
         default_factory=GaussNewton

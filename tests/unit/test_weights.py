@@ -51,7 +51,8 @@ def test_bound_of_equation_13_is_reached_and_never_passed():
 def test_second_initialisation_starts_at_the_normalised_residual():
     e = _residuals(0)
     first, second = (
-        RBA(config.RBA(gamma=0.9, init=init, offset=0.0), SIZES, ONE) for init in (1, 2)
+        RBA(config.RBA(gamma=0.9, eta=0.2, eta_wall=0.02, init=init, offset=0.0), SIZES, ONE)
+        for init in (1, 2)
     )
     a, b = first.update(e, ROWS), second.update(e, ROWS)
     for block in SIZES:
