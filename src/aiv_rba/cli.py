@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiv_rba import __version__
 from aiv_rba.config import load_stage
-from aiv_rba.errors import UserError
+from aiv_rba.errors import Interrupted, UserError
 
 
 # Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
@@ -46,6 +46,12 @@ def _train(arguments: argparse.Namespace) -> None:
         history=arguments.history,
         checkpoints=arguments.checkpoints,
     )
+
+
+def _told_by_rank_0(error: UserError) -> bool:
+    from aiv_rba.parallel.ddp import told_by_rank_0
+
+    return told_by_rank_0(error)
 
 
 def _fields(arguments: argparse.Namespace) -> None:
@@ -178,15 +184,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage; 0 on success, 2 on an error that the user can correct."""
+    """Run one stage.
+
+    Returns
+    -------
+    int
+        0 on success, 2 on an error that the user can correct, 75 if it was asked to stop and can
+        go on where it stopped (EX_TEMPFAIL of sysexits.h).
+    """
     arguments = _parser().parse_args(argv)
     try:
         arguments.command(arguments)
     except UserError as error:
         if arguments.verbose:
             raise
-        print(f"aiv-rba {arguments.stage}: error: {error}", file=sys.stderr)
+        if not (arguments.stage == "train" and _told_by_rank_0(error)):
+            print(f"aiv-rba {arguments.stage}: error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        print(f"aiv-rba {arguments.stage}: {stop}", file=sys.stderr)
+        return 75
     return 0
 
 

@@ -1,5 +1,13 @@
-"""The one exception that a user can cause."""
+"""Why a stage may end early: mistakes that a user can correct, and requests to stop."""
 
 
 class UserError(Exception):
     """A mistake in the input, told in one line: where, what was found, what was expected."""
+
+
+class RankError(UserError):
+    """A mistake that shows on one rank only; all ranks meet any other at the same place."""
+
+
+class Interrupted(Exception):
+    """The stage was asked to stop and has saved what it had; exit code 75, "try again"."""

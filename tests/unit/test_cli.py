@@ -113,7 +113,7 @@ def test_wrong_launch_environment(folder, capsys, monkeypatch):
     assert_error(folder, capsys, "RANK=2, expected 0 to 1")
     monkeypatch.setenv("RANK", "zero")
     assert_error(folder, capsys, "expected whole numbers")
-    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("RANK", "0")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     assert_error(folder, capsys, "MASTER_ADDR is not set")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import torch
 import torch.distributed as dist
 from threadpoolctl import threadpool_limits
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from aiv_rba.errors import UserError
+from aiv_rba.errors import RankError, UserError
 
 # Rank, world size and local rank as torchrun, Open MPI and Slurm spell them.
 _LAUNCHERS = (
@@ -21,7 +23,11 @@ _LAUNCHERS = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
 )
-TIMEOUT = timedelta(minutes=5)
+# How long to wait for the other ranks to join, and for one of them within a step.
+JOIN_TIMEOUT = timedelta(minutes=2)
+STEP_TIMEOUT = timedelta(minutes=5)
+# How long another rank than the first leaves it to tell an error that all of them meet.
+TELLING_TIME = 10.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,36 @@ def _limit_threads(environment: Mapping[str, str]) -> None:
     threadpool_limits(int(wanted))
 
 
+def _join(rank: int, size: int, device: torch.device, address: str) -> None:
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    try:
+        store, _, _ = next(rendezvous("env://", rank, size, timeout=JOIN_TIMEOUT))
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=STEP_TIMEOUT
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RankError(
+            f"rank {rank} of {size} could not join the others at {address} within "
+            f"{JOIN_TIMEOUT.seconds} s: {reason}"
+        ) from error
+
+
+def told_by_rank_0(error: UserError, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the first rank tells this error, so that it is not told once per rank.
+
+    Other ranks wait for that first, because a launcher ends all ranks when one of them stops.
+    """
+    try:
+        rank, _, _ = find_rank(environment)
+    except UserError:
+        return False
+    if rank == 0 or isinstance(error, RankError):
+        return False
+    time.sleep(TELLING_TIME)
+    return True
+
+
 @contextmanager
 def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
     """Join the process group that the launcher describes: NCCL on GPUs, gloo on CPUs.
@@ -119,7 +155,7 @@ def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks
     device = torch.device("cpu")
     if torch.cuda.is_available():
         if local >= torch.cuda.device_count():
-            raise UserError(
+            raise RankError(
                 f"launch environment: local rank {local} needs GPU {local}, "
                 f"found {torch.cuda.device_count()} GPUs on this node"
             )
@@ -131,9 +167,7 @@ def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         if name not in environment:
             raise UserError(f"launch environment: {name} is not set, needed for {size} ranks")
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=size, timeout=TIMEOUT
-    )
+    _join(rank, size, device, f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}")
     try:
         yield Ranks(rank, size, device)
     finally:

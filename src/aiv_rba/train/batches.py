@@ -22,6 +22,8 @@ class Batch:
 
     Attributes
     ----------
+    step
+        Number of the step, from 0.
     points
         (n, 4) points (t, x, y, z) of the blocks no_slip, tracks and navier_stokes.
     measured
@@ -32,6 +34,7 @@ class Batch:
         Rows of each block over all ranks.
     """
 
+    step: int
     points: dict[str, Tensor]
     measured: Tensor
     rows: dict[str, Tensor]
@@ -40,6 +43,7 @@ class Batch:
     def select(self, chosen: dict[str, Tensor], counts: dict[str, int]) -> Batch:
         """The given rows (numbers within this batch) of each block; `counts` over all ranks."""
         return Batch(
+            self.step,
             {block: self.points[block][index] for block, index in chosen.items()},
             self.measured[chosen["tracks"]],
             {block: self.rows[block][index] for block, index in chosen.items()},
@@ -128,6 +132,7 @@ class Batches:
         device = self.ranks.device
         groups = torch.arange(first, self.interior.shape[1], self.parts, device=device)
         return Batch(
+            step=step,
             points={
                 "no_slip": self.wall[b],
                 "tracks": self.tracks,

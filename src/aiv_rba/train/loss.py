@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from aiv_rba import config
+from aiv_rba.errors import RankError
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.pde import navier_stokes
@@ -62,6 +63,29 @@ def of_batch(residuals: nn.Module, batch: Batch) -> Blocks:
         points["no_slip"], points["tracks"], batch.measured, points["navier_stokes"]
     )
     return blocks
+
+
+def check_finite(batch: Batch, residuals: Blocks) -> None:
+    """Stop at the first residual that is not a finite number.
+
+    Raises
+    ------
+    RankError
+        Naming the step, its term, its group or track row on this rank, and the point.
+    """
+    for block, e in residuals.items():
+        finite = e.isfinite()
+        if finite.all():
+            continue
+        i, term = (int(number) for number in (~finite).nonzero()[0])
+        t, x, y, z = batch.points[block][i].tolist()
+        kind = "track row" if block == "tracks" else "group"
+        raise RankError(
+            f"step {batch.step + 1}: residual {TERMS[block][term]} is {e[i, term].item()} in this "
+            f"rank's {kind} {int(batch.rows[block][i])} at (t, x, y, z) = ({t:.5g}, {x:.5g}, "
+            f"{y:.5g}, {z:.5g}), nondimensional; expected a finite number: lower the learning "
+            "rate or raise the damping; the last checkpoint is kept"
+        )
 
 
 def global_weights(weights: config.GlobalWeights, components: list[int]) -> dict[str, list[float]]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aiv_rba import __version__, config
-from aiv_rba.errors import UserError
+from aiv_rba.errors import Interrupted, UserError
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.model_file import Model, save_model
 from aiv_rba.parallel.ddp import Ranks, process_group
@@ -26,7 +26,14 @@ from aiv_rba.train import checkpoint
 from aiv_rba.train.adam import Adam
 from aiv_rba.train.batches import COMPONENTS, Batch, Batches
 from aiv_rba.train.gauss_newton import GaussNewton
-from aiv_rba.train.loss import Residuals, cauchy_weights, global_weights, term_losses
+from aiv_rba.train.interrupt import stop_request
+from aiv_rba.train.loss import (
+    Residuals,
+    cauchy_weights,
+    check_finite,
+    global_weights,
+    term_losses,
+)
 from aiv_rba.weights import Blocks, Weighting, make_weighting
 
 
@@ -68,7 +75,9 @@ def train(
     Raises
     ------
     UserError
-        If a file does not fit, or a loss is not finite.
+        If a file does not fit, or a residual is not finite.
+    Interrupted
+        If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
     """
     with process_group() as ranks:
         experiment = read_case(case)
@@ -141,20 +150,23 @@ class Run:
             disable=self.ranks.rank != 0,
             mininterval=1.0,
         )
-        for step in progress:
-            rows = self.optimiser.step(self.batches.batch(step), self.weigh)
-            last = step + 1 == iterations
-            if (step + 1) % self.settings.history_every == 0 or last:
+        with stop_request(self.ranks) as asked_to_stop:
+            for step in progress:
+                rows = self.optimiser.step(self.batches.batch(step), self.weigh)
                 self.seconds = time.perf_counter() - started
-                record = self._record(step + 1, rows)
-                progress.set_postfix_str(_short(record))
-            if (step + 1) % self.settings.checkpoint_every == 0 and not last:
-                self.seconds = time.perf_counter() - started
-                checkpoint.save(folder, step + 1, self._state(), self.weighting.state, self.ranks)
-        self.seconds = time.perf_counter() - started
+                last = step + 1 == iterations
+                if (step + 1) % self.settings.history_every == 0 or last:
+                    progress.set_postfix_str(_short(self._record(step + 1, rows)))
+                stop = bool(asked_to_stop) and not last
+                if stop or ((step + 1) % self.settings.checkpoint_every == 0 and not last):
+                    self._save(folder, step + 1)
+                if stop:
+                    progress.close()
+                    raise Interrupted(f"stopped at step {step + 1}; run again to go on from there")
 
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
+        check_finite(batch, residuals)
         multipliers = self.weighting.update(residuals, batch.rows)
         if self.settings.robust_tracks:
             robust = cauchy_weights(residuals["tracks"], self.ranks)
@@ -177,9 +189,6 @@ class Run:
         for component, error in zip(self.components, self._validation_error(), strict=True):
             record[f"validation_{COMPONENTS[component]}"] = float(error)
         record["control"] = self.optimiser.control
-        if not np.isfinite(record["loss"]):
-            names = [name for name, value in terms.items() if not np.isfinite(value)]
-            raise UserError(f"step {step}: loss of {', '.join(names)} is not finite")
         self.history.append(record)
         return record
 
@@ -191,6 +200,9 @@ class Run:
         error: Tensor = (predicted - self.validation).norm(dim=0)
         relative: Tensor = error / self.validation.norm(dim=0)
         return relative
+
+    def _save(self, folder: Path, step: int) -> None:
+        checkpoint.save(folder, step, self._state(), self.weighting.state, self.ranks)
 
     def _state(self) -> dict[str, Any]:
         return {

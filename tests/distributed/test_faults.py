@@ -1,0 +1,162 @@
+"""Trainings that are stopped, killed, misled or left alone: they end soon, say why, and resume."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+import pytest
+import torch
+
+from aiv_rba.cli import main
+from aiv_rba.errors import RankError
+from aiv_rba.parallel import ddp
+from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, launch, result, train
+from tests.training_case import arguments, write_config, write_training_case
+
+KILLS = 3
+
+
+STEPS = 250
+
+
+def write(folder):
+    write_training_case(folder)
+    write_config(
+        folder,
+        network=NETWORK,
+        optimiser=OPTIMISERS["gauss_newton"] | {"iterations": STEPS},
+        history_every=1,
+        checkpoint_every=10,
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return train(write(tmp_path_factory.mktemp("undisturbed")), "run", 2)
+
+
+def launch_ranks(folder, run, ranks):
+    """Start every rank by itself, as srun does, so that signals reach it alone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = os.environ | {"OMP_NUM_THREADS": "1", "SLURM_STEP_NUM_TASKS": str(ranks)}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "aiv_rba.cli", *arguments(folder, run)],
+            env=common | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(ranks)
+    ]
+
+
+def wait_for_checkpoint(folder, run):
+    deadline = time.monotonic() + 120
+    while not list((folder / run).glob("checkpoints/*/step_*.pt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_signalled_run_saves_its_step_and_resumes(folder, undisturbed):
+    ranks = launch_ranks(folder, "stopped", 2)
+    wait_for_checkpoint(folder, "stopped")
+    # One rank alone is told: all of them stop after the same step.
+    ranks[1].send_signal(signal.SIGUSR1)
+    errors = [rank.communicate(timeout=60)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [75, 75], errors
+    newest = max((folder / "stopped").glob("checkpoints/*/step_*.pt"))
+    assert f"stopped at step {int(newest.stem[5:])}; run again" in errors[0]
+    assert not (folder / "stopped" / "model.pt").exists()
+    assert_equal(undisturbed, train(folder, "stopped", 2), 1e-12)
+
+
+def test_a_killed_rank_ends_the_job_which_resumes(folder, undisturbed):
+    chance = random.Random(7)
+    for _ in range(KILLS):
+        process = launch(folder, "killed", 2)
+        wait_for_checkpoint(folder, "killed")
+        time.sleep(chance.uniform(0, 1))
+        pattern = f"aiv_rba.cli train.*{folder / 'killed'}"
+        found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
+        # The launcher carries the same words in its own command line.
+        workers = [int(pid) for pid in found.stdout.split() if int(pid) != process.pid]
+        if not workers or process.poll() is not None:
+            break
+        os.kill(chance.choice(workers), signal.SIGKILL)
+        killed = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - killed < 60
+        assert process.returncode != 0
+        assert "SIGKILL" in errors
+        assert "rank      : " in errors
+    assert_equal(undisturbed, train(folder, "killed", 2), 1e-12)
+
+
+def test_an_error_that_all_ranks_meet_is_told_once(folder):
+    (folder / "points.h5").unlink()
+    process = launch(folder, "run", 2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert errors.count("points.h5: not found") == 1
+
+
+def test_an_unreachable_master_is_named(folder, capsys, monkeypatch):
+    monkeypatch.setattr(ddp, "JOIN_TIMEOUT", timedelta(seconds=2))
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "9")
+    assert main(arguments(folder)) == 2
+    error = capsys.readouterr().err
+    assert "rank 1 of 2 could not join the others at 127.0.0.1:9 within 2 s" in error
+
+
+def test_a_missing_gpu_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    environment = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}
+    with pytest.raises(RankError, match="local rank 1 needs GPU 1, found 1 GPUs"):
+        ddp.process_group(environment).__enter__()
+
+
+def test_more_ranks_than_groups_are_refused(tmp_path):
+    write_training_case(tmp_path, groups=5, wall_groups=1)
+    write_config(tmp_path, network=NETWORK, optimiser=OPTIMISERS["gauss_newton"])
+    process = launch(tmp_path, "run", 2)
+    _, errors = process.communicate(timeout=60)
+    assert errors.count("1 groups for 2 ranks, expected at least one group per rank") == 1
+
+
+def test_a_residual_that_is_not_finite_is_named(folder, capsys):
+    adam = {"name": "adam", "learning_rate": 1e200, "final_learning_rate": 1e199, "compile": False}
+    write_config(folder, network=NETWORK, optimiser=adam | {"iterations": 9}, checkpoint_every=1)
+    assert main(arguments(folder)) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "step 2: residual " in error or "step 3: residual " in error
+    assert "at (t, x, y, z) = (" in error
+    assert list(folder.glob("run/checkpoints/*/step_*.pt"))
+    assert not (folder / "run" / "model.pt").exists()
+
+
+def test_history_goes_on_where_it_stopped(folder):
+    """A resumed run writes every row once."""
+    ranks = launch_ranks(folder, "run", 1)
+    wait_for_checkpoint(folder, "run")
+    ranks[0].send_signal(signal.SIGTERM)
+    assert ranks[0].wait(60) == 75
+    train(folder, "run", 1)
+    assert list(result(folder, "run")[0].step) == list(range(1, STEPS + 1))
