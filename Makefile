@@ -1,13 +1,13 @@
-# make run | test | lint | bench | twin | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | test-slurm | lint | bench | twin | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
 CORES ?= 2
 
-.PHONY: help run test lint bench twin physiological schema clean
+.PHONY: help run test test-slurm lint bench twin physiological schema clean
 
 help:  ## show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -21,6 +21,12 @@ run: .venv/installed  ## the whole workflow on the bundled experiment
 
 test: lint  ## all tests, with coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term:skip-covered
+
+test-slurm: .venv/installed  ## jobs on a Slurm cluster of two virtual nodes (as root on Debian)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'
+	tests/slurm/cluster.sh start
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm tests/slurm; \
+	  status=$$?; tests/slurm/cluster.sh stop; exit $$status
 
 lint: .venv/installed  ## style, types, import layers, workflow
 	$(BIN)/ruff check

@@ -3,7 +3,10 @@ from snakemake.utils import min_version, validate
 min_version("9.0")
 
 
-configfile: "workflow/config/default.yaml"
+# `configfile:` would mix the default's sections into an experiment given by --configfile.
+if not config:
+
+    configfile: "workflow/config/default.yaml"
 
 
 # The package fills in the defaults: Snakemake would mix those of alternative optimisers.

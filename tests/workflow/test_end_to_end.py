@@ -113,6 +113,26 @@ def test_a_wrong_key_stops_before_anything_runs(finished):
     assert "optimizer" in run.stdout + run.stderr
 
 
+def test_the_default_experiment_does_not_mix_with_ones_own(finished, tmp_path):
+    _, config, _ = finished
+    for name in ("Snakefile", "workflow", "data"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    options = ("--dry-run", "--printshellcmds", "--snakefile", "Snakefile")
+    plans = [
+        subprocess.run(
+            [str(Path(sys.executable).parent / "snakemake"), "--cores", "2", *options, *chosen],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for chosen in ((), ("--configfile", str(config)))
+    ]
+    assert "rule train:" in plans[0]
+    assert "data/perivascular/truth.h5" in plans[0]
+    assert "rule train:" in plans[1]
+    assert "perivascular" not in plans[1]
+
+
 PARAVIEW = """
 import sys
 from paraview.simple import ColorBy, GetActiveViewOrCreate, OpenDataFile

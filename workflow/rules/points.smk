@@ -17,9 +17,11 @@ rule points:
         runtime=20,
     params:
         version=VERSION["points"],
-    # Open MPI refuses to run as root, as in a container, unless both variables are set.
+    # Open MPI refuses to run as root, as in a container, unless both variables are set. Within a
+    # Slurm job it would start its processes by srun; those of this rule stay on their node.
     shell:
-        "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1"
+        "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1"
+        " PRTE_MCA_ras=^slurm PRTE_MCA_plm=^slurm;"
         " mpiexec -n {threads} --oversubscribe"
         " aiv-rba points --config {input.config} --case {input.case}"
         " --points {output.points} --picture {output.picture} 2>&1 | tee {log}"

@@ -58,6 +58,11 @@ class Ranks:
         """Minimum over ranks, in place."""
         return -self.max(-tensor)
 
+    def wait(self) -> None:
+        """Wait until every rank has come here."""
+        if self.size > 1:
+            dist.barrier()
+
     def gather(self, tensor: Tensor) -> Tensor:
         """Concatenate the ranks' tensors along the first axis, on every rank."""
         if self.size == 1:
@@ -148,7 +153,7 @@ def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks
     Raises
     ------
     UserError
-        If the environment does not fit, or a GPU or an address is missing.
+        If the environment does not fit, a GPU or an address is missing, or another rank is lost.
     """
     rank, size, local = find_rank(environment)
     _limit_threads(environment)
@@ -170,5 +175,11 @@ def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks
     _join(rank, size, device, f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}")
     try:
         yield Ranks(rank, size, device)
+    except RuntimeError as error:
+        # Gloo raises plain RuntimeErrors that name it.
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            reason = str(error).splitlines()[0]
+            raise RankError(f"rank {rank} lost contact with another rank: {reason}") from error
+        raise
     finally:
         dist.destroy_process_group()

@@ -162,6 +162,8 @@ class Run:
                     self._save(folder, step + 1)
                 if stop:
                     progress.close()
+                    # A launcher ends all ranks when the first one leaves.
+                    self.ranks.wait()
                     raise Interrupted(f"stopped at step {step + 1}; run again to go on from there")
 
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:

@@ -1,0 +1,112 @@
+"""Jobs on a real Slurm cluster of two virtual nodes: the workflow, two nodes, requeueing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, result, train
+from tests.synthetic import write_tube_experiment
+from tests.training_case import write_config, write_training_case
+
+pytestmark = pytest.mark.slurm
+REPOSITORY = Path(__file__).parents[2]
+# What the scripts ask for by default suits GPU nodes; the virtual ones have two cores each.
+SMALL = ("--ntasks-per-node=1", "--gpus-per-node=1", "--cpus-per-task=1", "--mem=2000")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder that looks like the repository's, so that nothing is written there."""
+    for name in ("Snakefile", "workflow", "slurm", "environment.yml"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    return tmp_path
+
+
+def run(folder, *command, **options):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    finished = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, **options
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr + logs(folder)
+    return finished.stdout
+
+
+def logs(folder):
+    return "\n".join(path.read_text(errors="replace") for path in folder.glob("slurm-*.out"))
+
+
+def test_the_workflow_goes_through_the_executor(checkout):
+    config = write_tube_experiment(checkout / "experiment")
+    command = ("sbatch", "--wait", "slurm/run.sbatch", str(config))
+    # The virtual cluster has no accounting.
+    options = ("--slurm-status-command", "squeue", "--slurm-no-account")
+    quick = (
+        "--slurm-init-seconds-before-status-checks",
+        "2",
+        "--seconds-between-status-checks",
+        "2",
+    )
+    run(checkout, *command, *options, *quick, timeout=400)
+    summary = json.loads((checkout / "results" / "tube" / "summary.json").read_text())
+    assert summary["world_size"] == 2
+    assert (checkout / "results" / "tube" / "fields" / "volume.pvd").is_file()
+    assert logs(checkout).count("has been submitted with SLURM jobid") == 6
+
+
+def write_results(folder, **train_options):
+    """The folder that train.sbatch is given, with a small case."""
+    results = folder / "results" / "small"
+    (results / "config").mkdir(parents=True)
+    write_training_case(results)
+    write_config(results, network=NETWORK, history_every=1, **train_options)
+    shutil.move(results / "train.yaml", results / "config" / "train.yaml")
+    return results
+
+
+def undisturbed(folder, results):
+    """The same training by torchrun, without a cluster."""
+    shutil.copy(results / "config" / "train.yaml", folder)
+    for name in ("case.h5", "points.h5"):
+        shutil.copy(results / name, folder)
+    return train(folder, "alone", 2)
+
+
+def test_two_nodes_train_like_one(checkout):
+    results = write_results(checkout, optimiser=OPTIMISERS["gauss_newton"] | {"iterations": 12})
+    command = ("sbatch", "--wait", "--parsable", *SMALL, "slurm/train.sbatch", str(results))
+    job = run(checkout, *command, timeout=200).strip()
+    assert " NodeList=n[1-2]" in run(checkout, "scontrol", "show", "job", job)
+    assert_equal(undisturbed(checkout, results), result(checkout, "results/small"), 1e-10)
+
+
+def test_a_signalled_job_is_requeued_and_ends_with_the_right_answer(checkout):
+    options = OPTIMISERS["gauss_newton"] | {"iterations": 600}
+    results = write_results(checkout, optimiser=options, checkpoint_every=50)
+    job = run(checkout, "sbatch", "--parsable", *SMALL, "slurm/train.sbatch", str(results)).strip()
+    deadline = time.monotonic() + 120
+    while not list(results.glob("checkpoints/*/step_*.pt")):
+        assert time.monotonic() < deadline, logs(checkout)
+        time.sleep(0.05)
+    # As --signal does before the time limit: every step of the job, not the batch script.
+    run(checkout, "scancel", "--signal=USR1", job)
+    while not (results / "model.pt").is_file():
+        # Slurm holds a requeued job back for two minutes, to let its node settle.
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
+        assert time.monotonic() < deadline + 180, logs(checkout)
+        time.sleep(1)
+    assert "stopped at step" in logs(checkout)
+    assert "resuming at step" in logs(checkout)
+    assert "Restarts=1" in run(checkout, "scontrol", "show", "job", job)
+    assert_equal(undisturbed(checkout, results), result(checkout, "results/small"), 1e-10)
+
+
+def test_the_profile_asks_for_a_gpu_per_rank():
+    profile = yaml.safe_load((REPOSITORY / "slurm/profile/config.yaml").read_text())
+    assert profile["set-resources"]["train"]["gpu"] == profile["set-threads"]["train"]
