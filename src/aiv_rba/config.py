@@ -190,30 +190,24 @@ class GaussNewton:
     """Lower bound of the damping."""
     trials: Count = 6
     """Tries of one step, each with three times the damping."""
-    rows: tuple[Count, Count, Count] = (300, 2000, 1200)
+    rows: tuple[Count, ...] = (300, 2000, 1200)
     """Wall, track and interior points of one step over all ranks, drawn anew at every step."""
     memory: Positive = 30.0
     """Steps in which the memory of the curvature J^T J grows by one draw of these points."""
 
 
 @dataclass(frozen=True, config=_strict)
-class Train:
-    network: Network = field(default_factory=Network)
-    """The network."""
-    weights: GlobalWeights = field(default_factory=GlobalWeights)
-    """Global weights of the loss terms, nondimensional; best the inverse squares of their sizes."""
+class Training:
+    """What the training loop needs to know, whatever the problem."""
+
     weighting: Annotated[RBA | NoWeighting, Field(discriminator="name")] = field(
         default_factory=RBA
     )
     """Local multipliers."""
-    robust_tracks: bool = True
-    """Weight track residuals by Cauchy's robust weights, so that outliers hardly pull."""
     optimiser: Annotated[Adam | GaussNewton, Field(discriminator="name")] = field(
         default_factory=GaussNewton
     )
     """The optimiser."""
-    groups_per_step: Annotated[int, Field(ge=0)] = 0
-    """Take a rotating part of the groups at each step; 0 takes one point from every group."""
     precision: Literal["single", "double"] = "double"
     """Floating-point precision."""
     history_every: Count = 5
@@ -222,6 +216,20 @@ class Train:
     """Steps between checkpoints."""
     seed: Seed = 0
     """Seed of the network and of the order of the mini-batches."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Train(Training):
+    """Stage train."""
+
+    network: Network = field(default_factory=Network)
+    """The network."""
+    weights: GlobalWeights = field(default_factory=GlobalWeights)
+    """Global weights of the loss terms, nondimensional; best the inverse squares of their sizes."""
+    robust_tracks: bool = True
+    """Weight track residuals by Cauchy's robust weights, so that outliers hardly pull."""
+    groups_per_step: Annotated[int, Field(ge=0)] = 0
+    """Take a rotating part of the groups at each step; 0 takes one point from every group."""
 
 
 @dataclass(frozen=True, config=_strict)

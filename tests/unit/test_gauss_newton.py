@@ -7,9 +7,8 @@ from scipy.linalg import LinAlgError
 from aiv_rba import config
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.layers import Linear
-from aiv_rba.scales import Scales
 from aiv_rba.train.gauss_newton import jacobian, solve_upper, upper_gram
-from aiv_rba.train.loss import Residuals
+from aiv_rba.train.velocimetry import FlowResiduals
 
 
 def test_jacobian_of_every_block_is_that_of_automatic_differentiation():
@@ -17,7 +16,7 @@ def test_jacobian_of_every_block_is_that_of_automatic_differentiation():
     settings = config.Network(architecture="modified_mlp", layers=2, width=5, time_harmonics=1)
     lower = -torch.ones(4, dtype=torch.float64)
     network = FlowNetwork(settings, lower, -lower)
-    module = Residuals(network, Scales(1e-3, 1e-3, 1e3, 1e-3, 1.0), [0, 1])
+    module = FlowResiduals(network, 1.0, 1.0, [0, 1])
     layers = [m for m in module.modules() if isinstance(m, Linear)]
     parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
     points = torch.rand(6, 4, dtype=torch.float64)

@@ -14,8 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.train.batches import Batch
-from aiv_rba.train.loss import Residuals, of_batch
+from aiv_rba.train.problem import Batch, Residuals
 from aiv_rba.weights import Blocks
 
 
@@ -49,7 +48,7 @@ class Adam:
         for group in self.adam.param_groups:
             group["lr"] = self.control
         self.adam.zero_grad()
-        e = of_batch(self.forward, batch)
+        e: Blocks = self.forward(batch.inputs)
         weights = weigh(batch, e)
         rows = {block: weights[block] * values for block, values in e.items()}
         loss = torch.stack([values.square().sum() for values in rows.values()]).sum()

@@ -1,8 +1,7 @@
-"""Ordered mini-batches of the rows that this rank owns."""
+"""Ordered mini-batches of wall, track and interior points, of the groups that this rank owns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,43 +11,7 @@ from torch import Tensor
 from aiv_rba.errors import UserError
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.store import Case, check_same_case, open_h5
-
-COMPONENTS = "uvw"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one step on this rank.
-
-    Attributes
-    ----------
-    step
-        Number of the step, from 0.
-    points
-        (n, 4) points (t, x, y, z) of the blocks no_slip, tracks and navier_stokes.
-    measured
-        (n, components) measured velocity at the track points.
-    rows
-        (n,) numbers of the rows among the owned ones, per block: groups, or track rows.
-    counts
-        Rows of each block over all ranks.
-    """
-
-    step: int
-    points: dict[str, Tensor]
-    measured: Tensor
-    rows: dict[str, Tensor]
-    counts: dict[str, int]
-
-    def select(self, chosen: dict[str, Tensor], counts: dict[str, int]) -> Batch:
-        """The given rows (numbers within this batch) of each block; `counts` over all ranks."""
-        return Batch(
-            self.step,
-            {block: self.points[block][index] for block, index in chosen.items()},
-            self.measured[chosen["tracks"]],
-            {block: self.rows[block][index] for block, index in chosen.items()},
-            counts,
-        )
+from aiv_rba.train.problem import Batch
 
 
 class Batches:
@@ -121,7 +84,7 @@ class Batches:
         }
 
     def batch(self, step: int) -> Batch:
-        """The rows of one step; a function of the step alone, so a run can resume anywhere."""
+        """The rows of one step, by its number alone."""
         turn, part = divmod(step, self.parts)
         epoch, position = divmod(turn, self.epoch_length)
         order = torch.randperm(
@@ -133,12 +96,11 @@ class Batches:
         groups = torch.arange(first, self.interior.shape[1], self.parts, device=device)
         return Batch(
             step=step,
-            points={
-                "no_slip": self.wall[b],
-                "tracks": self.tracks,
-                "navier_stokes": self.interior[b, groups],
+            inputs={
+                "no_slip": (self.wall[b],),
+                "tracks": (self.tracks, self.measured),
+                "navier_stokes": (self.interior[b, groups],),
             },
-            measured=self.measured,
             rows={
                 "no_slip": torch.arange(self.wall.shape[1], device=device),
                 "tracks": torch.arange(len(self.tracks), device=device),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -11,10 +11,10 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, get_blas_funcs
 from torch import Tensor, nn
 
 from aiv_rba import config
+from aiv_rba.errors import UserError
 from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.train.batches import Batch
-from aiv_rba.train.loss import Residuals, of_batch
+from aiv_rba.train.problem import Batch, Residuals
 from aiv_rba.weights import Blocks
 
 
@@ -97,6 +97,11 @@ class GaussNewton:
     single draws averages out over 1 + k / memory of them. H is damped relative to its diagonal
     (Marquardt 1963); a step that does not lower the loss of the drawn rows is refused and the
     damping raised. J^T J and J^T r are sums over rows, so ranks add theirs.
+
+    Raises
+    ------
+    UserError
+        If the network is weight-normalised, or `rows` does not fit the problem.
     """
 
     def __init__(
@@ -111,6 +116,16 @@ class GaussNewton:
         self.ranks = ranks
         self.seed = seed
         self.layers = [m for m in residuals.modules() if isinstance(m, Linear)]
+        if any(layer.weight_normalisation for layer in self.layers):
+            raise UserError(
+                "train.network.weight_normalisation: found true, expected false with the "
+                "optimiser gauss_newton, which is indifferent to it"
+            )
+        if len(settings.rows) != len(residuals.terms):
+            raise UserError(
+                f"train.optimiser.rows: found {len(settings.rows)} numbers, expected one for each "
+                f"of {', '.join(residuals.terms)}"
+            )
         self.parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
         count = sum(p.numel() for p in self.parameters)
         self.curvature = self.parameters[0].new_zeros(count, count)
@@ -126,7 +141,8 @@ class GaussNewton:
         """One step; the weighted residual rows (n, terms) of each block before it."""
         part = self._choose(batch)
         e, jacobians = {}, {}
-        for block, evaluate in self._evaluations(part).items():
+        for block, inputs in part.inputs.items():
+            evaluate = partial(getattr(self.residuals, block), *inputs)
             e[block], jacobians[block] = jacobian(evaluate, self.layers)
         weights = weigh(part, e)
         rows = {block: weights[block] * values for block, values in e.items()}
@@ -149,27 +165,19 @@ class GaussNewton:
         """A random subset of the rows of all ranks, the same for any number of ranks."""
         generator = torch.Generator().manual_seed(self.seed + 104_729 * (self.steps + 1))
         chosen, counts = {}, {}
-        for block, limit in zip(batch.points, self.settings.rows, strict=True):
+        for block, limit in zip(batch.rows, self.settings.rows, strict=True):
             order = torch.randperm(batch.counts[block], generator=generator)[:limit]
             counts[block] = len(order)
             local = order - self._first_row(batch, block)
-            local = local[(local >= 0) & (local < len(batch.points[block]))]
+            local = local[(local >= 0) & (local < len(batch.rows[block]))]
             chosen[block] = local.to(self.ranks.device)
         return batch.select(chosen, counts)
 
     def _first_row(self, batch: Batch, block: str) -> int:
         """Number of this rank's first row of the batch among those of all ranks."""
         counts = torch.zeros(self.ranks.size, dtype=torch.int64, device=self.ranks.device)
-        counts[self.ranks.rank] = len(batch.points[block])
+        counts[self.ranks.rank] = len(batch.rows[block])
         return int(self.ranks.sum(counts)[: self.ranks.rank].sum())
-
-    def _evaluations(self, part: Batch) -> dict[str, Callable[[], Tensor]]:
-        points, e = part.points, self.residuals
-        return {
-            "no_slip": lambda: e.no_slip(points["no_slip"]),
-            "tracks": lambda: e.tracks(points["tracks"], part.measured),
-            "navier_stokes": lambda: e.navier_stokes(points["navier_stokes"]),
-        }
 
     def _accumulate(self, rows: Blocks, weights: Blocks, jacobians: Blocks) -> Tensor:
         """Update the curvature; J^T r (P,) of the weighted rows over all ranks."""
@@ -200,7 +208,7 @@ class GaussNewton:
 
     @torch.no_grad()
     def _loss(self, part: Batch, weights: Blocks) -> float:
-        e = of_batch(self.residuals, part)
+        e = self.residuals(part.inputs)
         return float(self.ranks.sum(_sum_of_squares({b: weights[b] * e[b] for b in e})))
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
 
 Blocks = dict[str, Tensor]
-"""A tensor (rows, terms) for each block of loss terms: no_slip, tracks, navier_stokes."""
+"""A tensor (rows, terms) for each block of loss terms, such as no_slip, tracks, navier_stokes."""
 
 
 class Weighting(Protocol):
@@ -54,7 +54,7 @@ class RBA:
 
     lambda <- gamma lambda + eta* |e| / max|e|, lambda* = lambda + lambda_o, with the maximum
     taken over all ranks. The multipliers stay within eta* / (1 - gamma) (Eq. 13); initialisation
-    2, eta* = 1 on the first step, may start above it.
+    2, eta* = 1 on the first step, may start above it. Blocks without a size keep the weight one.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class RBA:
 
     def update(self, residuals: Blocks, rows: dict[str, Tensor]) -> Blocks:
         """One step of Eq. 12."""
-        magnitude = {block: values.detach().abs() for block, values in residuals.items()}
+        magnitude = {block: residuals[block].detach().abs() for block in self.state}
         largest = self._global_maxima(magnitude)
-        weights = {}
+        weights = {block: torch.ones_like(values) for block, values in residuals.items()}
         for block, e in magnitude.items():
             old = self.state[block][rows[block]]
             eta = self._learning_rate(block, old)

@@ -1,0 +1,162 @@
+"""The training loop, for every problem, optimiser and weighting scheme."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from tqdm import tqdm
+
+from aiv_rba import config
+from aiv_rba.errors import Interrupted
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.train import checkpoint
+from aiv_rba.train.adam import Adam
+from aiv_rba.train.gauss_newton import GaussNewton
+from aiv_rba.train.interrupt import stop_request
+from aiv_rba.train.problem import Batch, Problem, check_finite
+from aiv_rba.weights import Blocks, Weighting, make_weighting
+
+
+class Optimiser(Protocol):
+    """What the loop asks of an optimiser."""
+
+    @property
+    def control(self) -> float:
+        """Learning rate or damping, for the history."""
+        ...
+
+    def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
+        """One step; the weighted residual rows before it."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        ...
+
+
+class Run:
+    """Multipliers and optimiser of one training, and the loop."""
+
+    def __init__(self, settings: config.Training, problem: Problem, ranks: Ranks) -> None:
+        self.settings = settings
+        self.problem = problem
+        self.ranks = ranks
+        self.weighting: Weighting = make_weighting(settings.weighting, problem.sizes, ranks)
+        self.optimiser: Optimiser
+        if isinstance(settings.optimiser, config.Adam):
+            self.optimiser = Adam(settings.optimiser, problem.residuals, ranks)
+        else:
+            self.optimiser = GaussNewton(
+                settings.optimiser, problem.residuals, ranks, settings.seed
+            )
+        self.history: list[dict[str, float]] = []
+        self.seconds = 0.0
+
+    def train(self, folder: Path) -> None:
+        """Train to the last iteration, from the newest checkpoint in `folder` if there is one.
+
+        Raises
+        ------
+        Interrupted
+            If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
+        """
+        iterations = self.settings.optimiser.iterations
+        first = self._resume(folder)
+        started = time.perf_counter() - self.seconds
+        progress = tqdm(
+            range(first, iterations),
+            initial=first,
+            total=iterations,
+            desc="train",
+            disable=self.ranks.rank != 0,
+            mininterval=1.0,
+        )
+        with stop_request(self.ranks) as asked_to_stop:
+            for step in progress:
+                rows = self.optimiser.step(self.problem.batch(step), self.weigh)
+                self.seconds = time.perf_counter() - started
+                last = step + 1 == iterations
+                if (step + 1) % self.settings.history_every == 0 or last:
+                    progress.set_postfix_str(_short(self._record(step + 1, rows)))
+                stop = bool(asked_to_stop) and not last
+                if stop or ((step + 1) % self.settings.checkpoint_every == 0 and not last):
+                    self._save(folder, step + 1)
+                if stop:
+                    progress.close()
+                    # A launcher ends all ranks when the first one leaves.
+                    self.ranks.wait()
+                    raise Interrupted(f"stopped at step {step + 1}; run again to go on from there")
+
+    def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
+        """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
+        check_finite(batch, residuals, self.problem.residuals.terms)
+        multipliers = self.weighting.update(residuals, batch.rows)
+        for block, factor in self.problem.factors(residuals).items():
+            multipliers[block] = multipliers[block] * factor
+        weights = self.problem.weights
+        return {
+            block: values * torch.sqrt(values.new_tensor(weights[block]) / batch.counts[block])
+            for block, values in multipliers.items()
+        }
+
+    def _record(self, step: int, rows: Blocks) -> dict[str, float]:
+        terms = self._losses(rows)
+        record = {"step": float(step), "seconds": self.seconds, "loss": sum(terms.values())}
+        record |= terms
+        for block, values in self.weighting.state.items():
+            low, high = self.ranks.min(values.min()), self.ranks.max(values.max())
+            total = self.ranks.sum(torch.stack([values.sum(), values.new_tensor(values.numel())]))
+            record[f"lambda_{block}_min"] = float(low)
+            record[f"lambda_{block}_mean"] = float(total[0] / total[1])
+            record[f"lambda_{block}_max"] = float(high)
+        record |= self.problem.errors()
+        record["control"] = self.optimiser.control
+        self.history.append(record)
+        return record
+
+    def _losses(self, rows: Blocks) -> dict[str, float]:
+        """Loss of each term over all ranks, from weighted residual rows."""
+        names = self.problem.residuals.terms
+        sums = torch.cat([values.detach().double().square().sum(0) for values in rows.values()])
+        flat = [name for block, values in rows.items() for name in names[block][: values.shape[1]]]
+        return dict(zip(flat, self.ranks.sum(sums).tolist(), strict=True))
+
+    def _save(self, folder: Path, step: int) -> None:
+        state = {
+            "network": self.problem.residuals.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history,
+            "seconds": self.seconds,
+        }
+        checkpoint.save(folder, step, state, self.weighting.state, self.ranks)
+
+    def _resume(self, folder: Path) -> int:
+        saved = checkpoint.load_newest(folder)
+        if saved is None:
+            return 0
+        self.problem.residuals.network.load_state_dict(saved["network"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        checkpoint.own_multipliers(saved["multipliers"], self.weighting.state, self.ranks)
+        self.history, self.seconds = saved["history"], saved["seconds"]
+        if self.ranks.rank == 0:
+            tqdm.write(f"resuming at step {saved['step']} from {folder}")
+        return int(saved["step"])
+
+
+def _short(record: dict[str, float]) -> str:
+    parts = [f"loss {record['loss']:.3g}"]
+    for name, low in record.items():
+        if name.startswith("lambda_") and name.endswith("_min"):
+            block = name.removeprefix("lambda_").removesuffix("_min")
+            parts.append(f"{block} lambda {low:.2g}..{record[f'lambda_{block}_max']:.2g}")
+    known = ("validation_", "error_")
+    parts += [f"{k.split('_')[-1]} {v:.4g}" for k, v in record.items() if k.startswith(known)]
+    return ", ".join(parts)

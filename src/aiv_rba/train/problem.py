@@ -1,0 +1,105 @@
+"""What the training loop asks of a problem: network, residuals, and the rows of every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from aiv_rba.errors import RankError
+from aiv_rba.weights import Blocks
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one step on this rank.
+
+    Attributes
+    ----------
+    step
+        Number of the step, from 0.
+    inputs
+        Arguments of each block's residuals, each (n, ...); the first are its points.
+    rows
+        (n,) numbers of the rows among the owned ones, per block: groups, or track rows.
+    counts
+        Rows of each block over all ranks.
+    """
+
+    step: int
+    inputs: dict[str, tuple[Tensor, ...]]
+    rows: dict[str, Tensor]
+    counts: dict[str, int]
+
+    def select(self, chosen: dict[str, Tensor], counts: dict[str, int]) -> Batch:
+        """The given rows (numbers within this batch) of each block; `counts` over all ranks."""
+        return Batch(
+            self.step,
+            {b: tuple(t[i] for t in self.inputs[b]) for b, i in chosen.items()},
+            {b: self.rows[b][i] for b, i in chosen.items()},
+            counts,
+        )
+
+
+class Residuals(nn.Module):
+    """Residuals of a problem; a subclass has a method for each block, (n, ...) -> (n, terms).
+
+    They are computed inside `forward`, because DistributedDataParallel reduces only the
+    gradients of what its wrapped module computes.
+    """
+
+    terms: ClassVar[dict[str, tuple[str, ...]]]
+    """Names of the terms of each block, which name loss terms in the history."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: dict[str, tuple[Tensor, ...]]) -> Blocks:
+        """Residuals (n, terms) of each block."""
+        return {block: getattr(self, block)(*tensors) for block, tensors in inputs.items()}
+
+
+class Problem(Protocol):
+    """A network to be trained, and on what."""
+
+    residuals: Residuals
+    weights: dict[str, list[float]]
+    """Global weight of each term of each block."""
+    sizes: dict[str, tuple[int, int]]
+    """Owned rows and terms of the blocks whose rows have multipliers."""
+
+    def batch(self, step: int) -> Batch:
+        """The rows of one step; a function of the step alone, so a run can resume anywhere."""
+        ...
+
+    def factors(self, residuals: Blocks) -> Blocks:
+        """Further factors (n, terms) of the residuals of some blocks, detached."""
+        ...
+
+    def errors(self) -> dict[str, float]:
+        """Measures of success for the history; every rank calls this."""
+        ...
+
+
+def check_finite(batch: Batch, residuals: Blocks, terms: dict[str, tuple[str, ...]]) -> None:
+    """Stop at the first residual that is not a finite number.
+
+    Raises
+    ------
+    RankError
+        Naming the step, the term, its row on this rank, and the point.
+    """
+    for block, e in residuals.items():
+        finite = e.isfinite()
+        if finite.all():
+            continue
+        i, term = (int(number) for number in (~finite).nonzero()[0])
+        point = ", ".join(f"{x:.5g}" for x in batch.inputs[block][0][i].tolist())
+        raise RankError(
+            f"step {batch.step + 1}: residual {terms[block][term]} is {e[i, term].item()} in this "
+            f"rank's row {int(batch.rows[block][i])} of {block}, at ({point}), nondimensional; "
+            "expected a finite number: lower the learning rate or raise the damping; the last "
+            "checkpoint is kept"
+        )

@@ -1,0 +1,139 @@
+"""Artificial intelligence velocimetry as a problem of the training loop; Eqs. 33-41."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aiv_rba import config
+from aiv_rba.nn.flow import FlowNetwork
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.pde import navier_stokes
+from aiv_rba.store import Case
+from aiv_rba.train.batches import Batches
+from aiv_rba.train.problem import Batch, Residuals
+from aiv_rba.weights import Blocks
+
+COMPONENTS = "uvw"
+
+
+class FlowResiduals(Residuals):
+    """The nine terms of the loss; Eqs. 39-41."""
+
+    terms = {  # noqa: RUF012
+        "no_slip": ("no_slip_u", "no_slip_v", "no_slip_w"),
+        "tracks": ("tracks_u", "tracks_v", "tracks_w"),
+        "navier_stokes": ("momentum_x", "momentum_y", "momentum_z", "mass"),
+    }
+    network: FlowNetwork
+
+    def __init__(
+        self, network: FlowNetwork, inertia: float, diffusion: float, components: list[int]
+    ) -> None:
+        super().__init__(network)
+        self.inertia = inertia
+        self.diffusion = diffusion
+        self.components = components
+
+    def no_slip(self, points: Tensor) -> Tensor:
+        """Velocity at the wall, (n, 3)."""
+        return self.network.value(points)[:, :3]
+
+    def tracks(self, points: Tensor, measured: Tensor) -> Tensor:
+        """Velocity less measured velocity, (n, components)."""
+        return self.network.value(points)[:, self.components] - measured
+
+    def navier_stokes(self, points: Tensor) -> Tensor:
+        """Momentum and mass, (n, 4)."""
+        return navier_stokes.residuals(self.network.jet(points), self.inertia, self.diffusion)
+
+
+class Velocimetry:
+    """Infer the flow in a vessel from tracks, wall and equations.
+
+    Parameters
+    ----------
+    settings
+        Network, global weights, batches.
+    case, points
+        The case and the file of its collocation points.
+
+    Raises
+    ------
+    UserError
+        If the points belong to another case, or there are more ranks than groups.
+    """
+
+    def __init__(self, settings: config.Train, case: Case, points: Path, ranks: Ranks) -> None:
+        dtype = torch.float64 if settings.precision == "double" else torch.float32
+        self.settings = settings
+        self.ranks = ranks
+        self.batches = Batches(
+            case,
+            points,
+            groups_per_step=settings.groups_per_step,
+            seed=settings.seed,
+            ranks=ranks,
+            dtype=dtype,
+        )
+        self.sizes = self.batches.sizes
+        self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
+        weights = settings.weights
+        self.weights = {
+            "no_slip": list(weights.no_slip),
+            "tracks": [weights.tracks[component] for component in self.components],
+            "navier_stokes": [*weights.momentum, weights.mass],
+        }
+
+        torch.manual_seed(settings.seed)
+        lower = np.append(0.0, case.wall.points.min(axis=0))
+        upper = np.append(case.scales.nondimensional_period, case.wall.points.max(axis=0))
+        self.network = FlowNetwork(
+            settings.network, torch.tensor(lower, dtype=dtype), torch.tensor(upper, dtype=dtype)
+        ).to(ranks.device)
+        self.residuals: Residuals = FlowResiduals(
+            self.network, case.scales.inertia, case.scales.diffusion, self.components
+        )
+
+        held_out = case.tracks.validation
+        self.validation_points = torch.tensor(case.tracks.points[held_out], dtype=dtype)
+        self.validation = torch.tensor(
+            np.stack([values[held_out] for values in case.tracks.velocity.values()], axis=1),
+            dtype=dtype,
+        )
+
+    def batch(self, step: int) -> Batch:
+        """One point from every training group, and all tracks."""
+        return self.batches.batch(step)
+
+    def factors(self, residuals: Blocks) -> Blocks:
+        """Robust weights of the tracks."""
+        if not self.settings.robust_tracks:
+            return {}
+        return {"tracks": cauchy_weights(residuals["tracks"], self.ranks)}
+
+    @torch.no_grad()
+    def errors(self) -> dict[str, float]:
+        """Relative L2 error of each measured component on the held-out rows; Eq. 27."""
+        points = self.validation_points.to(self.ranks.device)
+        predicted = self.network.value(points)[:, self.components].cpu()
+        relative = (predicted - self.validation).norm(dim=0) / self.validation.norm(dim=0)
+        return {
+            f"validation_{COMPONENTS[component]}": float(error)
+            for component, error in zip(self.components, relative, strict=True)
+        }
+
+
+def cauchy_weights(residuals: Tensor, ranks: Ranks) -> Tensor:
+    """Square roots of Cauchy's robust weights 1 / (1 + (e / c s)^2), (n, terms).
+
+    s is the normalised median absolute deviation over all ranks, c = 2.385 (95 percent efficiency
+    on Gaussian noise; Holland & Welsch 1977). Mismatched tracks then hardly pull.
+    """
+    e = residuals.detach()
+    spread = 1.4826 * ranks.gather(e.abs()).median(dim=0).values
+    scaled = e / (2.385 * spread).clamp_min(torch.finfo(e.dtype).tiny)
+    return torch.rsqrt(1 + scaled.square())
