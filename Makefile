@@ -20,7 +20,7 @@ run: .venv/installed  ## the whole workflow on the bundled experiment
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 
 test: lint  ## all tests, with coverage
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term:skip-covered
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile --cov --cov-report=term:skip-covered
 
 test-slurm: .venv/installed  ## jobs on a Slurm cluster of two virtual nodes (as root on Debian)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'

@@ -20,6 +20,7 @@ include: "workflow/rules/points.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/fields.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/validate.smk"
 
 
 rule all:
@@ -29,3 +30,9 @@ rule all:
         f"{RESULTS}/summary.json",
         f"{RESULTS}/fields/volume.pvd",
         f"{RESULTS}/fields/wall.pvd",
+
+
+rule validate:
+    input:
+        "results/benchmarks/quick/allen_cahn/table.csv",
+        "results/benchmarks/quick/helmholtz/table.csv",

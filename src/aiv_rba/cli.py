@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiv_rba import __version__
-from aiv_rba.config import load_stage
+from aiv_rba.config import load_benchmarks, load_stage
 from aiv_rba.errors import Interrupted, UserError
 
 
@@ -89,6 +89,25 @@ def _report(arguments: argparse.Namespace) -> None:
         pictures=arguments.pictures,
         page=arguments.page,
         summary=arguments.summary,
+    )
+
+
+def _reference(arguments: argparse.Namespace) -> None:
+    from aiv_rba.benchmarks.run import reference
+
+    reference(arguments.out)
+
+
+def _benchmark(arguments: argparse.Namespace) -> None:
+    from aiv_rba.benchmarks.run import benchmark
+
+    methods, checks = load_benchmarks(arguments.config, arguments.problem)
+    benchmark(
+        methods,
+        checks,
+        problem=arguments.problem,
+        reference=arguments.reference,
+        out=arguments.out,
     )
 
 
@@ -174,6 +193,19 @@ def _parser() -> argparse.ArgumentParser:
         page="output: report.html",
         summary="output: summary.json",
     )
+    text = "Compute the Allen-Cahn reference solution (Fourier, ETDRK4)."
+    reference = stages.add_parser("reference", help=text, description=text)
+    reference.add_argument("--out", type=Path, required=True, help="output: reference.h5")
+    reference.set_defaults(command=_reference)
+    text = "Train and compare methods on a problem with a known answer (runs under torchrun)."
+    benchmark = stages.add_parser("benchmark", help=text, description=text)
+    benchmark.add_argument("--problem", choices=("allen_cahn", "helmholtz"), required=True)
+    benchmark.add_argument("--config", type=Path, required=True, help="methods and checks (YAML)")
+    benchmark.add_argument(
+        "--reference", type=Path, help="input: reference of allen_cahn, .h5 or .mat (tt, x, uu)"
+    )
+    benchmark.add_argument("--out", type=Path, required=True, help="output folder")
+    benchmark.set_defaults(command=_benchmark)
     text = "Make an experiment with known truth by CFD (needs the extra 'twin')."
     twin = stages.add_parser("twin", help=text, description=text)
     twin.add_argument("--preset", choices=("phantom", "physiological"), default="phantom")
@@ -198,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if arguments.verbose:
             raise
-        if not (arguments.stage == "train" and _told_by_rank_0(error)):
+        if not (arguments.stage in ("train", "benchmark") and _told_by_rank_0(error)):
             print(f"aiv-rba {arguments.stage}: error: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:

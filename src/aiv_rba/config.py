@@ -274,6 +274,56 @@ class Experiment:
     """Stage report: the page."""
 
 
+@dataclass(frozen=True, config=_strict)
+class ScalarNetwork:
+    """Network of a benchmark."""
+
+    architecture: Literal["mlp", "modified_mlp"] = "mlp"
+    """Plain multilayer perceptron, or the modified one of Eqs. 14-17."""
+    layers: Count = 3
+    """Hidden layers."""
+    width: Count = 32
+    """Neurons in each hidden layer."""
+    activation: Literal["sin", "tanh"] = "tanh"
+    """Activation function."""
+    weight_normalisation: bool = False
+    """Train length and direction of the weight vectors apart (Eqs. 18-19)."""
+    embedding: Literal["none", "fourier_x", "fourier_xy", "fourier_truncated"] = "none"
+    """Periodic embedding: of x (Eq. 22), of x and y (Eq. 23), or truncated (Eq. 31)."""
+    harmonics: Count = 5
+    """Harmonics of the embedding."""
+    first_spread: Positive = 1.0
+    """Factor of the first layer's initial weights, whose biases then are spread as widely."""
+    distance: bool = False
+    """Multiply by a distance function that vanishes on the boundary (Eq. 32)."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Benchmark(Training):
+    """One method on one benchmark."""
+
+    network: ScalarNetwork = field(default_factory=ScalarNetwork)
+    """The network."""
+    points: Count = 2000
+    """Collocation points."""
+    boundary_points: Count = 200
+    """Points on which initial or boundary values are imposed."""
+    boundary_weight: NonNegative = 100.0
+    """Global weight of initial and boundary values."""
+    seeds: tuple[Seed, ...] = (0,)
+    """Seeds, one training each; `seed` is not used."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Checks:
+    """What the methods of a benchmark must reach."""
+
+    at_most: dict[str, Positive] = field(default_factory=dict)
+    """Largest relative L2 error of a method, mean over seeds."""
+    better: dict[str, tuple[str, Positive]] = field(default_factory=dict)
+    """A method, another one, and how many times more accurate the first must be."""
+
+
 STAGES: dict[str, Any] = {
     "ingest": Ingest,
     "points": Points,
@@ -300,10 +350,53 @@ def load_stage(path: Path, stage: str) -> Any:
     unknown = document.keys() - STAGES.keys() - {"name"}
     if unknown:
         raise UserError(f"{path}: unknown key {min(unknown)!r}, expected name, {', '.join(STAGES)}")
+    return _validated(STAGES[stage], document.get(stage) or {}, path, stage)
+
+
+def load_benchmarks(path: Path, problem: str) -> tuple[dict[str, Benchmark], Checks]:
+    """Read the methods of one benchmark problem, by name, and what they must reach.
+
+    The file has a section per problem: `common` settings, `methods` that change some of them,
+    and `checks`.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, not YAML, or a key or value is wrong.
+    """
+    section = _read_yaml(path).get(problem)
+    if not isinstance(section, dict) or not isinstance(section.get("methods"), dict):
+        raise UserError(f"{path}: {problem}.methods: missing, expected a mapping of methods")
+    unknown = section.keys() - {"common", "methods", "checks"}
+    if unknown:
+        raise UserError(
+            f"{path}: {problem}: unknown key {min(unknown)!r}, expected common, methods, checks"
+        )
+    common = section.get("common") or {}
+    methods = {
+        name: _validated(Benchmark, _merge(common, changes or {}), path, f"{problem}.{name}")
+        for name, changes in section["methods"].items()
+    }
+    return methods, _validated(Checks, section.get("checks") or {}, path, f"{problem}.checks")
+
+
+def _validated(kind: Any, values: Any, path: Path, where: str) -> Any:
     try:
-        return TypeAdapter(STAGES[stage]).validate_python(document.get(stage) or {})
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_problem(error, stage)}") from None
+        raise UserError(f"{path}: {_first_problem(error, where)}") from None
+
+
+def _merge(common: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with changes; a mapping with another `name` replaces the whole mapping."""
+    merged = dict(common)
+    for key, value in changes.items():
+        old = common.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            same = value.get("name", old.get("name")) == old.get("name")
+            value = _merge(old, value) if same else value
+        merged[key] = value
+    return merged
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -24,6 +24,13 @@ class Linear(nn.Module):
         if weight_normalisation:
             self.length = nn.Parameter(self.weight.detach().norm(dim=1, keepdim=True))
 
+    @torch.no_grad()
+    def spread(self, factor: float) -> None:
+        """Widen the initial weights, and spread the biases as widely, so that neurons differ."""
+        self.weight.mul_(factor)
+        bound = float(self.weight.abs().mean())
+        self.bias.uniform_(-bound, bound)
+
     def forward(self, jet: Tensor) -> Tensor:
         """Jet (K, N, outputs)."""
         weight = self.weight
@@ -63,6 +70,8 @@ class MLP(nn.Module):
         (D,), coefficients of the jet's second-order operator.
     modified, weight_normalisation
         Eqs. 14-17 and 18-19.
+    first_spread
+        Factor of the first layer's initial weights.
     """
 
     second_order: Tensor
@@ -78,6 +87,7 @@ class MLP(nn.Module):
         second_order: Tensor,
         modified: bool = False,
         weight_normalisation: bool = False,
+        first_spread: float = 1.0,
     ) -> None:
         super().__init__()
 
@@ -85,7 +95,11 @@ class MLP(nn.Module):
             return Linear(fan_in, fan_out, weight_normalisation=weight_normalisation)
 
         widths = [inputs] + [width] * layers
-        self.hidden = nn.ModuleList(linear(a, b) for a, b in pairwise(widths))
+        hidden = [linear(a, b) for a, b in pairwise(widths)]
+        if first_spread > 1:
+            # Xavier's weights bend too slowly for Gauss-Newton to find short waves.
+            hidden[0].spread(first_spread)
+        self.hidden = nn.ModuleList(hidden)
         self.out = linear(width, outputs)
         self.activation = Activation(activation, second_order)
         self.encoders = nn.ModuleList(linear(inputs, width) for _ in range(2 if modified else 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -49,7 +49,7 @@ class Residuals(nn.Module):
     gradients of what its wrapped module computes.
     """
 
-    terms: ClassVar[dict[str, tuple[str, ...]]]
+    terms: dict[str, tuple[str, ...]]
     """Names of the terms of each block, which name loss terms in the history."""
 
     def __init__(self, network: nn.Module) -> None:

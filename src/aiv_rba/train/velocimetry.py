@@ -23,17 +23,17 @@ COMPONENTS = "uvw"
 class FlowResiduals(Residuals):
     """The nine terms of the loss; Eqs. 39-41."""
 
-    terms = {  # noqa: RUF012
-        "no_slip": ("no_slip_u", "no_slip_v", "no_slip_w"),
-        "tracks": ("tracks_u", "tracks_v", "tracks_w"),
-        "navier_stokes": ("momentum_x", "momentum_y", "momentum_z", "mass"),
-    }
     network: FlowNetwork
 
     def __init__(
         self, network: FlowNetwork, inertia: float, diffusion: float, components: list[int]
     ) -> None:
         super().__init__(network)
+        self.terms = {
+            "no_slip": ("no_slip_u", "no_slip_v", "no_slip_w"),
+            "tracks": ("tracks_u", "tracks_v", "tracks_w"),
+            "navier_stokes": ("momentum_x", "momentum_y", "momentum_z", "mass"),
+        }
         self.inertia = inertia
         self.diffusion = diffusion
         self.components = components

@@ -1,0 +1,1 @@
+"""Allen-Cahn and Helmholtz: the same networks, weighting and loop, with known answers."""

@@ -1,0 +1,183 @@
+"""Benchmarks: residuals of known solutions, the reference's orders, impossible combinations."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+import yaml
+
+from aiv_rba import config, jets
+from aiv_rba.benchmarks.problems import AllenCahn, Helmholtz
+from aiv_rba.benchmarks.reference import allen_cahn as solve
+from aiv_rba.cli import main
+from aiv_rba.errors import UserError
+from aiv_rba.nn.scalar import ScalarNetwork
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.pde import allen_cahn, helmholtz
+from tests.exact_flows import jet_by_autograd
+
+ONE = Ranks(0, 1, torch.device("cpu"))
+
+
+def test_helmholtz_residual_of_the_solution_vanishes():
+    points = 2 * torch.rand(50, 2, dtype=torch.float64) - 1
+    u = jet_by_autograd(helmholtz.exact, points, torch.tensor(helmholtz.SECOND_ORDER))
+    assert helmholtz.residual(u, points).abs().max() < 1e-11
+
+
+def test_allen_cahn_residual_of_known_functions():
+    """The steady states 0, 1 and -1, and a front at rest."""
+    points = torch.rand(30, 2, dtype=torch.float64)
+    for state in (0.0, 1.0, -1.0):
+        u = torch.zeros(4, 30, 1, dtype=torch.float64)
+        u[0] = state
+        assert torch.all(allen_cahn.residual(u) == 0)
+    # tanh(x sqrt(5 / (2 epsilon))) balances diffusion and reaction.
+    slope = math.sqrt(5 / (2 * allen_cahn.DIFFUSION))
+    second_order = torch.tensor(allen_cahn.SECOND_ORDER)
+    near = points * torch.tensor([1.0, 0.02])
+    u = jet_by_autograd(lambda q: torch.tanh(slope * q[:, 1:]), near, second_order)
+    assert allen_cahn.residual(u).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"embedding": "fourier_x", "harmonics": 2},
+        {"embedding": "fourier_xy", "harmonics": 2},
+        {"embedding": "fourier_truncated", "harmonics": 2, "architecture": "modified_mlp"},
+        {"distance": True, "first_spread": 4.0},
+    ],
+    ids=lambda settings: next(iter(settings.values())),
+)
+def test_jets_of_the_networks(settings):
+    torch.manual_seed(0)
+    lower = torch.tensor([0.0, -1.0], dtype=torch.float64)
+    network = ScalarNetwork(
+        config.ScalarNetwork(layers=2, width=6, **settings), lower, -lower + 1, (0.0, 1.0)
+    )
+    x = torch.rand(9, 2, dtype=torch.float64)
+    expected = jet_by_autograd(
+        lambda q: network(q.unsqueeze(0))[0], x, torch.tensor([0.0, 1.0], dtype=torch.float64)
+    )
+    assert torch.allclose(network(jets.seed(x)), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_reference_converges_to_fourth_order_in_time():
+    finest = solve(128, 1600, 10)[2]
+    errors = [np.abs(solve(128, n, 10)[2] - finest).max() for n in (100, 200)]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.3)
+
+
+def test_reference_converges_in_space():
+    """The initial condition has a kink at x = 1, so that modes help with a finite order."""
+    coarse, fine, finer = (solve(n, 500, 10)[2] for n in (256, 512, 1024))
+    first = np.linalg.norm(coarse - fine[:, ::2])
+    second = np.linalg.norm(coarse - finer[:, ::4]) - first
+    assert abs(second) < first / 2
+    assert np.linalg.norm(fine - finer[:, ::2]) / np.linalg.norm(fine) < 1e-4
+
+
+@pytest.mark.slow
+def test_reference_of_2048_and_4096_modes_agree():
+    coarse, fine = (solve(n, 2000, 10)[2] for n in (2048, 4096))
+    assert np.linalg.norm(coarse - fine[:, ::2]) / np.linalg.norm(fine[:, ::2]) < 1e-6
+
+
+def test_reference_obeys_the_equation():
+    """Against finite differences of the solution itself, an independent check of its signs."""
+    t, x, u = solve(512, 2000, 1000)
+    i = slice(200, 801, 100)
+    u_t = (u[201:802:100] - u[199:800:100]) / (2 * (t[1] - t[0]))
+    h = x[1] - x[0]
+    u_xx = (np.roll(u[i], -1, 1) - 2 * u[i] + np.roll(u[i], 1, 1)) / h**2
+    residual = u_t - allen_cahn.DIFFUSION * u_xx + 5 * u[i] ** 3 - 5 * u[i]
+    assert np.abs(residual).max() < 5e-3 * np.abs(u_t).max()
+
+
+IMPOSSIBLE = {
+    "distance and embedding": ("helmholtz", {"distance": True, "embedding": "fourier_xy"}),
+    "periodic in time": ("allen_cahn", {"embedding": "fourier_xy"}),
+    "zero at x = 1": ("allen_cahn", {"distance": True}),
+    "one-dimensional features": ("helmholtz", {"embedding": "fourier_x"}),
+}
+
+
+@pytest.mark.parametrize(("problem", "network"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_impossible_combinations_are_refused(problem, network):
+    settings = config.Benchmark(network=config.ScalarNetwork(**network), points=16)
+    make = {
+        "helmholtz": lambda: Helmholtz(settings, ONE),
+        "allen_cahn": lambda: AllenCahn(settings, ONE, solve(16, 10, 2)),
+    }[problem]
+    with pytest.raises(UserError, match="expected"):
+        make()
+
+
+def write(folder, **section):
+    optimiser = {"name": "adam", "iterations": 30, "compile": False}
+    common = {"points": 64, "boundary_points": 16, "optimiser": optimiser, "seeds": [0, 1]}
+    common |= {"history_every": 30}
+    common["network"] = {"layers": 1, "width": 5}
+    methods = {"vanilla": {"weighting": {"name": "none"}}, "rba": {"weighting": {"name": "rba"}}}
+    content = {"common": common, "methods": methods} | section
+    (folder / "m.yaml").write_text(yaml.safe_dump({"allen_cahn": content, "helmholtz": content}))
+
+
+def run(folder, problem="helmholtz", *more):
+    options = ("--config", str(folder / "m.yaml"), "--out", str(folder / "out"), *more)
+    return main(["benchmark", "--problem", problem, *options])
+
+
+def test_a_run_writes_results_that_a_program_can_read(tmp_path):
+    write(tmp_path)
+    assert run(tmp_path) == 0
+    result = json.loads((tmp_path / "out" / "rba.json").read_text())
+    assert len(result["rel_l2"]) == 2
+    assert result["rel_l2"][0] != result["rel_l2"][1]
+    assert result["mean"] == pytest.approx(np.mean(result["rel_l2"]))
+    assert (tmp_path / "out" / "table.csv").read_text().count("\n") == 3
+    assert (tmp_path / "out" / "vanilla.png").stat().st_size > 5000
+    before = (tmp_path / "out" / "rba.json").stat().st_mtime_ns
+    assert run(tmp_path) == 0
+    assert (tmp_path / "out" / "rba.json").stat().st_mtime_ns == before
+
+
+def test_a_reference_of_the_literature_is_read(tmp_path):
+    t, x, u = solve(32, 100, 10)
+    scipy.io.savemat(tmp_path / "r.mat", {"tt": t, "x": x, "uu": u.T})
+    write(tmp_path)
+    assert run(tmp_path, "allen_cahn", "--reference", str(tmp_path / "r.mat")) == 0
+
+
+MISTAKES = {
+    "unknown method setting": ({"methods": {"a": {"speed": 1}}}, "helmholtz.a.speed: unknown key"),
+    "no methods": ({"methods": None}, "helmholtz.methods: missing"),
+    "unknown section": ({"check": {}}, "unknown key 'check'"),
+    "unknown weighting": ({"methods": {"a": {"weighting": {"name": "magic"}}}}, "helmholtz.a"),
+    "unknown checked method": ({"checks": {"at_most": {"b": 1}}}, "checks name the method 'b'"),
+    "error too large": ({"checks": {"at_most": {"rba": 1e-9}}}, "expected at most 1e-09"),
+    "no better": ({"checks": {"better": {"rba": ["vanilla", 1e9]}}}, "expected at least 1e+09"),
+}
+
+
+@pytest.mark.parametrize(("section", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_and_failed_checks_are_told(tmp_path, capsys, section, message):
+    write(tmp_path, **section)
+    assert run(tmp_path) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_allen_cahn_needs_a_readable_reference(tmp_path, capsys):
+    write(tmp_path)
+    assert run(tmp_path, "allen_cahn") == 2
+    assert "expected --reference" in capsys.readouterr().err
+    (tmp_path / "r.mat").write_text("junk")
+    assert run(tmp_path, "allen_cahn", "--reference", str(tmp_path / "r.mat")) == 2
+    assert "not a readable .mat file" in capsys.readouterr().err
+    scipy.io.savemat(tmp_path / "r.mat", {"tt": [0.0], "x": [0.0]})
+    assert run(tmp_path, "allen_cahn", "--reference", str(tmp_path / "r.mat")) == 2
+    assert "'uu' is missing" in capsys.readouterr().err
