@@ -114,14 +114,3 @@ def test_mpiexec_starts_ranks_as_torchrun_does(tmp_path):
     metadata = torch.load(tmp_path / "mpiexec" / "model.pt", weights_only=True)["metadata"]
     assert metadata["world_size"] == 2
     assert_equal(train(tmp_path, "torchrun", 2), result(tmp_path, "mpiexec"), 1e-10)
-
-
-def test_resumes_with_another_number_of_ranks(tmp_path):
-    write_training_case(tmp_path)
-    options = {"network": NETWORK, "history_every": 1, "checkpoint_every": 5}
-    gauss_newton = OPTIMISERS["gauss_newton"] | {"iterations": 12}
-    write_config(tmp_path, optimiser=gauss_newton, **options)
-    whole = train(tmp_path, "run", 2)
-    (tmp_path / "run" / "model.pt").unlink()
-    # The checkpoint of step 10 is left: three ranks take it from there.
-    assert_equal(whole, train(tmp_path, "run", 3), 1e-10)

@@ -22,9 +22,9 @@ from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.model_file import Model, save_model
 from aiv_rba.parallel.ddp import Ranks, process_group
 from aiv_rba.store import Case, atomic_path, read_case, sha256
-from aiv_rba.train import checkpoint
 from aiv_rba.train.adam import Adam
 from aiv_rba.train.batches import COMPONENTS, Batch, Batches
+from aiv_rba.train.checkpoint import Checkpoints
 from aiv_rba.train.gauss_newton import GaussNewton
 from aiv_rba.train.interrupt import stop_request
 from aiv_rba.train.loss import (
@@ -140,7 +140,8 @@ class Run:
     def train(self, folder: Path) -> None:
         """Train to the last iteration, from the newest checkpoint in `folder` if there is one."""
         iterations = self.settings.optimiser.iterations
-        first = self._resume(folder)
+        checkpoints = Checkpoints(folder, self.ranks)
+        first = self._resume(checkpoints)
         started = time.perf_counter() - self.seconds
         progress = tqdm(
             range(first, iterations),
@@ -159,12 +160,14 @@ class Run:
                     progress.set_postfix_str(_short(self._record(step + 1, rows)))
                 stop = bool(asked_to_stop) and not last
                 if stop or ((step + 1) % self.settings.checkpoint_every == 0 and not last):
-                    self._save(folder, step + 1)
+                    self._save(checkpoints, step + 1)
                 if stop:
                     progress.close()
+                    checkpoints.finish()
                     # A launcher ends all ranks when the first one leaves.
                     self.ranks.wait()
                     raise Interrupted(f"stopped at step {step + 1}; run again to go on from there")
+        checkpoints.finish()
 
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
@@ -183,7 +186,7 @@ class Run:
         record = {"step": float(step), "seconds": self.seconds, "loss": sum(terms.values())}
         record |= terms
         for block, values in self.weighting.state.items():
-            low, high = self.ranks.min(values.min()), self.ranks.max(values.max())
+            low, high = _extremes(values, self.ranks)
             total = self.ranks.sum(torch.stack([values.sum(), values.new_tensor(values.numel())]))
             record[f"lambda_{block}_min"] = float(low)
             record[f"lambda_{block}_mean"] = float(total[0] / total[1])
@@ -203,27 +206,29 @@ class Run:
         relative: Tensor = error / self.validation.norm(dim=0)
         return relative
 
-    def _save(self, folder: Path, step: int) -> None:
-        checkpoint.save(folder, step, self._state(), self.weighting.state, self.ranks)
+    def _save(self, checkpoints: Checkpoints, step: int) -> None:
+        score = float(self._validation_error().mean())
+        checkpoints.save(step, self._state(), self.weighting.state, score=score)
 
     def _state(self) -> dict[str, Any]:
         return {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "history": self.history,
+            "history": list(self.history),
             "seconds": self.seconds,
         }
 
-    def _resume(self, folder: Path) -> int:
-        saved = checkpoint.load_newest(folder)
+    def _resume(self, checkpoints: Checkpoints) -> int:
+        saved = checkpoints.load()
         if saved is None:
             return 0
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        checkpoint.own_multipliers(saved["multipliers"], self.weighting.state, self.ranks)
+        for block, values in self.weighting.state.items():
+            values.copy_(self.ranks.part(saved["multipliers"][block]))
         self.history, self.seconds = saved["history"], saved["seconds"]
         if self.ranks.rank == 0:
-            tqdm.write(f"resuming at step {saved['step']} from {folder}")
+            tqdm.write(f"resuming at step {saved['step']} from {checkpoints.folder}")
         return int(saved["step"])
 
 
@@ -236,6 +241,15 @@ def _optimiser(settings: config.Train, residuals: Residuals, ranks: Ranks) -> Op
             "gauss_newton, which is indifferent to it"
         )
     return GaussNewton(settings.optimiser, residuals, ranks, settings.seed)
+
+
+def _extremes(values: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """Minimum and maximum over all ranks, of which some may own no row."""
+    infinity = values.new_tensor([torch.inf])
+    own = values.flatten()
+    return ranks.min(torch.cat([own, infinity]).amin()), ranks.max(
+        torch.cat([own, -infinity]).amax()
+    )
 
 
 def _short(record: dict[str, float]) -> str:
