@@ -9,14 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from aiv_rba import __version__, config
+from aiv_rba import config
 from aiv_rba.errors import Interrupted, UserError
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.model_file import Model, save_model
@@ -34,6 +33,7 @@ from aiv_rba.train.loss import (
     global_weights,
     term_losses,
 )
+from aiv_rba.train.provenance import versions
 from aiv_rba.weights import Blocks, Weighting, make_weighting
 
 
@@ -278,12 +278,7 @@ def _write(run: Run, case: Case, points: Path, model: Path, history: Path) -> No
             "wall": run.batches.wall_groups * run.batches.epoch_length,
         },
         "settings": asdict(settings),
-        "versions": {
-            "aiv_rba": __version__,
-            "torch": str(torch.__version__),
-            "numpy": np.__version__,
-            "h5py": h5py.__version__,
-        },
+        "versions": versions(),
     }
     with atomic_path(history) as temporary:
         pd.DataFrame(run.history).to_csv(temporary, index=False)
