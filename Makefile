@@ -1,10 +1,10 @@
-# make run | test | test-slurm | lint | bench | twin | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | test-slurm | soak | lint | bench | twin | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
 CORES ?= 2
 
-.PHONY: help run test test-slurm lint bench twin physiological schema clean
+.PHONY: help run test test-slurm soak lint bench twin physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -27,6 +27,9 @@ test-slurm: .venv/installed  ## jobs on a Slurm cluster of two virtual nodes (as
 	tests/slurm/cluster.sh start
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm tests/slurm; \
 	  status=$$?; tests/slurm/cluster.sh stop; exit $$status
+
+soak: .venv/installed  ## kill a rank at random twenty times in a row (minutes)
+	KILLS=20 OMP_NUM_THREADS=1 $(BIN)/pytest tests/distributed/test_faults.py -k killed
 
 lint: .venv/installed  ## style, types, import layers, workflow
 	$(BIN)/ruff check

@@ -16,18 +16,17 @@ from tests.training_case import arguments, write_config, write_training_case
 NETWORK = {"layers": 2, "width": 8}
 ADAM = {"name": "adam", "learning_rate": 1e-2, "final_learning_rate": 1e-3}
 OPTIMISERS = {
-    # Few rows leave directions that only the damping decides, and rounding grows by its inverse.
+    # Little damping multiplies rounding: with 0.01 it grew from 1e-15 to 4e-10 in ten steps.
     "gauss_newton": {
         "name": "gauss_newton",
-        "rows": [7, 20, 13],
-        "damping": 0.1,
-        "smallest_damping": 0.01,
+        "rows": [10, 35, 20],
+        "damping": 1.0,
+        "smallest_damping": 0.3,
     },
     "adam": ADAM | {"compile": False},
     "adam_compiled": ADAM | {"compile": True},
 }
-# A Gauss-Newton step multiplies rounding; after some tens of them 1e-10 says little.
-STEPS = {"gauss_newton": 8, "adam": 200, "adam_compiled": 200}
+STEPS = {"gauss_newton": 40, "adam": 200, "adam_compiled": 200}
 
 
 def launch(folder, run, ranks, **popen):
@@ -63,26 +62,60 @@ def assert_equal(a, b, rtol):
         np.testing.assert_allclose(values.numpy(), b[1][name].numpy(), rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-@pytest.mark.parametrize("groups_per_step", [0, 8])
-def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, groups_per_step):
-    if optimiser == "adam_compiled" and groups_per_step:
-        pytest.skip("the eager case covers the sampling; compiling is slow")
+def last_checkpoint(folder, run):
+    """Tensors of the newest checkpoint by name: network, optimiser, every single multiplier."""
+    newest = max((folder / run).glob("checkpoints/*/step_*.pt"))
+    return dict(tensors(torch.load(newest, weights_only=True)))
+
+
+def tensors(tree, name=""):
+    if isinstance(tree, torch.Tensor):
+        yield name, tree
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from tensors(value, f"{name}/{key}")
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "weighting", "groups_per_step"),
+    [
+        ("gauss_newton", "rba", 0),
+        ("gauss_newton", "rba", 8),
+        ("adam", "rba", 0),
+        ("adam", "rba", 8),
+        ("adam", "none", 0),
+        # The eager case covers the sampling; compiling is slow.
+        ("adam_compiled", "rba", 0),
+    ],
+)
+def test_any_number_of_ranks_gives_the_same_training(
+    tmp_path, optimiser, weighting, groups_per_step
+):
     write_training_case(tmp_path)
     write_config(
         tmp_path,
         network=NETWORK,
         optimiser=OPTIMISERS[optimiser] | {"iterations": STEPS[optimiser]},
+        weighting={"name": weighting},
         groups_per_step=groups_per_step,
         robust_tracks=True,
         history_every=1,
+        checkpoint_every=STEPS[optimiser] - 1,
     )
     one = train(tmp_path, "one", 1)
+    state = last_checkpoint(tmp_path, "one")
     assert one[0].loss.iloc[-1] < one[0].loss.iloc[0]
-    # Every multiplier differs from its neighbours: the agreement below is not of constants.
-    assert (one[0].lambda_tracks_max > one[0].lambda_tracks_min).all()
+    if weighting == "rba":
+        # Every multiplier differs from its neighbours: the agreement below is not of constants.
+        assert (one[0].lambda_tracks_max > one[0].lambda_tracks_min).all()
+        assert {"/multipliers/no_slip", "/multipliers/navier_stokes"} < state.keys()
     for ranks in (2,) if optimiser == "adam_compiled" else (2, 3):
         assert_equal(one, train(tmp_path, str(ranks), ranks), 1e-10)
+        other = last_checkpoint(tmp_path, str(ranks))
+        assert state.keys() == other.keys()
+        for name, values in state.items():
+            size = float(values.abs().max())
+            torch.testing.assert_close(other[name], values, rtol=1e-10, atol=1e-10 * size)
 
 
 def test_mpiexec_starts_ranks_as_torchrun_does(tmp_path):
@@ -114,14 +147,3 @@ def test_mpiexec_starts_ranks_as_torchrun_does(tmp_path):
     metadata = torch.load(tmp_path / "mpiexec" / "model.pt", weights_only=True)["metadata"]
     assert metadata["world_size"] == 2
     assert_equal(train(tmp_path, "torchrun", 2), result(tmp_path, "mpiexec"), 1e-10)
-
-
-def test_resumes_with_another_number_of_ranks(tmp_path):
-    write_training_case(tmp_path)
-    options = {"network": NETWORK, "history_every": 1, "checkpoint_every": 5}
-    gauss_newton = OPTIMISERS["gauss_newton"] | {"iterations": 12}
-    write_config(tmp_path, optimiser=gauss_newton, **options)
-    whole = train(tmp_path, "run", 2)
-    (tmp_path / "run" / "model.pt").unlink()
-    # The checkpoint of step 10 is left: three ranks take it from there.
-    assert_equal(whole, train(tmp_path, "run", 3), 1e-10)

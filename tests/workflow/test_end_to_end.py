@@ -49,6 +49,13 @@ def results(folder):
     return found
 
 
+def test_every_rank_keeps_a_log_and_the_model_its_origin(finished):
+    folder, _, _ = finished
+    assert len(list(results(folder).glob("logs/ranks/*/attempt_0/*/stderr.log"))) == 2
+    summary = json.loads((results(folder) / "summary.json").read_text())
+    assert {"torch", "git"} < summary["versions"].keys()
+
+
 def test_vtk_series_hold_the_fields_at_physical_times(finished):
     folder, _, _ = finished
     for name, arrays in {

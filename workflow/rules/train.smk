@@ -1,4 +1,5 @@
 # Checkpoints are not outputs: Snakemake would remove them when the job fails.
+# Every rank also keeps a log of its own in logs/ranks.
 rule train:
     input:
         config=f"{RESULTS}/config/train.yaml",
@@ -19,9 +20,11 @@ rule train:
         runtime=60,
     params:
         checkpoints=f"{RESULTS}/checkpoints",
+        ranks=f"{RESULTS}/logs/ranks",
         version=VERSION["train"],
     shell:
         "OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node {threads}"
+        " --log-dir {params.ranks} --tee 3"
         " -m aiv_rba.cli train --config {input.config} --case {input.case}"
         " --points {input.points} --model {output.model} --history {output.history}"
         " --checkpoints {params.checkpoints} 2>&1 | tee {log}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,7 @@ def save_model(path: Path, model: Model, settings: config.Network) -> None:
         "identity": model.identity,
         "metadata": model.metadata,
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    save_plain(path, content)
 
 
 def load_model(path: Path) -> Model:
@@ -74,6 +74,24 @@ def load_model(path: Path) -> Model:
     network.load_state_dict(content["state"])
     scales = Scales.from_dict(content["scales"])
     return Model(network.double().eval(), scales, content["identity"], content["metadata"])
+
+
+def save_plain(path: Path, content: dict[str, Any]) -> None:
+    """Write a torch file of tensors and plain values atomically, through to the disk.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to or the disk is full.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # torch covers up an error of the disk with one of its own.
+            raise error.__context__ or error from None
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_plain(path: Path, kind: str) -> dict[str, Any]:

@@ -3,54 +3,150 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from aiv_rba.errors import UserError
-from aiv_rba.nn.model_file import load_plain
+from aiv_rba.errors import RankError, UserError
+from aiv_rba.nn.model_file import load_plain, save_plain
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.store import FORMAT_VERSION, atomic_path
 from aiv_rba.weights import Blocks
 
 FORMAT = "aiv_rba/checkpoint"
 KEEP = 2
+BEST = "best.pt"
 
 
-def save(
-    folder: Path, step: int, content: dict[str, Any], multipliers: Blocks, ranks: Ranks
-) -> None:
-    """Write the checkpoint of a step and remove all but the last ones.
+class Checkpoints:
+    """The last checkpoints of a training and the best one, in a folder of its own.
 
-    Multipliers are gathered, so that a run can resume with another number of ranks.
+    A thread of the first rank writes them while training goes on. `best.pt` is a link to the one
+    with the lowest score.
+
+    Parameters
+    ----------
+    folder
+        Its name says which training they belong to.
+    ranks
+        This process among its peers.
     """
-    whole = {block: ranks.gather(values) for block, values in multipliers.items()}
-    if ranks.rank == 0:
-        header = {"format": FORMAT, "version": FORMAT_VERSION, "step": step, "multipliers": whole}
-        with atomic_path(folder / f"step_{step:08d}.pt") as temporary:
-            torch.save(header | content, temporary)
-        for old in _newest_first(folder)[KEEP:]:
-            old.unlink()
 
+    def __init__(self, folder: Path, ranks: Ranks) -> None:
+        self.folder = folder
+        self.ranks = ranks
+        self.best_score, self.best_step = float("inf"), 0
+        self.damaged: set[Path] = set()
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
 
-def load_newest(folder: Path) -> dict[str, Any] | None:
-    """The newest readable checkpoint; a damaged one is passed over with a line on stderr."""
-    for path in _newest_first(folder):
+    def save(
+        self, step: int, content: dict[str, Any], multipliers: Blocks, *, score: float
+    ) -> None:
+        """Take a copy of the state after a step and start to write it; every rank calls this.
+
+        Multipliers are joined, so that a run can resume with another number of ranks. A failure to
+        write is told on stderr and training goes on: the checkpoint before stays valid.
+        """
+        whole = {block: self.ranks.join(values) for block, values in multipliers.items()}
+        if self.ranks.rank != 0:
+            return
+        self.finish()
+        if score < self.best_score:
+            self.best_score, self.best_step = score, step
+        header = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "training": self.folder.name,
+            "step": step,
+            "best": [self.best_score, self.best_step],
+            "multipliers": whole,
+        }
+        self._writing = self._thread.submit(self._write, step, _copy(header | content))
+
+    def finish(self) -> None:
+        """Wait for the checkpoint that is being written, if there is one."""
+        if self._writing is None:
+            return
         try:
-            return load_plain(path, FORMAT)
+            self._writing.result()
         except UserError as error:
-            print(f"aiv-rba train: {error}; trying the checkpoint before", file=sys.stderr)
-    return None
+            line = f"aiv-rba train: {error}; the checkpoint before it stays valid"
+            tqdm.write(line, file=sys.stderr)
+        self._writing = None
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest readable checkpoint, the same on all ranks; None without one.
+
+        One that is damaged or of another training is passed over with a line on stderr and left
+        where it is.
+
+        Raises
+        ------
+        RankError
+            If this rank cannot read what the first one can.
+        """
+        saved = self._newest() if self.ranks.rank == 0 else None
+        chosen = torch.tensor([saved["step"] if saved else -1], device=self.ranks.device)
+        step = int(self.ranks.max(chosen))
+        if step < 0:
+            return None
+        if saved is None:
+            try:
+                saved = self._read(self._path(step))
+            except UserError as error:
+                raise RankError(
+                    f"rank {self.ranks.rank}: {error}; expected a folder that all nodes share"
+                ) from None
+        self.best_score, self.best_step = saved["best"]
+        return saved
+
+    def _newest(self) -> dict[str, Any] | None:
+        for killed in self.folder.glob(".step_*.tmp"):
+            killed.unlink()
+        for path in self._newest_first():
+            try:
+                return self._read(path)
+            except UserError as error:
+                line = f"aiv-rba train: {error}; trying the checkpoint before it"
+                tqdm.write(line, file=sys.stderr)
+                self.damaged.add(path)
+        return None
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        saved = load_plain(path, FORMAT)
+        if saved.get("training") != self.folder.name:
+            found = saved.get("training")
+            raise UserError(f"{path}: of training {found!r}, expected {self.folder.name!r}")
+        return saved
+
+    def _write(self, step: int, content: dict[str, Any]) -> None:
+        path = self._path(step)
+        save_plain(path, content)
+        self.damaged.discard(path)
+        if self.best_step == step:
+            with atomic_path(self.folder / BEST) as temporary:
+                temporary.symlink_to(path.name)
+        sound = [path for path in self._newest_first() if path not in self.damaged]
+        for old in sound[KEEP:]:
+            if old != self._path(self.best_step):
+                old.unlink()
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step_{step:08d}.pt"
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("step_*.pt"), reverse=True)
 
 
-def own_multipliers(whole: Blocks, own: Blocks, ranks: Ranks) -> None:
-    """Copy this rank's part of the gathered multipliers."""
-    for block, values in own.items():
-        saved: Tensor = whole[block]
-        values.copy_(saved[ranks.share(len(saved))])
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step_*.pt"), reverse=True)
+def _copy(tree: Any) -> Any:
+    """The same nest of dictionaries with copies of its tensors, which training does not change."""
+    if isinstance(tree, Tensor):
+        return tree.detach().to("cpu", copy=True)
+    if isinstance(tree, dict):
+        return {key: _copy(value) for key, value in tree.items()}
+    return tree

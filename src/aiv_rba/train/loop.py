@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from aiv_rba import config
 from aiv_rba.errors import Interrupted
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.train import checkpoint
 from aiv_rba.train.adam import Adam
+from aiv_rba.train.checkpoint import Checkpoints
 from aiv_rba.train.gauss_newton import GaussNewton
 from aiv_rba.train.interrupt import stop_request
 from aiv_rba.train.problem import Batch, Problem, check_finite
@@ -69,7 +70,8 @@ class Run:
             If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
         """
         iterations = self.settings.optimiser.iterations
-        first = self._resume(folder)
+        checkpoints = Checkpoints(folder, self.ranks)
+        first = self._resume(checkpoints)
         started = time.perf_counter() - self.seconds
         progress = tqdm(
             range(first, iterations),
@@ -88,12 +90,14 @@ class Run:
                     progress.set_postfix_str(_short(self._record(step + 1, rows)))
                 stop = bool(asked_to_stop) and not last
                 if stop or ((step + 1) % self.settings.checkpoint_every == 0 and not last):
-                    self._save(folder, step + 1)
+                    self._save(checkpoints, step + 1)
                 if stop:
                     progress.close()
+                    checkpoints.finish()
                     # A launcher ends all ranks when the first one leaves.
                     self.ranks.wait()
                     raise Interrupted(f"stopped at step {step + 1}; run again to go on from there")
+        checkpoints.finish()
 
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
@@ -112,7 +116,7 @@ class Run:
         record = {"step": float(step), "seconds": self.seconds, "loss": sum(terms.values())}
         record |= terms
         for block, values in self.weighting.state.items():
-            low, high = self.ranks.min(values.min()), self.ranks.max(values.max())
+            low, high = _extremes(values, self.ranks)
             total = self.ranks.sum(torch.stack([values.sum(), values.new_tensor(values.numel())]))
             record[f"lambda_{block}_min"] = float(low)
             record[f"lambda_{block}_mean"] = float(total[0] / total[1])
@@ -129,26 +133,35 @@ class Run:
         flat = [name for block, values in rows.items() for name in names[block][: values.shape[1]]]
         return dict(zip(flat, self.ranks.sum(sums).tolist(), strict=True))
 
-    def _save(self, folder: Path, step: int) -> None:
+    def _save(self, checkpoints: Checkpoints, step: int) -> None:
         state = {
             "network": self.problem.residuals.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "history": self.history,
+            "history": list(self.history),
             "seconds": self.seconds,
         }
-        checkpoint.save(folder, step, state, self.weighting.state, self.ranks)
+        errors = self.problem.errors().values()
+        checkpoints.save(step, state, self.weighting.state, score=sum(errors) / len(errors))
 
-    def _resume(self, folder: Path) -> int:
-        saved = checkpoint.load_newest(folder)
+    def _resume(self, checkpoints: Checkpoints) -> int:
+        saved = checkpoints.load()
         if saved is None:
             return 0
         self.problem.residuals.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        checkpoint.own_multipliers(saved["multipliers"], self.weighting.state, self.ranks)
+        for block, values in self.weighting.state.items():
+            values.copy_(self.ranks.part(saved["multipliers"][block]))
         self.history, self.seconds = saved["history"], saved["seconds"]
         if self.ranks.rank == 0:
-            tqdm.write(f"resuming at step {saved['step']} from {folder}")
+            tqdm.write(f"resuming at step {saved['step']} from {checkpoints.folder}")
         return int(saved["step"])
+
+
+def _extremes(values: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """Minimum and maximum over all ranks, of which some may own no row."""
+    own, infinity = values.flatten(), values.new_tensor([torch.inf])
+    low, high = torch.cat([own, infinity]).amin(), torch.cat([own, -infinity]).amax()
+    return ranks.min(low), ranks.max(high)
 
 
 def _short(record: dict[str, float]) -> str:

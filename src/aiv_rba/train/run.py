@@ -7,16 +7,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pandas as pd
-import torch
 
-from aiv_rba import __version__, config
+from aiv_rba import config
 from aiv_rba.nn.model_file import Model, save_model
 from aiv_rba.parallel.ddp import process_group
 from aiv_rba.store import Case, atomic_path, read_case, sha256
 from aiv_rba.train.loop import Run
+from aiv_rba.train.provenance import versions
 from aiv_rba.train.velocimetry import Velocimetry
 
 
@@ -71,12 +69,7 @@ def _write(run: Run, problem: Velocimetry, case: Case, model: Path, history: Pat
             "wall": batches.wall_groups * batches.epoch_length,
         },
         "settings": asdict(settings),
-        "versions": {
-            "aiv_rba": __version__,
-            "torch": str(torch.__version__),
-            "numpy": np.__version__,
-            "h5py": h5py.__version__,
-        },
+        "versions": versions(),
     }
     with atomic_path(history) as temporary:
         pd.DataFrame(run.history).to_csv(temporary, index=False)

@@ -1,0 +1,164 @@
+"""Checkpoints: which are kept, written beside training, passed over when damaged, and resumed."""
+
+import resource
+import threading
+
+import pytest
+import torch
+
+from aiv_rba.errors import RankError
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.train.checkpoint import Checkpoints
+from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, train
+from tests.training_case import write_config, write_training_case
+
+ONE = Ranks(0, 1, torch.device("cpu"))
+
+
+def save(checkpoints, step, score=1.0, size=3):
+    multipliers = {"tracks": torch.full((2, 1), float(step))}
+    content = {"network": {"weight": torch.full((size,), float(step))}, "history": [{"step": step}]}
+    checkpoints.save(step, content, multipliers, score=score)
+    checkpoints.finish()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_last_ones_and_the_best_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, ONE)
+    for step, score in enumerate((0.5, 0.2, 0.4, float("nan"), 0.3), start=1):
+        save(checkpoints, step, score)
+    kept = [f"step_0000000{step}.pt" for step in (2, 4, 5)]
+    assert names(tmp_path) == ["best.pt", *kept]
+    assert (tmp_path / "best.pt").resolve().name == kept[0]
+    # A resumed run knows which one is the best.
+    resumed = Checkpoints(tmp_path, ONE)
+    assert resumed.load()["step"] == 5
+    save(resumed, 6, 0.25)
+    assert (tmp_path / "best.pt").resolve().name == kept[0]
+    save(resumed, 7, 0.1)
+    assert names(tmp_path) == ["best.pt", "step_00000006.pt", "step_00000007.pt"]
+    assert (tmp_path / "best.pt").resolve().name == "step_00000007.pt"
+
+
+def foreign(path):
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"training": "another"}, path)
+
+
+DAMAGES = {
+    "not a readable torch file": lambda path: path.write_bytes(b"rubbish"),
+    "not a readable": lambda path: path.write_bytes(path.read_bytes()[:-200]),
+    "not a readable torch": lambda path: path.write_bytes(b""),
+    "of training 'another'": foreign,
+    "format is None": lambda path: torch.save({"weights": 1}, path),
+}
+
+
+@pytest.mark.parametrize(("complaint", "damage"), DAMAGES.items())
+def test_a_damaged_or_foreign_one_is_passed_over(tmp_path, capsys, complaint, damage):
+    checkpoints = Checkpoints(tmp_path, ONE)
+    for step in (1, 2):
+        save(checkpoints, step)
+    damage(tmp_path / "step_00000002.pt")
+    before = names(tmp_path)
+    resumed = Checkpoints(tmp_path, ONE)
+    saved = resumed.load()
+    assert saved["step"] == 1
+    assert saved["multipliers"]["tracks"].tolist() == [[1.0], [1.0]]
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert "step_00000002.pt" in errors[0]
+    assert complaint in errors[0]
+    assert names(tmp_path) == before
+    # It takes no place of the sound ones later either.
+    for step in (3, 4):
+        save(resumed, step)
+    assert {"step_00000002.pt", "step_00000003.pt", "step_00000004.pt"} < set(names(tmp_path))
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    save(Checkpoints(tmp_path, ONE), 1)
+    (tmp_path / ".step_00000002.pt.17.tmp").write_bytes(b"half")
+    assert Checkpoints(tmp_path, ONE).load()["step"] == 1
+    assert names(tmp_path) == ["best.pt", "step_00000001.pt"]
+
+
+def test_a_full_disk_leaves_the_one_before_and_says_so(tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path, ONE)
+    save(checkpoints, 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Writing past this size fails as it does on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        save(checkpoints, 2, size=100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert "step_00000002.pt: cannot be written" in errors[0]
+    assert "the checkpoint before it stays valid" in errors[0]
+    assert names(tmp_path) == ["best.pt", "step_00000001.pt"]
+    assert Checkpoints(tmp_path, ONE).load()["step"] == 1
+
+
+def test_training_goes_on_while_one_is_written(tmp_path, monkeypatch):
+    disk = threading.Event()
+    write = torch.save
+
+    def slow(*arguments):
+        assert disk.wait(20)
+        write(*arguments)
+
+    monkeypatch.setattr(torch, "save", slow)
+    checkpoints = Checkpoints(tmp_path, ONE)
+    parameters = torch.zeros(3)
+    checkpoints.save(1, {"network": {"weight": parameters}}, {}, score=1.0)
+    # `save` came back although nothing is written; what training does now is not in it.
+    assert not list(tmp_path.glob("*.pt"))
+    parameters += 1
+    disk.set()
+    checkpoints.finish()
+    assert Checkpoints(tmp_path, ONE).load()["network"]["weight"].tolist() == [0, 0, 0]
+
+
+def test_a_rank_that_sees_another_folder_says_so(tmp_path):
+    class Second(Ranks):
+        def max(self, tensor):
+            return torch.full_like(tensor, 5)
+
+    second = Second(1, 2, torch.device("cpu"))
+    with pytest.raises(RankError, match=r"rank 1: .*step_00000005.pt: not found.*all nodes share"):
+        Checkpoints(tmp_path, second).load()
+
+
+def stop_at(folder, run, step):
+    """Take the run back to an earlier checkpoint."""
+    (folder / run / "model.pt").unlink()
+    for path in (folder / run).glob("checkpoints/*/step_*.pt"):
+        if int(path.stem[5:]) > step:
+            path.unlink()
+
+
+@pytest.mark.parametrize("optimiser", ["gauss_newton", "adam"])
+def test_a_resumed_run_is_bit_identical(tmp_path, optimiser):
+    write_training_case(tmp_path)
+    settings = OPTIMISERS[optimiser] | {"iterations": 12}
+    write_config(tmp_path, network=NETWORK, optimiser=settings, history_every=1, checkpoint_every=4)
+    whole = train(tmp_path, "run", 2)
+    stop_at(tmp_path, "run", 4)
+    assert_equal(whole, train(tmp_path, "run", 2), 0)
+
+
+def test_ranks_may_change_from_2_to_1_to_3(tmp_path):
+    # Four wall groups on three ranks are shared out 2, 2, 0.
+    write_training_case(tmp_path, groups=5, wall_groups=4)
+    settings = OPTIMISERS["gauss_newton"] | {"iterations": 12}
+    write_config(tmp_path, network=NETWORK, optimiser=settings, history_every=1, checkpoint_every=4)
+    whole = train(tmp_path, "run", 2)
+    stop_at(tmp_path, "run", 4)
+    assert_equal(whole, train(tmp_path, "run", 1), 1e-10)
+    stop_at(tmp_path, "run", 8)
+    assert_equal(whole, train(tmp_path, "run", 3), 1e-10)
