@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -146,11 +147,57 @@ def test_a_run_writes_results_that_a_program_can_read(tmp_path):
     assert (tmp_path / "out" / "rba.json").stat().st_mtime_ns == before
 
 
+def change(folder, **settings):
+    content = yaml.safe_load((folder / "m.yaml").read_text())
+    for section in content.values():
+        section["common"] |= settings
+    (folder / "m.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_other_settings_do_not_resume_from_checkpoints_of_these(tmp_path):
+    write(tmp_path, methods={"rba": {}})
+    change(tmp_path, checkpoint_every=10, history_every=1, seeds=[0])
+    assert run(tmp_path) == 0
+    first = json.loads((tmp_path / "out" / "rba.json").read_text())
+    change(tmp_path, boundary_weight=1.0)
+    assert run(tmp_path) == 0
+    second = json.loads((tmp_path / "out" / "rba.json").read_text())
+    shutil.rmtree(tmp_path / "out")
+    assert run(tmp_path) == 0
+    fresh = json.loads((tmp_path / "out" / "rba.json").read_text())
+    assert second["rel_l2"] == fresh["rel_l2"] != first["rel_l2"]
+    assert second["history"]["error_u"] == fresh["history"]["error_u"]
+
+
 def test_a_reference_of_the_literature_is_read(tmp_path):
     t, x, u = solve(32, 100, 10)
-    scipy.io.savemat(tmp_path / "r.mat", {"tt": t, "x": x, "uu": u.T})
-    write(tmp_path)
-    assert run(tmp_path, "allen_cahn", "--reference", str(tmp_path / "r.mat")) == 0
+    write(tmp_path, methods={"rba": {}})
+    change(tmp_path, seeds=[0])
+
+    def error(factor):
+        scipy.io.savemat(tmp_path / "r.mat", {"tt": t, "x": x, "uu": factor * u.T})
+        assert run(tmp_path, "allen_cahn", "--reference", str(tmp_path / "r.mat")) == 0
+        return json.loads((tmp_path / "out" / "rba.json").read_text())["mean"]
+
+    # Another reference in the same place scores anew.
+    assert error(1) != error(3)
+
+
+@pytest.mark.parametrize("factor", [0.5, 15.0])
+@pytest.mark.parametrize("weight_normalisation", [False, True])
+def test_the_first_layer_is_spread(factor, weight_normalisation):
+    """The layer without its bias is `factor` times as steep."""
+    x = torch.rand(1, 7, 2, dtype=torch.float64)
+    slopes = []
+    for spread in (1.0, factor):
+        torch.manual_seed(0)
+        settings = config.ScalarNetwork(
+            weight_normalisation=weight_normalisation, first_spread=spread
+        )
+        one = torch.ones(2, dtype=torch.float64)
+        first = ScalarNetwork(settings, -one, one, (1.0, 1.0)).mlp.hidden[0]
+        slopes.append(first(x) - first(torch.zeros_like(x)))
+    assert torch.allclose(slopes[1], factor * slopes[0], rtol=1e-6)
 
 
 MISTAKES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from aiv_rba.benchmarks.problems import AllenCahn, Benchmark, Helmholtz
 from aiv_rba.benchmarks.reference import allen_cahn, read_mat
 from aiv_rba.errors import UserError
 from aiv_rba.parallel.ddp import Ranks, process_group
-from aiv_rba.store import Array, atomic_path, create_h5, open_h5
+from aiv_rba.store import Array, atomic_path, create_h5, open_h5, sha256
 from aiv_rba.train.loop import Run
 
 # Reference of Allen-Cahn: modes and steps, and how much of it is kept for scoring.
@@ -41,7 +42,9 @@ def benchmark(
 ) -> None:
     """Train every method with every seed; write a JSON file per method, a table and figures.
 
-    Every rank calls this. A method whose JSON file holds the same settings is not trained again.
+    Every rank calls this. A method whose JSON file belongs to the same settings, reference and
+    version of this package is not trained again; the hash of these three names the folder of its
+    checkpoints too.
 
     Raises
     ------
@@ -50,12 +53,14 @@ def benchmark(
     """
     with process_group() as ranks:
         known = _read_reference(reference) if reference else None
+        known_by = sha256(reference) if reference else ""
         results = {}
         for name, settings in methods.items():
             path = out / f"{name}.json"
-            found = _finished(path, settings)
+            identity = _identity(settings, known_by)
+            found = _finished(path, identity)
             if found is None:
-                found = _train(problem, name, settings, known, ranks, out)
+                found = _train(problem, name, settings, known, ranks, out, identity)
                 if ranks.rank == 0:
                     with atomic_path(path) as temporary:
                         temporary.write_text(json.dumps(found, indent=2) + "\n")
@@ -93,13 +98,14 @@ def _train(
     known: tuple[Array, Array, Array] | None,
     ranks: Ranks,
     out: Path,
+    identity: str,
 ) -> dict[str, Any]:
     runs = []
     for seed in settings.seeds:
         one = replace(settings, seed=seed)
         trained = _make(problem, one, known, ranks)
         run = Run(one, trained, ranks)
-        run.train(out / "checkpoints" / f"{name}_{seed}")
+        run.train(out / "checkpoints" / f"{name}_{seed}_{identity[:12]}")
         runs.append(run)
         if ranks.rank == 0 and seed == settings.seeds[0]:
             figures.solution(trained, problem, out / f"{name}.png")
@@ -121,20 +127,24 @@ def _train(
         "history": {
             key: [row[key] for row in runs[0].history] for key in ("step", "seconds", "error_u")
         },
-        "settings": json.loads(json.dumps(asdict(settings))),
+        "settings": asdict(settings),
+        "identity": identity,
         "world_size": ranks.size,
         "version": __version__,
     }
 
 
-def _finished(path: Path, settings: config.Benchmark) -> dict[str, Any] | None:
+def _identity(settings: config.Benchmark, known_by: str) -> str:
+    text = json.dumps([asdict(settings), known_by, __version__], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _finished(path: Path, identity: str) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    same = isinstance(found, dict) and found.get("settings") == json.loads(
-        json.dumps(asdict(settings))
-    )
+    same = isinstance(found, dict) and found.get("identity") == identity
     return dict(found) if same else None
 
 

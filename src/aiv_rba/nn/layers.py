@@ -28,6 +28,8 @@ class Linear(nn.Module):
     def spread(self, factor: float) -> None:
         """Widen the initial weights, and spread the biases as widely, so that neurons differ."""
         self.weight.mul_(factor)
+        if self.weight_normalisation:
+            self.length.mul_(factor)
         bound = float(self.weight.abs().mean())
         self.bias.uniform_(-bound, bound)
 
@@ -96,7 +98,7 @@ class MLP(nn.Module):
 
         widths = [inputs] + [width] * layers
         hidden = [linear(a, b) for a, b in pairwise(widths)]
-        if first_spread > 1:
+        if first_spread != 1:
             # Xavier's weights bend too slowly for Gauss-Newton to find short waves.
             hidden[0].spread(first_spread)
         self.hidden = nn.ModuleList(hidden)
