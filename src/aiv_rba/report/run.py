@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import sys
 import time as clock
 from collections.abc import Container, Iterator
@@ -116,7 +115,7 @@ def _summary(
         "optimiser": training["optimiser"],
         "versions": training["versions"]
         | {"pyvista": pv.__version__, "python": sys.version.split()[0]},
-        "revision": _revision(),
+        "revision": training["versions"].get("git", ""),
         "case": case.identity,
         "sources": case.sources,
     }
@@ -212,17 +211,6 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _revision() -> str:
-    """Git revision of the working folder, if it is a checkout."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"
 
 
 def _read(path: Path) -> bytes:
