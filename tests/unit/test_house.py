@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from aiv_rba.config import STAGES, json_schema, load_stage
+from aiv_rba.config import STAGES, json_schema, load_benchmarks, load_stage
 
 REPOSITORY = Path(__file__).parents[2]
 CONDA_NAMES = {"torch": "pytorch"}
@@ -49,6 +49,15 @@ def test_every_configuration_loads():
     for path in configs:
         for stage in STAGES:
             load_stage(path, stage)
+
+
+def test_every_validation_profile_loads():
+    profiles = sorted((REPOSITORY / "workflow/config/validation").glob("*.yaml"))
+    assert "quick" in {path.stem for path in profiles}
+    for path in profiles:
+        for problem in ("allen_cahn", "helmholtz"):
+            methods, checks = load_benchmarks(path, problem)
+            assert checks.at_most.keys() <= methods.keys()
 
 
 def test_no_path_of_a_machine_in_tracked_files():
