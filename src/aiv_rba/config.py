@@ -111,7 +111,9 @@ class Points:
 
 
 @dataclass(frozen=True, config=_strict)
-class Network:
+class Perceptron:
+    """Architecture of a network."""
+
     architecture: Literal["mlp", "modified_mlp"] = "mlp"
     """Plain multilayer perceptron, or the modified one of Eqs. 14-17."""
     layers: Count = 3
@@ -122,6 +124,12 @@ class Network:
     """Activation function."""
     weight_normalisation: bool = False
     """Train length and direction of the weight vectors apart (Eqs. 18-19)."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Network(Perceptron):
+    """Network of the flow."""
+
     time_harmonics: Annotated[int, Field(ge=0)] = 3
     """Harmonics of the periodic embedding of time (Eq. 22); 0 leaves time as it is."""
     output_scales: tuple[Positive, Positive, Positive, Positive] = (0.1, 1.0, 0.1, 100.0)
@@ -275,19 +283,9 @@ class Experiment:
 
 
 @dataclass(frozen=True, config=_strict)
-class ScalarNetwork:
+class ScalarNetwork(Perceptron):
     """Network of a benchmark."""
 
-    architecture: Literal["mlp", "modified_mlp"] = "mlp"
-    """Plain multilayer perceptron, or the modified one of Eqs. 14-17."""
-    layers: Count = 3
-    """Hidden layers."""
-    width: Count = 32
-    """Neurons in each hidden layer."""
-    activation: Literal["sin", "tanh"] = "tanh"
-    """Activation function."""
-    weight_normalisation: bool = False
-    """Train length and direction of the weight vectors apart (Eqs. 18-19)."""
     embedding: Literal["none", "fourier_x", "fourier_xy", "fourier_truncated"] = "none"
     """Periodic embedding: of x (Eq. 22), of x and y (Eq. 23), or truncated (Eq. 31)."""
     harmonics: Count = 5

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aiv_rba import config, jets
+from aiv_rba import config
 from aiv_rba.nn.embedding import Fourier1D, Normalise
-from aiv_rba.nn.layers import MLP
+from aiv_rba.nn.layers import MLP, CoordinateNetwork
 from aiv_rba.pde.navier_stokes import SECOND_ORDER
 
 
-class FlowNetwork(nn.Module):
+class FlowNetwork(CoordinateNetwork):
     """Velocity and pressure, nondimensional; Eqs. 35-38.
 
     Parameters
@@ -48,13 +48,3 @@ class FlowNetwork(nn.Module):
         """Jet (K, N, 4) of (u, v, w, p) from the jet of the coordinates."""
         out: Tensor = self.mlp(self.embed(self.normalise(jet)))
         return out * self.scales
-
-    def jet(self, points: Tensor) -> Tensor:
-        """Jet (6, N, 4) at points (N, 4): value, d/dt, d/dx, d/dy, d/dz, spatial Laplacian."""
-        out: Tensor = self(jets.seed(points))
-        return out
-
-    def value(self, points: Tensor) -> Tensor:
-        """Velocity and pressure (N, 4) at points (N, 4)."""
-        out: Tensor = self(points.unsqueeze(0))[0]
-        return out

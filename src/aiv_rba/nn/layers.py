@@ -117,3 +117,17 @@ class MLP(nn.Module):
                 jet = u + jets.product(jet, v - u, self.second_order)
         out: Tensor = self.out(jet)
         return out
+
+
+class CoordinateNetwork(nn.Module):
+    """A function of the coordinates, whose `forward` maps their jet to its own."""
+
+    def jet(self, points: Tensor) -> Tensor:
+        """Jet (D + 2, N, C) at points (N, D): value, first derivatives, second-order operator."""
+        out: Tensor = self(jets.seed(points))
+        return out
+
+    def value(self, points: Tensor) -> Tensor:
+        """Values (N, C) at points (N, D)."""
+        out: Tensor = self(points.unsqueeze(0))[0]
+        return out

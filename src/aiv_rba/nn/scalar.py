@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aiv_rba import config, jets
+from aiv_rba import config
 from aiv_rba.errors import UserError
 from aiv_rba.nn.embedding import BoxDistance, Fourier1D, Fourier2D, Normalise
-from aiv_rba.nn.layers import MLP
+from aiv_rba.nn.layers import MLP, CoordinateNetwork
 
 
-class ScalarNetwork(nn.Module):
+class ScalarNetwork(CoordinateNetwork):
     """A function of two coordinates, periodic or zero on the boundary where that is asked for.
 
     Parameters
@@ -74,13 +74,3 @@ class ScalarNetwork(nn.Module):
         coordinates = self.normalise(jet)
         out: Tensor = self.mlp(self.embed(coordinates))
         return out if self.distance is None else self.distance(out, coordinates)
-
-    def jet(self, points: Tensor) -> Tensor:
-        """Jet (4, N, 1) at points (N, 2): value, both first derivatives, second-order operator."""
-        out: Tensor = self(jets.seed(points))
-        return out
-
-    def value(self, points: Tensor) -> Tensor:
-        """Values (N, 1) at points (N, 2)."""
-        out: Tensor = self(points.unsqueeze(0))[0]
-        return out
