@@ -156,10 +156,19 @@ for path, array, picture in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
 """
 
 
-def test_paraview_opens_the_series(finished, tmp_path):
-    if not (shutil.which("pvpython") and shutil.which("xvfb-run")):
-        assert os.environ.get("CI") != "true", "pvpython and xvfb-run are missing in CI"
+@pytest.fixture
+def display():
+    """A virtual screen that is ready; xvfb-run may start its command before it is."""
+    if not (shutil.which("pvpython") and shutil.which("Xvfb")):
+        assert os.environ.get("CI") != "true", "pvpython and Xvfb are missing in CI"
         pytest.skip("ParaView is not installed on this machine")
+    command = ("Xvfb", "-displayfd", "1", "-screen", "0", "1280x1024x24", "-nolisten", "tcp")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        yield f":{int(server.stdout.readline())}"
+        server.terminate()
+
+
+def test_paraview_opens_the_series(finished, display, tmp_path):
     folder, _, _ = finished
     script = tmp_path / "open.py"
     script.write_text(PARAVIEW)
@@ -167,9 +176,10 @@ def test_paraview_opens_the_series(finished, tmp_path):
     for name, array in (("volume", "velocity"), ("wall", "wall_shear_stress")):
         series = results(folder) / "fields" / f"{name}.pvd"
         arguments += [str(series), array, str(tmp_path / f"{name}.png")]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
     run = subprocess.run(
-        ["xvfb-run", "-a", "pvpython", "--force-offscreen-rendering", str(script), *arguments],
-        env={k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))},
+        ["pvpython", "--force-offscreen-rendering", str(script), *arguments],
+        env=environment | {"DISPLAY": display},
         capture_output=True,
         text=True,
         timeout=200,

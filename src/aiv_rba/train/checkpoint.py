@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -25,8 +25,8 @@ BEST = "best.pt"
 class Checkpoints:
     """The last checkpoints of a training and the best one, in a folder of its own.
 
-    A thread of the first rank writes them while training goes on. `best.pt` is a link to the one
-    with the lowest score.
+    A thread of the first rank writes them while training goes on; leaving the context, for
+    whatever reason, waits for it. `best.pt` is a link to the one with the lowest score.
 
     Parameters
     ----------
@@ -43,6 +43,12 @@ class Checkpoints:
         self.damaged: set[Path] = set()
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.finish()
 
     def save(
         self, step: int, content: dict[str, Any], multipliers: Blocks, *, score: float

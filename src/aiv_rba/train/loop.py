@@ -81,7 +81,7 @@ class Run:
             disable=self.ranks.rank != 0,
             mininterval=1.0,
         )
-        with stop_request(self.ranks) as asked_to_stop:
+        with checkpoints, stop_request(self.ranks) as asked_to_stop:
             for step in progress:
                 rows = self.optimiser.step(self.problem.batch(step), self.weigh)
                 self.seconds = time.perf_counter() - started
@@ -97,7 +97,6 @@ class Run:
                     # A launcher ends all ranks when the first one leaves.
                     self.ranks.wait()
                     raise Interrupted(f"stopped at step {step + 1}; run again to go on from there")
-        checkpoints.finish()
 
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
