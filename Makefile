@@ -24,8 +24,8 @@ test: lint  ## all tests, with coverage
 
 test-slurm: .venv/installed  ## jobs on a Slurm cluster of two virtual nodes (as root on Debian)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'
-	tests/slurm/cluster.sh start
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm tests/slurm; \
+	tests/slurm/cluster.sh start && \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm tests/slurm; \
 	  status=$$?; tests/slurm/cluster.sh stop; exit $$status
 
 soak: .venv/installed  ## kill a rank at random twenty times in a row (minutes)

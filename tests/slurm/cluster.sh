@@ -8,10 +8,14 @@ state=/run/aiv-rba-slurm
 mark="# aiv-rba test cluster"
 
 install_packages() {
-    if ! command -v slurmctld slurmd munged srun >/dev/null; then
-        apt-get update -qq
-        apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null
-    fi
+    local program
+    for program in slurmctld slurmd srun munged; do
+        if ! command -v "$program" >/dev/null; then
+            apt-get update -qq
+            apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null
+            return
+        fi
+    done
 }
 
 configure() {
@@ -59,7 +63,11 @@ EOF
 }
 
 start_munge() {
-    pgrep -x munged >/dev/null && return
+    if munge --no-input >/dev/null 2>&1; then
+        return
+    fi
+    pkill -x munged || true
+    mkdir -p /etc/munge
     if [ ! -s /etc/munge/munge.key ]; then
         head -c 1024 /dev/urandom >/etc/munge/munge.key
     fi
@@ -69,14 +77,20 @@ start_munge() {
     runuser -u munge -- munged
 }
 
+stop_daemons() {
+    pkill -x slurmd || true
+    pkill -x slurmctld || true
+    while pgrep -x "slurmd|slurmctld" >/dev/null; do sleep 0.2; done
+}
+
 start() {
     install_packages
     configure
     start_munge
-    pgrep -x slurmctld >/dev/null || slurmctld -c
-    for node in n1 n2; do
-        pgrep -f "slurmd -N $node" >/dev/null || slurmd -N "$node"
-    done
+    stop_daemons
+    slurmctld -c
+    slurmd -N n1
+    slurmd -N n2
     for _ in $(seq 60); do
         if [ "$(sinfo --noheader --format=%D --states=idle | head -n 1)" = 2 ]; then
             return
@@ -89,8 +103,7 @@ start() {
 }
 
 stop() {
-    pkill -x slurmd || true
-    pkill -x slurmctld || true
+    stop_daemons
     sed -i "/$mark/d" /etc/hosts 2>/dev/null || true
     rm -rf "$state" /etc/slurm/slurm.conf /etc/slurm/cgroup.conf /etc/slurm/gres.conf
 }
