@@ -80,7 +80,9 @@ start_munge() {
 stop_daemons() {
     pkill -x slurmd || true
     pkill -x slurmctld || true
-    while pgrep -x "slurmd|slurmctld" >/dev/null; do sleep 0.2; done
+    while pgrep -x slurmd >/dev/null || pgrep -x slurmctld >/dev/null; do
+        sleep 0.2
+    done
 }
 
 start() {
