@@ -27,7 +27,8 @@ from aiv_rba import config  # noqa: E402
 from aiv_rba.nn.flow import FlowNetwork  # noqa: E402
 from aiv_rba.parallel.ddp import Ranks  # noqa: E402
 from aiv_rba.pde import navier_stokes  # noqa: E402
-from aiv_rba.weights import RBA  # noqa: E402
+from aiv_rba.problem import Batch  # noqa: E402
+from aiv_rba.weights.rba import RBA  # noqa: E402
 
 POINTS, LAYERS, WIDTH = 5250, 8, 200
 PRODUCTS = 20
@@ -60,13 +61,13 @@ def rba_step(net: FlowNetwork, x: Tensor) -> Callable[[], None]:
     """The same with residual-based attention on every row."""
     ranks = Ranks(0, 1, torch.device("cpu"))
     rba = RBA(config.RBA(), {"navier_stokes": (len(x), 4)}, ranks)
-    rows = {"navier_stokes": torch.arange(len(x))}
+    batch = Batch(0, {}, {"navier_stokes": torch.arange(len(x))}, {})
     residuals = torch.compile(lambda: navier_stokes.residuals(net.jet(x), 1.0, 1.0))
 
     def step() -> None:
         net.zero_grad()
         e = residuals()
-        weights = rba.update({"navier_stokes": e}, rows)["navier_stokes"]
+        weights = rba.update(batch, {"navier_stokes": e})["navier_stokes"]
         (weights * e).square().mean().backward()
 
     return step
@@ -75,10 +76,11 @@ def rba_step(net: FlowNetwork, x: Tensor) -> Callable[[], None]:
 def rba_update(rows: int) -> Callable[[], None]:
     """The multipliers alone, updated and applied: what RBA adds to a step."""
     rba = RBA(config.RBA(), {"navier_stokes": (rows, 4)}, Ranks(0, 1, torch.device("cpu")))
-    e, numbers = {"navier_stokes": torch.randn(rows, 4)}, {"navier_stokes": torch.arange(rows)}
+    e = {"navier_stokes": torch.randn(rows, 4)}
+    batch = Batch(0, {}, {"navier_stokes": torch.arange(rows)}, {})
 
     def step() -> None:
-        weights = rba.update(e, numbers)["navier_stokes"]
+        weights = rba.update(batch, e)["navier_stokes"]
         (weights * e["navier_stokes"]).square().mean()
 
     return step

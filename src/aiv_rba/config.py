@@ -171,6 +171,41 @@ class RBA:
 
 
 @dataclass(frozen=True, config=_strict)
+class SelfAdaptive:
+    name: Literal["self_adaptive"] = "self_adaptive"
+    """Gradient ascent in the multipliers, which start at one (McClenny & Braga-Neto 2020)."""
+    learning_rate: Positive = 5e-3
+    """Learning rate of their Adam."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Annealing:
+    name: Literal["annealing"] = "annealing"
+    """Learning-rate annealing: one multiplier per block (Wang, Teng & Perdikaris 2021)."""
+    every: Count = 10
+    """Training steps between updates."""
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share alpha of the new value in the moving average."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Causal:
+    name: Literal["causal"] = "causal"
+    """Later times wait for earlier ones (Wang, Sankaran & Perdikaris 2022)."""
+    chunks: Count = 32
+    """Parts of equal length of the time span."""
+    tolerances: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.01, 0.1, 1.0, 10.0, 100.0)
+    """Causality parameters epsilon, one after the other."""
+    threshold: Fraction = 0.99
+    """Smallest weight at which the next tolerance is taken."""
+
+
+Weighting = Annotated[
+    RBA | SelfAdaptive | Annealing | Causal | NoWeighting, Field(discriminator="name")
+]
+
+
+@dataclass(frozen=True, config=_strict)
 class Adam:
     name: Literal["adam"] = "adam"
     """Adam with exponential decay of the learning rate."""
@@ -205,17 +240,28 @@ class GaussNewton:
 
 
 @dataclass(frozen=True, config=_strict)
+class LBFGS:
+    name: Literal["lbfgs"] = "lbfgs"
+    """L-BFGS with a strong Wolfe line search, on batches that do not change."""
+    iterations: Count = 2000
+    """Training steps."""
+    pairs: Count = 50
+    """Pairs of steps and gradient changes that the approximate Hessian is made of."""
+
+
+Optimiser = Annotated[Adam | GaussNewton | LBFGS, Field(discriminator="name")]
+
+
+@dataclass(frozen=True, config=_strict)
 class Training:
     """What the training loop needs to know, whatever the problem."""
 
-    weighting: Annotated[RBA | NoWeighting, Field(discriminator="name")] = field(
-        default_factory=RBA
-    )
+    weighting: Weighting = field(default_factory=RBA)
     """Local multipliers."""
-    optimiser: Annotated[Adam | GaussNewton, Field(discriminator="name")] = field(
-        default_factory=GaussNewton
-    )
+    optimiser: Optimiser = field(default_factory=GaussNewton)
     """The optimiser."""
+    then: Optimiser | None = None
+    """A second optimiser that goes on where the first one ends."""
     precision: Literal["single", "double"] = "double"
     """Floating-point precision."""
     history_every: Count = 5
@@ -224,6 +270,11 @@ class Training:
     """Steps between checkpoints."""
     seed: Seed = 0
     """Seed of the network and of the order of the mini-batches."""
+
+    @property
+    def iterations(self) -> int:
+        """Training steps of both optimisers."""
+        return self.optimiser.iterations + (self.then.iterations if self.then else 0)
 
 
 @dataclass(frozen=True, config=_strict)

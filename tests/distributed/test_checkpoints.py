@@ -9,7 +9,7 @@ import torch
 from aiv_rba.errors import RankError
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.train.checkpoint import Checkpoints
-from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, train
+from tests.distributed.test_training import NETWORK, OPTIMISERS, THEN, assert_equal, train
 from tests.training_case import write_config, write_training_case
 
 ONE = Ranks(0, 1, torch.device("cpu"))
@@ -142,13 +142,30 @@ def stop_at(folder, run, step):
             path.unlink()
 
 
-@pytest.mark.parametrize("optimiser", ["gauss_newton", "adam"])
-def test_a_resumed_run_is_bit_identical(tmp_path, optimiser):
+@pytest.mark.parametrize(
+    ("optimiser", "weighting", "step"),
+    [
+        ("gauss_newton", "rba", 4),
+        ("adam", "self_adaptive", 4),
+        # Within the second optimiser, and before it.
+        ("adam_then_lbfgs", "annealing", 8),
+        ("adam_then_lbfgs", "rba", 4),
+    ],
+)
+def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, weighting, step):
     write_training_case(tmp_path)
-    settings = OPTIMISERS[optimiser] | {"iterations": 12}
-    write_config(tmp_path, network=NETWORK, optimiser=settings, history_every=1, checkpoint_every=4)
+    then = THEN.get(optimiser)
+    write_config(
+        tmp_path,
+        network=NETWORK,
+        optimiser=OPTIMISERS[optimiser] | {"iterations": 6 if then else 12},
+        then=then and then | {"iterations": 6},
+        weighting={"name": weighting},
+        history_every=3,
+        checkpoint_every=4,
+    )
     whole = train(tmp_path, "run", 2)
-    stop_at(tmp_path, "run", 4)
+    stop_at(tmp_path, "run", step)
     assert_equal(whole, train(tmp_path, "run", 2), 0)
 
 

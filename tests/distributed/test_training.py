@@ -25,8 +25,10 @@ OPTIMISERS = {
     },
     "adam": ADAM | {"compile": False},
     "adam_compiled": ADAM | {"compile": True},
+    "adam_then_lbfgs": ADAM | {"compile": False},
 }
-STEPS = {"gauss_newton": 40, "adam": 200, "adam_compiled": 200}
+STEPS = {"gauss_newton": 40, "adam": 200, "adam_compiled": 200, "adam_then_lbfgs": 20}
+THEN = {"adam_then_lbfgs": {"name": "lbfgs", "iterations": 10}}
 
 
 def launch(folder, run, ranks, **popen):
@@ -84,6 +86,9 @@ def tensors(tree, name=""):
         ("adam", "rba", 0),
         ("adam", "rba", 8),
         ("adam", "none", 0),
+        ("adam", "self_adaptive", 8),
+        ("adam", "annealing", 0),
+        ("adam_then_lbfgs", "rba", 0),
         # The eager case covers the sampling; compiling is slow.
         ("adam_compiled", "rba", 0),
     ],
@@ -96,11 +101,14 @@ def test_any_number_of_ranks_gives_the_same_training(
         tmp_path,
         network=NETWORK,
         optimiser=OPTIMISERS[optimiser] | {"iterations": STEPS[optimiser]},
+        then=THEN.get(optimiser),
         weighting={"name": weighting},
         groups_per_step=groups_per_step,
         robust_tracks=True,
         history_every=1,
-        checkpoint_every=STEPS[optimiser] - 1,
+        checkpoint_every=STEPS[optimiser]
+        + THEN.get(optimiser, {"iterations": 0})["iterations"]
+        - 1,
     )
     one = train(tmp_path, "one", 1)
     state = last_checkpoint(tmp_path, "one")

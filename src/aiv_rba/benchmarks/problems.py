@@ -12,9 +12,8 @@ from aiv_rba.errors import UserError
 from aiv_rba.nn.scalar import ScalarNetwork
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.pde import allen_cahn, helmholtz
+from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.store import Array
-from aiv_rba.train.problem import Batch, Residuals
-from aiv_rba.weights import Blocks
 
 
 class Benchmark:
@@ -26,6 +25,7 @@ class Benchmark:
     residuals: Residuals
     network: ScalarNetwork
     weights: dict[str, list[float]]
+    time_span: tuple[float, float] | None = None
     inputs: dict[str, tuple[Tensor, ...]]
     test_points: Tensor
     exact: Tensor
@@ -90,6 +90,7 @@ class AllenCahnResiduals(Residuals):
     def __init__(self, network: ScalarNetwork, *, periodic: bool) -> None:
         super().__init__(network)
         self.terms = {"equation": ("equation",), "initial": ("initial",)}
+        self.governing = "equation"
         if not periodic:
             self.terms["boundary"] = ("boundary_value", "boundary_slope")
 
@@ -117,6 +118,8 @@ class AllenCahn(Benchmark):
     reference
         t (T,), x (N,), u (T, N).
     """
+
+    time_span = (0.0, 1.0)
 
     def __init__(
         self, settings: config.Benchmark, ranks: Ranks, reference: tuple[Array, Array, Array]
@@ -165,6 +168,7 @@ class HelmholtzResiduals(Residuals):
     def __init__(self, network: ScalarNetwork) -> None:
         super().__init__(network)
         self.terms = {"equation": ("equation",)}
+        self.governing = "equation"
         if network.distance is None:
             self.terms["boundary"] = ("boundary",)
 

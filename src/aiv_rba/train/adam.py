@@ -14,8 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.train.problem import Batch, Residuals
-from aiv_rba.weights import Blocks
+from aiv_rba.problem import Batch, Blocks, Residuals
 
 
 class Adam:

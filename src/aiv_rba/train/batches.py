@@ -10,8 +10,8 @@ from torch import Tensor
 
 from aiv_rba.errors import UserError
 from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.problem import Batch
 from aiv_rba.store import Case, check_same_case, open_h5
-from aiv_rba.train.problem import Batch
 
 
 class Batches:

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from aiv_rba.errors import RankError, UserError
 from aiv_rba.nn.model_file import load_plain, save_plain
 from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.problem import Blocks
 from aiv_rba.store import FORMAT_VERSION, atomic_path
-from aiv_rba.weights import Blocks
 
 FORMAT = "aiv_rba/checkpoint"
 KEEP = 2
@@ -150,9 +150,11 @@ class Checkpoints:
 
 
 def _copy(tree: Any) -> Any:
-    """The same nest of dictionaries with copies of its tensors, which training does not change."""
+    """The same nest of containers with copies of its tensors, which training does not change."""
     if isinstance(tree, Tensor):
         return tree.detach().to("cpu", copy=True)
     if isinstance(tree, dict):
         return {key: _copy(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_copy(value) for value in tree]
     return tree

@@ -14,8 +14,7 @@ from aiv_rba import config
 from aiv_rba.errors import UserError
 from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.train.problem import Batch, Residuals
-from aiv_rba.weights import Blocks
+from aiv_rba.problem import Batch, Blocks, Residuals
 
 
 def jacobian(residuals: Callable[[], Tensor], layers: list[Linear]) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,13 @@ from tqdm import tqdm
 from aiv_rba import config
 from aiv_rba.errors import Interrupted
 from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.problem import Batch, Blocks, Problem, check_finite
 from aiv_rba.train.adam import Adam
 from aiv_rba.train.checkpoint import Checkpoints
 from aiv_rba.train.gauss_newton import GaussNewton
 from aiv_rba.train.interrupt import stop_request
-from aiv_rba.train.problem import Batch, Problem, check_finite
-from aiv_rba.weights import Blocks, Weighting, make_weighting
+from aiv_rba.train.lbfgs import LBFGS
+from aiv_rba.weights import Weighting, make_weighting
 
 
 class Optimiser(Protocol):
@@ -27,7 +28,7 @@ class Optimiser(Protocol):
 
     @property
     def control(self) -> float:
-        """Learning rate or damping, for the history."""
+        """Learning rate, damping or step length, for the history."""
         ...
 
     def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
@@ -50,14 +51,10 @@ class Run:
         self.settings = settings
         self.problem = problem
         self.ranks = ranks
-        self.weighting: Weighting = make_weighting(settings.weighting, problem.sizes, ranks)
-        self.optimiser: Optimiser
-        if isinstance(settings.optimiser, config.Adam):
-            self.optimiser = Adam(settings.optimiser, problem.residuals, ranks)
-        else:
-            self.optimiser = GaussNewton(
-                settings.optimiser, problem.residuals, ranks, settings.seed
-            )
+        self.weighting: Weighting = make_weighting(settings.weighting, problem, ranks)
+        self.optimiser = self._make(settings.optimiser)
+        # Largest multiplier of each block since the last row of the history.
+        self.peaks: Blocks = {}
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
 
@@ -69,7 +66,7 @@ class Run:
         Interrupted
             If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
         """
-        iterations = self.settings.optimiser.iterations
+        iterations = self.settings.iterations
         checkpoints = Checkpoints(folder, self.ranks)
         first = self._resume(checkpoints)
         started = time.perf_counter() - self.seconds
@@ -83,6 +80,8 @@ class Run:
         )
         with checkpoints, stop_request(self.ranks) as asked_to_stop:
             for step in progress:
+                if self.settings.then and step == self.settings.optimiser.iterations:
+                    self.optimiser = self._make(self.settings.then)
                 rows = self.optimiser.step(self.problem.batch(step), self.weigh)
                 self.seconds = time.perf_counter() - started
                 last = step + 1 == iterations
@@ -101,7 +100,11 @@ class Run:
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
         check_finite(batch, residuals, self.problem.residuals.terms)
-        multipliers = self.weighting.update(residuals, batch.rows)
+        multipliers = self.weighting.update(batch, residuals)
+        for block, values in self.weighting.multipliers.items():
+            if values.numel():
+                largest = values.amax()
+                self.peaks[block] = torch.maximum(self.peaks.get(block, largest), largest)
         for block, factor in self.problem.factors(residuals).items():
             multipliers[block] = multipliers[block] * factor
         weights = self.problem.weights
@@ -110,20 +113,38 @@ class Run:
             for block, values in multipliers.items()
         }
 
+    def _make(self, settings: config.Optimiser) -> Optimiser:
+        residuals = self.problem.residuals
+        match settings:
+            case config.Adam():
+                return Adam(settings, residuals, self.ranks)
+            case config.LBFGS():
+                return LBFGS(settings, residuals, self.ranks)
+            case config.GaussNewton():
+                return GaussNewton(settings, residuals, self.ranks, self.settings.seed)
+
     def _record(self, step: int, rows: Blocks) -> dict[str, float]:
         terms = self._losses(rows)
         record = {"step": float(step), "seconds": self.seconds, "loss": sum(terms.values())}
         record |= terms
-        for block, values in self.weighting.state.items():
-            low, high = _extremes(values, self.ranks)
+        for block, values in self.weighting.multipliers.items():
             total = self.ranks.sum(torch.stack([values.sum(), values.new_tensor(values.numel())]))
-            record[f"lambda_{block}_min"] = float(low)
+            record[f"lambda_{block}_min"] = float(self._smallest(values))
             record[f"lambda_{block}_mean"] = float(total[0] / total[1])
-            record[f"lambda_{block}_max"] = float(high)
+            record[f"lambda_{block}_max"] = float(self._peak(block, values))
+        self.peaks = {}
         record |= self.problem.errors()
         record["control"] = self.optimiser.control
         self.history.append(record)
         return record
+
+    def _smallest(self, values: Tensor) -> Tensor:
+        """Minimum over all ranks, of which some may own no row."""
+        return self.ranks.min(torch.cat([values.flatten(), values.new_tensor([torch.inf])]).amin())
+
+    def _peak(self, block: str, values: Tensor) -> Tensor:
+        """Largest multiplier over all ranks and over the steps since the last row."""
+        return self.ranks.max(self.peaks.get(block, values.new_tensor(0.0)).clone())
 
     def _losses(self, rows: Blocks) -> dict[str, float]:
         """Loss of each term over all ranks, from weighted residual rows."""
@@ -136,6 +157,11 @@ class Run:
         state = {
             "network": self.problem.residuals.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "shared_weights": self.weighting.shared,
+            "peaks": {
+                block: self._peak(block, values)
+                for block, values in self.weighting.multipliers.items()
+            },
             "history": list(self.history),
             "seconds": self.seconds,
         }
@@ -147,20 +173,18 @@ class Run:
         if saved is None:
             return 0
         self.problem.residuals.network.load_state_dict(saved["network"])
+        if self.settings.then and saved["step"] > self.settings.optimiser.iterations:
+            self.optimiser = self._make(self.settings.then)
         self.optimiser.load_state_dict(saved["optimiser"])
         for block, values in self.weighting.state.items():
             values.copy_(self.ranks.part(saved["multipliers"][block]))
+        for name, values in self.weighting.shared.items():
+            values.copy_(saved["shared_weights"][name])
+        self.peaks = {b: v.to(self.ranks.device) for b, v in saved["peaks"].items()}
         self.history, self.seconds = saved["history"], saved["seconds"]
         if self.ranks.rank == 0:
             tqdm.write(f"resuming at step {saved['step']} from {checkpoints.folder}")
         return int(saved["step"])
-
-
-def _extremes(values: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum over all ranks, of which some may own no row."""
-    own, infinity = values.flatten(), values.new_tensor([torch.inf])
-    low, high = torch.cat([own, infinity]).amin(), torch.cat([own, -infinity]).amax()
-    return ranks.min(low), ranks.max(high)
 
 
 def _short(record: dict[str, float]) -> str:

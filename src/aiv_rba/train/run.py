@@ -59,7 +59,7 @@ def _write(run: Run, problem: Velocimetry, case: Case, model: Path, history: Pat
         "seconds": run.seconds,
         "world_size": run.ranks.size,
         "device": run.ranks.device.type,
-        "iterations": settings.optimiser.iterations,
+        "iterations": settings.iterations,
         "seed": settings.seed,
         "weighting": settings.weighting.name,
         "optimiser": settings.optimiser.name,

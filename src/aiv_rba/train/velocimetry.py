@@ -12,10 +12,9 @@ from aiv_rba import config
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.pde import navier_stokes
+from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.store import Case
 from aiv_rba.train.batches import Batches
-from aiv_rba.train.problem import Batch, Residuals
-from aiv_rba.weights import Blocks
 
 COMPONENTS = "uvw"
 
@@ -34,6 +33,7 @@ class FlowResiduals(Residuals):
             "tracks": ("tracks_u", "tracks_v", "tracks_w"),
             "navier_stokes": ("momentum_x", "momentum_y", "momentum_z", "mass"),
         }
+        self.governing = "navier_stokes"
         self.inertia = inertia
         self.diffusion = diffusion
         self.components = components
@@ -66,6 +66,9 @@ class Velocimetry:
     UserError
         If the points belong to another case, or there are more ranks than groups.
     """
+
+    # A periodic flow has no initial state.
+    time_span: tuple[float, float] | None = None
 
     def __init__(self, settings: config.Train, case: Case, points: Path, ranks: Ranks) -> None:
         dtype = torch.float64 if settings.precision == "double" else torch.float32

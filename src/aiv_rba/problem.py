@@ -8,7 +8,9 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from aiv_rba.errors import RankError
-from aiv_rba.weights import Blocks
+
+Blocks = dict[str, Tensor]
+"""A tensor (rows, terms) for each block of loss terms, such as no_slip, tracks, navier_stokes."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Residuals(nn.Module):
 
     terms: dict[str, tuple[str, ...]]
     """Names of the terms of each block, which name loss terms in the history."""
+    governing: str
+    """The block of the differential equations; the others are data and conditions."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -69,6 +73,8 @@ class Problem(Protocol):
     """Global weight of each term of each block."""
     sizes: dict[str, tuple[int, int]]
     """Owned rows and terms of the blocks whose rows have multipliers."""
+    time_span: tuple[float, float] | None
+    """First and last time of a problem that goes on from an initial state; None for others."""
 
     def batch(self, step: int) -> Batch:
         """The rows of one step; a function of the step alone, so a run can resume anywhere."""

@@ -5,11 +5,14 @@ import torch
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.weights import RBA, NoWeighting, make_weighting
+from aiv_rba.problem import Batch
+from aiv_rba.weights.base import NoWeighting
+from aiv_rba.weights.rba import RBA
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 SIZES = {"no_slip": (6, 3), "tracks": (5, 2), "navier_stokes": (8, 4)}
 ROWS = {block: torch.arange(size[0]) for block, size in SIZES.items()}
+BATCH = Batch(0, {}, ROWS, {})
 
 
 def _residuals(seed):
@@ -23,7 +26,7 @@ def test_follows_equation_12():
     expected = {block: torch.zeros(size, dtype=torch.float64) for block, size in SIZES.items()}
     for step in range(5):
         e = _residuals(step)
-        weights = rba.update(e, ROWS)
+        weights = rba.update(BATCH, e)
         for block in SIZES:
             eta = 0.02 if block == "no_slip" else 0.2
             for term in range(SIZES[block][1]):
@@ -40,7 +43,7 @@ def test_bound_of_equation_13_is_reached_and_never_passed():
     settings = config.RBA(gamma=0.9, eta=0.2, eta_wall=0.02, offset=0.0)
     rba = RBA(settings, SIZES, ONE)
     for _ in range(200):
-        weights = rba.update({b: torch.ones(s).double() for b, s in SIZES.items()}, ROWS)
+        weights = rba.update(BATCH, {b: torch.ones(s).double() for b, s in SIZES.items()})
         for block, values in weights.items():
             bound = (0.02 if block == "no_slip" else 0.2) / (1 - 0.9)
             assert float(values.max()) <= bound * (1 + 1e-12)
@@ -54,14 +57,14 @@ def test_second_initialisation_starts_at_the_normalised_residual():
         RBA(config.RBA(gamma=0.9, eta=0.2, eta_wall=0.02, init=init, offset=0.0), SIZES, ONE)
         for init in (1, 2)
     )
-    a, b = first.update(e, ROWS), second.update(e, ROWS)
+    a, b = first.update(BATCH, e), second.update(BATCH, e)
     for block in SIZES:
         normalised = e[block].abs() / e[block].abs().amax(0)
         assert torch.allclose(b[block], normalised)
         eta = 0.02 if block == "no_slip" else 0.2
         assert torch.allclose(a[block], eta * normalised)
     # From the second step on both use eta*.
-    c = second.update(e, ROWS)
+    c = second.update(BATCH, e)
     assert torch.allclose(c["tracks"], (0.9 + 0.2) * b["tracks"])
 
 
@@ -69,24 +72,23 @@ def test_only_the_visited_rows_change():
     rba = RBA(config.RBA(), SIZES, ONE)
     e = _residuals(1)
     rows = ROWS | {"navier_stokes": torch.tensor([1, 4])}
-    rba.update(e | {"navier_stokes": e["navier_stokes"][:2]}, rows)
+    rba.update(Batch(0, {}, rows, {}), e | {"navier_stokes": e["navier_stokes"][:2]})
     visited = rba.state["navier_stokes"].abs().sum(1) > 0
     assert visited.nonzero().flatten().tolist() == [1, 4]
 
 
 def test_vanishing_residuals_give_finite_multipliers():
     rba = RBA(config.RBA(), SIZES, ONE)
-    weights = rba.update({b: torch.zeros(s).double() for b, s in SIZES.items()}, ROWS)
+    weights = rba.update(BATCH, {b: torch.zeros(s).double() for b, s in SIZES.items()})
     assert all(torch.isfinite(values).all() for values in weights.values())
 
 
 def test_multipliers_carry_no_gradient():
     e = {block: values.requires_grad_() for block, values in _residuals(2).items()}
-    weights = RBA(config.RBA(), SIZES, ONE).update(e, ROWS)
+    weights = RBA(config.RBA(), SIZES, ONE).update(BATCH, e)
     assert not any(values.requires_grad for values in weights.values())
 
 
 def test_none_is_all_ones():
-    weighting = make_weighting(config.NoWeighting(), SIZES, ONE)
-    assert isinstance(weighting, NoWeighting)
-    assert all((values == 1).all() for values in weighting.update(_residuals(0), ROWS).values())
+    weights = NoWeighting().update(BATCH, _residuals(0))
+    assert all((values == 1).all() for values in weights.values())

@@ -1,0 +1,73 @@
+"""L-BFGS with a strong Wolfe line search, data-parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from aiv_rba import config
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.problem import Batch, Blocks, Residuals
+
+
+class LBFGS:
+    """Quasi-Newton steps; the multipliers stay as they are during one step's line search.
+
+    Gradients are summed over ranks by hand: the line search needs the loss of all ranks too.
+    """
+
+    def __init__(self, settings: config.LBFGS, residuals: Residuals, ranks: Ranks) -> None:
+        self.residuals = residuals
+        self.ranks = ranks
+        self.parameters = list(residuals.parameters())
+        self.sizes = [p.numel() for p in self.parameters]
+        self.lbfgs: torch.optim.Optimizer = torch.optim.LBFGS(
+            self.parameters,
+            max_iter=1,
+            # The first evaluation of a step and its line search.
+            max_eval=26,
+            history_size=settings.pairs,
+            line_search_fn="strong_wolfe",
+            # The loop counts the steps; nothing else ends a training.
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+        )
+
+    @property
+    def control(self) -> float:
+        """Length of the last step in units of the quasi-Newton step, for the history."""
+        return float(self.lbfgs.state[self.parameters[0]].get("t", 0.0))
+
+    def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
+        """One step; the weighted residual rows (n, terms) of each block before it."""
+        weights: Blocks = {}
+        before: Blocks = {}
+
+        def loss() -> float:
+            e: Blocks = self.residuals(batch.inputs)
+            if not weights:
+                weights.update(weigh(batch, e))
+            rows = {block: weights[block] * values for block, values in e.items()}
+            if not before:
+                before.update(rows)
+            own = torch.stack([values.square().sum() for values in rows.values()]).sum()
+            parts = torch.autograd.grad(own, self.parameters, materialize_grads=True)
+            gradient = self.ranks.sum(nn.utils.parameters_to_vector(parts))
+            slices = torch.split(gradient, self.sizes)
+            for parameter, part in zip(self.parameters, slices, strict=True):
+                parameter.grad = part.view_as(parameter)
+            return float(self.ranks.sum(own.detach()))
+
+        self.lbfgs.step(loss)
+        return before
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"lbfgs": self.lbfgs.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.lbfgs.load_state_dict(state["lbfgs"])

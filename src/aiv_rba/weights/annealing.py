@@ -1,0 +1,69 @@
+"""Learning-rate annealing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from aiv_rba import config
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.problem import Batch, Blocks, Problem
+from aiv_rba.weights.base import Weighting
+
+
+class Annealing(Weighting):
+    """One multiplier per block of data or conditions; Wang, Teng & Perdikaris 2021, Algorithm 1.
+
+    Its square moves by a share alpha towards max|grad L_r| / mean|grad L_i|, the gradients being
+    those of the losses of the differential equations and of block i in the network's parameters.
+    """
+
+    def __init__(self, settings: config.Annealing, problem: Problem, ranks: Ranks) -> None:
+        super().__init__()
+        self.settings = settings
+        self.problem = problem
+        self.ranks = ranks
+        self.shared = {
+            block: torch.ones(1, dtype=torch.float64, device=ranks.device)
+            for block in problem.residuals.terms
+            if block != problem.residuals.governing
+        }
+        self.multipliers = self.shared
+
+    def update(self, batch: Batch, residuals: Blocks) -> Blocks:
+        """One step of annealing, every so many training steps."""
+        if batch.step % self.settings.every == 0:
+            self._anneal(batch)
+        weights = {block: torch.ones_like(e) for block, e in residuals.items()}
+        return {b: w * self.shared[b].to(w) if b in self.shared else w for b, w in weights.items()}
+
+    def _anneal(self, batch: Batch) -> None:
+        gradients = self._gradients(batch)
+        largest = gradients[self.problem.residuals.governing].abs().amax().double()
+        for block, multiplier in self.shared.items():
+            mean = gradients[block].abs().mean().double()
+            # A block without any gradient has nothing to be balanced.
+            if mean > 0:
+                alpha = self.settings.rate
+                balanced = (1 - alpha) * multiplier.square() + alpha * largest / mean
+                multiplier.copy_(balanced.sqrt())
+
+    def _gradients(self, batch: Batch) -> Blocks:
+        """Gradient (P,) of every block's loss over all ranks, without multipliers."""
+        residuals = self.problem.residuals
+        parameters = list(residuals.parameters())
+        gradients = {}
+        with torch.enable_grad():
+            # Once more, eagerly: a compiled or distributed graph serves a single backward pass.
+            for block, e in residuals(batch.inputs).items():
+                weights = e.new_tensor(self.problem.weights[block])
+                loss = (weights * e.square()).sum() / batch.counts[block]
+                parts = torch.autograd.grad(
+                    loss, parameters, retain_graph=True, materialize_grads=True
+                )
+                gradients[block] = self.ranks.sum(_flat(parts))
+        return gradients
+
+
+def _flat(parts: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([part.flatten() for part in parts])

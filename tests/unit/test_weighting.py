@@ -1,0 +1,137 @@
+"""Self-adaptive weights, learning-rate annealing and causal weights against their definitions."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from aiv_rba import config
+from aiv_rba.errors import UserError
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.problem import Batch, Residuals
+from aiv_rba.weights import make_weighting
+
+ONE = Ranks(0, 1, torch.device("cpu"))
+TERMS = {"equation": ("equation",), "boundary": ("value", "slope")}
+GLOBAL = {"equation": [2.0], "boundary": [100.0, 30.0]}
+
+
+class Line(Residuals):
+    """Residuals of a line in (t, x): one term inside, two on the boundary."""
+
+    terms = TERMS
+    governing = "equation"
+
+    def equation(self, points):
+        return self.network(points) ** 2
+
+    def boundary(self, points):
+        return torch.cat([self.network(points), self.network(2 * points)], dim=1)
+
+
+@pytest.fixture
+def problem():
+    torch.manual_seed(3)
+    return SimpleNamespace(
+        residuals=Line(torch.nn.Linear(2, 1).double()),
+        weights=GLOBAL,
+        sizes={"equation": (12, 1)},
+        time_span=(0.0, 2.0),
+    )
+
+
+def batch(step=0, rows=12):
+    points = torch.rand(12, 2, generator=torch.Generator().manual_seed(step)).double() * 2
+    return Batch(
+        step,
+        {"equation": (points[:rows],), "boundary": (points[:5],)},
+        {"equation": torch.arange(rows), "boundary": torch.arange(5)},
+        {"equation": rows, "boundary": 5},
+    )
+
+
+def test_self_adaptive_is_the_library_s_adam_on_the_negative_loss(problem):
+    weighting = make_weighting(config.SelfAdaptive(learning_rate=0.01), problem, ONE)
+    multipliers = torch.ones(12, 1, dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([multipliers], lr=0.01, maximize=True)
+    for step in range(30):
+        here = batch(step)
+        e = {block: values.detach() for block, values in problem.residuals(here.inputs).items()}
+        weights = weighting.update(here, e)
+        torch.testing.assert_close(weights["equation"], multipliers.detach(), rtol=1e-6, atol=0)
+        assert (weights["boundary"] == 1).all()
+        adam.zero_grad()
+        # Large against Adam's constant, with which a constant factor would be felt.
+        (1e6 * (multipliers * e["equation"]).square().mean()).backward()
+        adam.step()
+
+
+def test_self_adaptive_leaves_rows_alone_that_a_step_leaves_out(problem):
+    weighting = make_weighting(config.SelfAdaptive(), problem, ONE)
+    here = batch(rows=4)
+    weighting.update(here, problem.residuals(here.inputs))
+    moved = weighting.multipliers["equation"] != 1
+    assert moved.flatten().tolist() == [True] * 4 + [False] * 8
+
+
+def test_annealing_balances_the_gradients(problem):
+    """With a share of one, the multiplier's square is the ratio of Algorithm 1 at once."""
+    weighting = make_weighting(config.Annealing(rate=1.0, every=2), problem, ONE)
+    here = batch()
+    e = problem.residuals(here.inputs)
+    weights = weighting.update(here, e)
+
+    def gradient(loss):
+        return torch.cat(
+            [g.flatten() for g in torch.autograd.grad(loss, problem.residuals.parameters())]
+        )
+
+    inside = gradient(2 * (e["equation"] ** 2).mean())
+    again = problem.residuals(here.inputs)["boundary"]
+    boundary = gradient(100 * (again[:, 0] ** 2).mean() + 30 * (again[:, 1] ** 2).mean())
+    expected = inside.abs().max() / boundary.abs().mean()
+    assert float(weights["boundary"][0, 0]) ** 2 == pytest.approx(float(expected), rel=1e-12)
+    assert (weights["equation"] == 1).all()
+    # Not again before the second step after it.
+    with torch.no_grad():
+        problem.residuals.network.weight *= 3
+    later = weighting.update(batch(1), problem.residuals(batch(1).inputs))
+    assert torch.equal(later["boundary"], weights["boundary"])
+    later = weighting.update(batch(2), problem.residuals(batch(2).inputs))
+    assert not torch.equal(later["boundary"], weights["boundary"])
+
+
+def test_annealing_moves_by_its_share(problem):
+    full = make_weighting(config.Annealing(rate=1.0), problem, ONE)
+    part = make_weighting(config.Annealing(rate=0.25), problem, ONE)
+    for weighting in (full, part):
+        weighting.update(batch(), problem.residuals(batch().inputs))
+    target = float(full.shared["boundary"]) ** 2
+    assert float(part.shared["boundary"]) ** 2 == pytest.approx(0.75 + 0.25 * target)
+
+
+def test_causal_weights_of_two_chunks(problem):
+    settings = config.Causal(chunks=2, tolerances=(0.5, 4.0), threshold=0.9)
+    weighting = make_weighting(settings, problem, ONE)
+    points = torch.tensor([[0.1, 0.0], [0.9, 0.0], [1.5, 0.0], [2.0, 0.0]], dtype=torch.float64)
+    rows = {"equation": torch.arange(4), "boundary": torch.arange(0)}
+    here = Batch(0, {"equation": (points,)}, rows, {"equation": 4})
+
+    def weights(*e):
+        column = torch.tensor(e, dtype=torch.float64).unsqueeze(1)
+        return weighting.update(here, {"equation": column})["equation"].flatten().tolist()
+
+    # The first chunk's mean square is (1 + 9) / 2 = 5, the second waits for it.
+    late = math.exp(-0.5 * 5 / 2)
+    assert weights(1.0, 3.0, 7.0, 7.0) == pytest.approx([1, 1, late, late])
+    # A loss of 0.1 gives exp(-0.05) > 0.9: from the next step on the second tolerance holds.
+    small = math.sqrt(0.1)
+    assert weights(small, small, 1.0, 1.0)[2] == pytest.approx(math.exp(-0.5 * 0.1 / 2))
+    assert weights(small, small, 1.0, 1.0)[2] == pytest.approx(math.exp(-4 * 0.1 / 2))
+
+
+def test_causal_needs_an_initial_state(problem):
+    problem.time_span = None
+    with pytest.raises(UserError, match="found causal, expected another scheme"):
+        make_weighting(config.Causal(), problem, ONE)
