@@ -101,10 +101,8 @@ def _reference(arguments: argparse.Namespace) -> None:
 def _benchmark(arguments: argparse.Namespace) -> None:
     from aiv_rba.benchmarks.run import benchmark
 
-    methods, checks = load_benchmarks(arguments.config, arguments.problem)
     benchmark(
-        methods,
-        checks,
+        load_benchmarks(arguments.config, arguments.problem),
         problem=arguments.problem,
         reference=arguments.reference,
         out=arguments.out,

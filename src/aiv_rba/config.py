@@ -354,23 +354,43 @@ class Benchmark(Training):
     network: ScalarNetwork = field(default_factory=ScalarNetwork)
     """The network."""
     points: Count = 2000
-    """Collocation points."""
+    """Collocation points; a grid has the nearest square number of nodes."""
+    sampling: Literal["latin_hypercube", "grid"] = "latin_hypercube"
+    """Where the collocation points lie."""
     boundary_points: Count = 200
     """Points on which initial or boundary values are imposed."""
     boundary_weight: NonNegative = 100.0
     """Global weight of initial and boundary values."""
     seeds: tuple[Seed, ...] = (0,)
     """Seeds, one training each; `seed` is not used."""
+    reported: Positive | None = None
+    """Relative L2 error that the paper reports for this method, with its own settings."""
 
 
 @dataclass(frozen=True, config=_strict)
 class Checks:
-    """What the methods of a benchmark must reach."""
+    """What the methods of a benchmark must reach; errors are means over seeds of relative L2."""
 
     at_most: dict[str, Positive] = field(default_factory=dict)
-    """Largest relative L2 error of a method, mean over seeds."""
+    """Largest error of a method."""
+    within: dict[str, tuple[Positive, Annotated[float, Field(gt=1)]]] = field(default_factory=dict)
+    """Expected error of a method, and the factor by which it may differ either way."""
     better: dict[str, tuple[str, Positive]] = field(default_factory=dict)
     """A method, another one, and how many times more accurate the first must be."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Comparison:
+    """Methods on one benchmark problem."""
+
+    profile: str
+    """Name of the file that lists them."""
+    methods: dict[str, Benchmark]
+    """Settings by name; costs are relative to the first."""
+    checks: Checks = field(default_factory=Checks)
+    """What they must reach."""
+    reported: dict[str, Positive] = field(default_factory=dict)
+    """Relative L2 errors of the literature, of methods that are not run."""
 
 
 STAGES: dict[str, Any] = {
@@ -402,11 +422,11 @@ def load_stage(path: Path, stage: str) -> Any:
     return _validated(STAGES[stage], document.get(stage) or {}, path, stage)
 
 
-def load_benchmarks(path: Path, problem: str) -> tuple[dict[str, Benchmark], Checks]:
-    """Read the methods of one benchmark problem, by name, and what they must reach.
+def load_benchmarks(path: Path, problem: str) -> Comparison:
+    """Read the methods of one benchmark problem, and what they must reach.
 
     The file has a section per problem: `common` settings, `methods` that change some of them,
-    and `checks`.
+    `checks`, and errors of other methods as they were `reported`.
 
     Raises
     ------
@@ -416,17 +436,21 @@ def load_benchmarks(path: Path, problem: str) -> tuple[dict[str, Benchmark], Che
     section = _read_yaml(path).get(problem)
     if not isinstance(section, dict) or not isinstance(section.get("methods"), dict):
         raise UserError(f"{path}: {problem}.methods: missing, expected a mapping of methods")
-    unknown = section.keys() - {"common", "methods", "checks"}
+    keys = ("common", "methods", "checks", "reported")
+    unknown = section.keys() - set(keys)
     if unknown:
         raise UserError(
-            f"{path}: {problem}: unknown key {min(unknown)!r}, expected common, methods, checks"
+            f"{path}: {problem}: unknown key {min(unknown)!r}, expected {', '.join(keys)}"
         )
     common = section.get("common") or {}
     methods = {
         name: _validated(Benchmark, _merge(common, changes or {}), path, f"{problem}.{name}")
         for name, changes in section["methods"].items()
     }
-    return methods, _validated(Checks, section.get("checks") or {}, path, f"{problem}.checks")
+    others = {key: section.get(key) or {} for key in ("checks", "reported")}
+    whole = {"profile": Path(path).stem, "methods": methods, **others}
+    compared: Comparison = _validated(Comparison, whole, path, problem)
+    return compared
 
 
 def _validated(kind: Any, values: Any, path: Path, where: str) -> Any:

@@ -1,7 +1,8 @@
-"""Figures of the benchmarks, after Figs. 1 to 4."""
+"""Figures of the benchmarks, after Figs. 1 to 4, 8, 9 and A.10."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 
+from aiv_rba.benchmarks.checks import Results
 from aiv_rba.benchmarks.problems import Benchmark
-from aiv_rba.store import atomic_path
+from aiv_rba.store import Array, atomic_path
 
-STYLES = ("-", "--", "-.", ":")
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COORDINATES = {"allen_cahn": ("t", "x"), "helmholtz": ("x", "y")}
 
 
 def solution(trained: Benchmark, problem: str, path: Path) -> None:
@@ -28,24 +32,70 @@ def solution(trained: Benchmark, problem: str, path: Path) -> None:
         colours = "viridis" if title == "error" else "RdBu_r"
         drawn = axis.pcolormesh(*trained.axes, values, cmap=colours, rasterized=True)
         axis.set_title(title)
-        axis.set_xlabel("t" if problem == "allen_cahn" else "x")
+        axis.set_xlabel(COORDINATES[problem][0])
         figure.colorbar(drawn, ax=axis)
-    axes[0].set_ylabel("x" if problem == "allen_cahn" else "y")
+    axes[0].set_ylabel(COORDINATES[problem][1])
     _save(figure, path)
 
 
-def convergence(results: dict[str, dict[str, Any]], path: Path) -> None:
-    """Relative L2 error of the first seed against iterations and against time."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
-    for number, (name, result) in enumerate(results.items()):
+def convergence(results: Results, path: Path) -> None:
+    """Relative L2 error against iterations and against time; Figs. 2, 4 and 8."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained", sharey=True)
+    for (name, result), style in zip(results.items(), _styles(), strict=False):
         history = result["history"]
         for axis, abscissa in zip(axes, ("step", "seconds"), strict=True):
-            style = STYLES[number % len(STYLES)]
-            axis.loglog(history[abscissa], history["error_u"], style, label=name)
-    axes[0].set(xlabel="iteration", ylabel="relative L2 error")
+            axis.loglog(history[abscissa], history["error_u"], **style, label=name)
+            axis.xaxis.set_minor_formatter(NullFormatter())
+    axes[0].set(xlabel="iteration", ylabel="relative $L^2$ error")
     axes[1].set(xlabel="training time (s)")
-    axes[0].legend(frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside right upper")
     _save(figure, path)
+
+
+def attention(maps: dict[str, dict[int, tuple[Array, Array]]], problem: str, path: Path) -> None:
+    """Multipliers over the domain, a row per method and a column per iteration; Fig. 9."""
+    columns = max(len(steps) for steps in maps.values())
+    size = (3.2 * columns + 0.8, 2.5 * len(maps))
+    figure, axes = plt.subplots(
+        len(maps),
+        columns,
+        figsize=size,
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
+    first, second = COORDINATES[problem]
+    for row, (name, steps) in zip(axes, maps.items(), strict=True):
+        for axis, (step, (points, values)) in zip(row, steps.items(), strict=False):
+            drawn = axis.tripcolor(*points.T, values, shading="gouraud", rasterized=True)
+            axis.set_title(f"iteration {step:,}", fontsize="medium")
+            figure.colorbar(drawn, ax=axis)
+        row[0].set_ylabel(f"{name}\n{second}")
+    for axis in axes[-1]:
+        axis.set_xlabel(first)
+    _save(figure, path)
+
+
+def multipliers(results: Results, path: Path) -> None:
+    """Smallest, mean and largest multiplier against iterations; Fig. A.10."""
+    size = (3.6 * len(results) + 0.6, 3.2)
+    figure, axes = plt.subplots(1, len(results), figsize=size, layout="constrained", squeeze=False)
+    for axis, (name, result) in zip(axes[0], results.items(), strict=True):
+        history = result["history"]
+        for which, style in zip(("max", "mean", "min"), _styles(), strict=False):
+            axis.plot(history["step"], history[f"lambda_equation_{which}"], **style, label=which)
+        axis.set(title=name, xlabel="iteration")
+    axes[0][0].set_ylabel("multiplier of the equation")
+    axes[0][0].legend(frameon=False)
+    _save(figure, path)
+
+
+def _styles() -> Iterator[dict[str, str]]:
+    """Colours that colour-blind people tell apart (Okabe & Ito 2008), then other dashes."""
+    for dash in ("-", "--", ":", "-."):
+        for colour in OKABE_ITO:
+            yield {"color": colour, "linestyle": dash}
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -40,6 +40,16 @@ class Benchmark:
         """Array on the device, in the precision of the training."""
         return torch.as_tensor(values, dtype=self.dtype).to(self.ranks.device)
 
+    def collocation(self, lower: tuple[float, float], upper: tuple[float, float]) -> Tensor:
+        """Collocation points (n, 2) in a box."""
+        settings = self.settings
+        if settings.sampling == "grid":
+            side = np.linspace(0, 1, round(settings.points**0.5))
+            unit = nodes(side, side)
+        else:
+            unit = qmc.LatinHypercube(2, rng=settings.seed).random(settings.points)
+        return self.tensor(qmc.scale(unit, lower, upper))
+
     def share(self, tensors: dict[str, tuple[Tensor, ...]]) -> None:
         """Take this rank's part of the rows of every block."""
         self.counts = {block: len(parts[0]) for block, parts in tensors.items()}
@@ -140,12 +150,10 @@ class AllenCahn(Benchmark):
         self.residuals = AllenCahnResiduals(self.network.to(ranks.device), periodic=periodic)
         self.weights = {"equation": [1.0], "initial": [settings.boundary_weight]}
 
-        inside = qmc.LatinHypercube(2, rng=settings.seed).random(settings.points)
-        inside = inside * [1, 2] - [0, 1]
         x = np.linspace(-1, 1, settings.boundary_points)
         start = np.stack([np.zeros_like(x), x], axis=1)
         inputs: dict[str, tuple[Tensor, ...]] = {
-            "equation": (self.tensor(inside),),
+            "equation": (self.collocation((0, -1), (1, 1)),),
             "initial": (self.tensor(start),),
         }
         if not periodic:
@@ -184,8 +192,8 @@ class HelmholtzResiduals(Residuals):
 class Helmholtz(Benchmark):
     """The Helmholtz benchmark; section 3.2, Table A.9.
 
-    Collocation points lie on a uniform grid with about `points` nodes ("1201" of Table A.9 is no
-    square; what was used is in the results).
+    The "1201" points of Table A.9 on a uniform grid are no square; the results say how many were
+    used.
     """
 
     def __init__(self, settings: config.Benchmark, ranks: Ranks) -> None:
@@ -200,9 +208,7 @@ class Helmholtz(Benchmark):
         self.residuals = HelmholtzResiduals(self.network.to(ranks.device))
         self.weights = {"equation": [1.0]}
 
-        side = np.linspace(-1, 1, round(settings.points**0.5))
-        inside = nodes(side, side)
-        inputs: dict[str, tuple[Tensor, ...]] = {"equation": (self.tensor(inside),)}
+        inputs: dict[str, tuple[Tensor, ...]] = {"equation": (self.collocation((-1, -1), (1, 1)),)}
         if self.network.distance is None:
             self.weights["boundary"] = [settings.boundary_weight]
             along = np.linspace(-1, 1, max(settings.boundary_points // 4, 2))

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from aiv_rba import __version__, config
-from aiv_rba.benchmarks import figures
+from aiv_rba.benchmarks import figures, summary
+from aiv_rba.benchmarks.attention import Attention, attention_maps
+from aiv_rba.benchmarks.checks import Results, check
 from aiv_rba.benchmarks.problems import AllenCahn, Benchmark, Helmholtz
 from aiv_rba.benchmarks.reference import allen_cahn, read_mat
 from aiv_rba.errors import UserError
@@ -33,14 +34,13 @@ def reference(out: Path) -> None:
 
 
 def benchmark(
-    methods: dict[str, config.Benchmark],
-    checks: config.Checks,
+    compared: config.Comparison,
     *,
     problem: str,
     reference: Path | None,
     out: Path,
 ) -> None:
-    """Train every method with every seed; write a JSON file per method, a table and figures.
+    """Train every method with every seed; write a JSON file per method, table, figures and page.
 
     Every rank calls this. A method whose JSON file belongs to the same settings, reference and
     version of this package is not trained again; the hash of these three names the folder of its
@@ -54,21 +54,28 @@ def benchmark(
     with process_group() as ranks:
         known = _read_reference(reference) if reference else None
         known_by = sha256(reference) if reference else ""
-        results = {}
-        for name, settings in methods.items():
+        results, folders = {}, {}
+        for name, settings in compared.methods.items():
             path = out / f"{name}.json"
             identity = _identity(settings, known_by)
+            trainings = {
+                seed: out / "checkpoints" / f"{name}_{seed}_{identity[:12]}"
+                for seed in settings.seeds
+            }
+            folders[name] = trainings[settings.seeds[0]]
             found = _finished(path, identity)
             if found is None:
-                found = _train(problem, name, settings, known, ranks, out, identity)
+                picture = out / f"{name}.png"
+                trained = _train(problem, settings, known, ranks, trainings, picture)
+                about = {"problem": problem, "profile": compared.profile, "method": name}
+                found = about | trained | {"identity": identity}
                 if ranks.rank == 0:
                     with atomic_path(path) as temporary:
                         temporary.write_text(json.dumps(found, indent=2) + "\n")
             results[name] = found
         if ranks.rank == 0:
-            _table(results, out / "table.csv")
-            figures.convergence(results, out / "convergence.png")
-            _check(problem, results, checks)
+            _summarise(problem, compared, results, folders, out)
+            check(problem, results, compared.checks)
 
 
 def _read_reference(path: Path) -> tuple[Array, Array, Array]:
@@ -93,45 +100,67 @@ def _make(
 
 def _train(
     problem: str,
-    name: str,
     settings: config.Benchmark,
     known: tuple[Array, Array, Array] | None,
     ranks: Ranks,
-    out: Path,
-    identity: str,
+    folders: dict[int, Path],
+    picture: Path,
 ) -> dict[str, Any]:
     runs = []
-    for seed in settings.seeds:
+    for seed, folder in folders.items():
         one = replace(settings, seed=seed)
         trained = _make(problem, one, known, ranks)
         run = Run(one, trained, ranks)
-        run.train(out / "checkpoints" / f"{name}_{seed}_{identity[:12]}")
+        first = seed == settings.seeds[0]
+        run.train(folder, Attention(run, trained, folder) if first else None)
         runs.append(run)
-        if ranks.rank == 0 and seed == settings.seeds[0]:
-            figures.solution(trained, problem, out / f"{name}.png")
+        if first and ranks.rank == 0:
+            figures.solution(trained, problem, picture)
     errors = [run.history[-1]["error_u"] for run in runs]
-    seconds = [run.seconds for run in runs]
+    seconds = float(np.mean([run.seconds for run in runs]))
+    problem_of_first = runs[0].problem
     return {
-        "problem": problem,
-        "method": name,
         "rel_l2": errors,
         "mean": float(np.mean(errors)),
         "std": float(np.std(errors)),
-        "seconds": float(np.mean(seconds)),
-        "milliseconds_per_iteration": 1e3 * float(np.mean(seconds)) / settings.optimiser.iterations,
-        "iterations": settings.optimiser.iterations,
-        "parameters": sum(p.numel() for p in runs[0].problem.residuals.parameters()),
+        "seconds": seconds,
+        "milliseconds_per_iteration": 1e3 * seconds / settings.iterations,
+        "iterations": settings.iterations,
+        "parameters": sum(p.numel() for p in problem_of_first.residuals.parameters()),
+        "points": problem_of_first.batch(0).counts,
         "largest_multiplier": max(
             row.get("lambda_equation_max", 0.0) for run in runs for row in run.history
         ),
-        "history": {
-            key: [row[key] for row in runs[0].history] for key in ("step", "seconds", "error_u")
-        },
+        "history": {key: [row[key] for row in runs[0].history] for key in runs[0].history[0]},
         "settings": asdict(settings),
-        "identity": identity,
         "world_size": ranks.size,
         "version": __version__,
     }
+
+
+def _summarise(
+    problem: str,
+    compared: config.Comparison,
+    results: Results,
+    folders: dict[str, Path],
+    out: Path,
+) -> None:
+    values = summary.table(results, compared)
+    summary.write_table(values, out / "table.csv")
+    print(values.to_string(float_format=lambda value: f"{value:.3g}", na_rep=""))
+    pictures = [(out / "convergence.png", "Convergence, first seed.")]
+    figures.convergence(results, out / "convergence.png")
+    maps = {name: attention_maps(folder) for name, folder in folders.items()}
+    maps = {name: found for name, found in maps.items() if found}
+    if maps:
+        figures.attention(maps, problem, out / "attention.png")
+        figures.multipliers({name: results[name] for name in maps}, out / "multipliers.png")
+        pictures += [
+            (out / "attention.png", "Multipliers of the equation, first seed."),
+            (out / "multipliers.png", "Multipliers: smallest, mean and largest."),
+        ]
+    pictures += [(out / f"{name}.png", f"{name}, first seed.") for name in results]
+    summary.write_page(problem, values, pictures, out / "report.html")
 
 
 def _identity(settings: config.Benchmark, known_by: str) -> str:
@@ -146,53 +175,3 @@ def _finished(path: Path, identity: str) -> dict[str, Any] | None:
         return None
     same = isinstance(found, dict) and found.get("identity") == identity
     return dict(found) if same else None
-
-
-def _table(results: dict[str, dict[str, Any]], path: Path) -> None:
-    columns = ("mean", "std", "iterations", "parameters", "seconds", "milliseconds_per_iteration")
-    table = pd.DataFrame({n: {c: r[c] for c in columns} for n, r in results.items()}).T
-    table = table.rename(columns={"mean": "rel_l2"})
-    table.index.name = "method"
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, float_format="%.6g")
-    print(table.to_string(float_format=lambda value: f"{value:.3g}"))
-
-
-def _check(problem: str, results: dict[str, dict[str, Any]], checks: config.Checks) -> None:
-    """Compare the errors with what is expected.
-
-    Raises
-    ------
-    UserError
-        At the first figure that is out of its bounds, and by how much.
-    """
-    for name, result in results.items():
-        weighting = result["settings"]["weighting"]
-        if weighting["name"] == "rba":
-            bound = weighting["eta"] / (1 - weighting["gamma"])
-            if result["largest_multiplier"] > bound * (1 + 1e-6):
-                raise UserError(
-                    f"{problem}: {name}: largest multiplier is {result['largest_multiplier']:.4g}, "
-                    f"expected at most eta* / (1 - gamma) = {bound:.4g} (Eq. 13)"
-                )
-    for name, bound in checks.at_most.items():
-        error = _result(problem, results, name)["mean"]
-        if not error <= bound:
-            raise UserError(
-                f"{problem}: relative L2 of {name} is {error:.3g}, expected at most {bound:.3g}"
-            )
-    for better, (worse, factor) in checks.better.items():
-        ratio = _result(problem, results, worse)["mean"] / _result(problem, results, better)["mean"]
-        if not ratio >= factor:
-            raise UserError(
-                f"{problem}: {better} is {ratio:.3g} times more accurate than {worse}, expected at "
-                f"least {factor:.3g} times"
-            )
-
-
-def _result(problem: str, results: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    if name not in results:
-        raise UserError(
-            f"{problem}: checks name the method {name!r}, expected one of {', '.join(results)}"
-        )
-    return results[name]

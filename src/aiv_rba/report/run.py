@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import time as clock
 from collections.abc import Container, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 import pyvista as pv
 
@@ -19,6 +16,7 @@ from aiv_rba import __version__, config
 from aiv_rba.errors import UserError
 from aiv_rba.geometry import Lumen
 from aiv_rba.report import figures
+from aiv_rba.report.page import Table, render
 from aiv_rba.store import Case, atomic_path, check_same_case, open_h5, read_case
 
 
@@ -151,52 +149,35 @@ def _page(
     drawn: list[tuple[bytes, str]],
 ) -> str:
     scales = case.scales
-    tables = [
-        {"title": "Result", "rows": _headlines(result)},
-        {
-            "title": "Hydraulics",
-            "rows": {
-                "mean flow rate": f"{table.flow_rate_m3_s.mean() * 1e12:.4g} nL/s",
-                "mean pressure drop": f"{table.pressure_drop_pa.mean():.4g} Pa",
-                "hydraulic resistance": f"{table.hydraulic_resistance_pa_s_m3[0]:.4g} Pa s/m3",
-            },
+    tables = {
+        "Result": _headlines(result),
+        "Hydraulics": {
+            "mean flow rate": f"{table.flow_rate_m3_s.mean() * 1e12:.4g} nL/s",
+            "mean pressure drop": f"{table.pressure_drop_pa.mean():.4g} Pa",
+            "hydraulic resistance": f"{table.hydraulic_resistance_pa_s_m3[0]:.4g} Pa s/m3",
         },
-        {
-            "title": "Scales",
-            "rows": {
-                "length": f"{scales.length:.4g} m",
-                "velocity": f"{scales.velocity:.4g} m/s",
-                "period": f"{scales.period:.4g} s",
-                "Reynolds number": f"{scales.reynolds:.4g}",
-                "Womersley number": f"{scales.womersley:.4g}",
-                "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
-            },
+        "Scales": {
+            "length": f"{scales.length:.4g} m",
+            "velocity": f"{scales.velocity:.4g} m/s",
+            "period": f"{scales.period:.4g} s",
+            "Reynolds number": f"{scales.reynolds:.4g}",
+            "Womersley number": f"{scales.womersley:.4g}",
+            "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
         },
-        {
-            "title": "Training",
-            "rows": {key: _plain(value) for key, value in _flat(training["settings"])},
+        "Training": {key: _plain(value) for key, value in _flat(training["settings"])},
+        "Provenance": {
+            "aiv_rba": __version__,
+            "revision": result["revision"],
+            "case": result["case"],
+            **{f"SHA-256 of {name}": value for name, value in result["sources"].items()},
+            **{f"version of {name}": value for name, value in result["versions"].items()},
+            **{f"seconds, {stage}": f"{s:.1f}" for stage, s in result["seconds"].items()},
         },
-        {
-            "title": "Provenance",
-            "rows": {
-                "aiv_rba": __version__,
-                "revision": result["revision"],
-                "case": result["case"],
-                **{f"SHA-256 of {name}": value for name, value in result["sources"].items()},
-                **{f"version of {name}": value for name, value in result["versions"].items()},
-                **{f"seconds, {stage}": f"{s:.1f}" for stage, s in result["seconds"].items()},
-            },
-        },
-    ]
-    template = resources.files("aiv_rba.report").joinpath("page.html.j2").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(
-        title=settings.title,
-        tables=tables,
-        figures=[
-            {"data": base64.b64encode(png).decode("ascii"), "caption": caption}
-            for png, caption in drawn
-        ],
+    }
+    return render(
+        settings.title,
+        [Table(title, list(rows.items())) for title, rows in tables.items()],
+        drawn,
     )
 
 

@@ -58,8 +58,15 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
 
-    def train(self, folder: Path) -> None:
+    def train(self, folder: Path, observe: Callable[[int], None] | None = None) -> None:
         """Train to the last iteration, from the newest checkpoint in `folder` if there is one.
+
+        Parameters
+        ----------
+        folder
+            Where the checkpoints are.
+        observe
+            Called with the number of the step at every row of the history, by every rank.
 
         Raises
         ------
@@ -87,6 +94,8 @@ class Run:
                 last = step + 1 == iterations
                 if (step + 1) % self.settings.history_every == 0 or last:
                     progress.set_postfix_str(_short(self._record(step + 1, rows)))
+                    if observe:
+                        observe(step + 1)
                 stop = bool(asked_to_stop) and not last
                 if stop or ((step + 1) % self.settings.checkpoint_every == 0 and not last):
                     self._save(checkpoints, step + 1)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from aiv_rba import config
+from aiv_rba.errors import UserError
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Problem
 from aiv_rba.weights.base import Weighting
@@ -16,6 +17,11 @@ class Annealing(Weighting):
 
     Its square moves by a share alpha towards max|grad L_r| / mean|grad L_i|, the gradients being
     those of the losses of the differential equations and of block i in the network's parameters.
+
+    Raises
+    ------
+    UserError
+        If there is no such block, so nothing to balance.
     """
 
     def __init__(self, settings: config.Annealing, problem: Problem, ranks: Ranks) -> None:
@@ -28,6 +34,11 @@ class Annealing(Weighting):
             for block in problem.residuals.terms
             if block != problem.residuals.governing
         }
+        if not self.shared:
+            raise UserError(
+                "weighting: found annealing, expected another scheme: the differential equation "
+                "is the only term of this loss"
+            )
         self.multipliers = self.shared
 
     def update(self, batch: Batch, residuals: Blocks) -> Blocks:
