@@ -337,8 +337,11 @@ class Experiment:
 class ScalarNetwork(Perceptron):
     """Network of a benchmark."""
 
-    embedding: Literal["none", "fourier_x", "fourier_xy", "fourier_truncated"] = "none"
-    """Periodic embedding: of x (Eq. 22), of x and y (Eq. 23), or truncated (Eq. 31)."""
+    embedding: Literal[
+        "none", "fourier_x", "fourier_each", "fourier_xy", "fourier_truncated"
+    ] = "none"
+    """Periodic embedding: of x, or of each coordinate by itself (Eq. 22), of products of both
+    (Eq. 23), or of these without those of two sines (Eq. 31)."""
     harmonics: Count = 5
     """Harmonics of the embedding."""
     first_spread: Positive = 1.0

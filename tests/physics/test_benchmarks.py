@@ -48,6 +48,7 @@ def test_allen_cahn_residual_of_known_functions():
     "settings",
     [
         {"embedding": "fourier_x", "harmonics": 2},
+        {"embedding": "fourier_each", "harmonics": 3},
         {"embedding": "fourier_xy", "harmonics": 2},
         {"embedding": "fourier_truncated", "harmonics": 2, "architecture": "modified_mlp"},
         {"distance": True, "first_spread": 4.0},
@@ -101,7 +102,8 @@ def test_reference_obeys_the_equation():
 
 IMPOSSIBLE = {
     "distance and embedding": ("helmholtz", {"distance": True, "embedding": "fourier_xy"}),
-    "periodic in time": ("allen_cahn", {"embedding": "fourier_xy"}),
+    "periodic in time": ("allen_cahn", {"embedding": "fourier_each"}),
+    "periodic in time by products": ("allen_cahn", {"embedding": "fourier_xy"}),
     "zero at x = 1": ("allen_cahn", {"distance": True}),
     "one-dimensional features": ("helmholtz", {"embedding": "fourier_x"}),
 }

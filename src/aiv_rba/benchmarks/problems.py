@@ -135,7 +135,7 @@ class AllenCahn(Benchmark):
         self, settings: config.Benchmark, ranks: Ranks, reference: tuple[Array, Array, Array]
     ) -> None:
         super().__init__(settings, ranks)
-        if settings.network.embedding in ("fourier_xy", "fourier_truncated"):
+        if settings.network.embedding not in ("none", "fourier_x"):
             raise UserError(
                 f"allen_cahn: found embedding {settings.network.embedding}, expected none or "
                 "fourier_x: the solution is not periodic in time"
@@ -200,7 +200,7 @@ class Helmholtz(Benchmark):
         super().__init__(settings, ranks)
         if settings.network.embedding == "fourier_x":
             raise UserError(
-                "helmholtz: found embedding fourier_x, expected none, fourier_xy or "
+                "helmholtz: found embedding fourier_x, expected none, fourier_each, fourier_xy or "
                 "fourier_truncated"
             )
         lower, upper = self.tensor(np.array([[-1.0, -1.0], [1.0, 1.0]]))

@@ -51,6 +51,12 @@ class ScalarNetwork(CoordinateNetwork):
         if settings.embedding == "fourier_x":
             # Normalised coordinates run over [-1, 1]: their period is 2.
             self.embed, inputs = Fourier1D(1, 2.0, n, coefficients), 1 + 2 * n
+        elif settings.embedding == "fourier_each":
+            # The first embedding leaves the other coordinate in the last column.
+            self.embed = nn.Sequential(
+                Fourier1D(1, 2.0, n, coefficients), Fourier1D(2 * n, 2.0, n, coefficients)
+            )
+            inputs = 4 * n
         elif settings.embedding != "none":
             truncated = settings.embedding == "fourier_truncated"
             self.embed = Fourier2D((2.0, 2.0), n, coefficients, truncated=truncated)
