@@ -1,21 +1,31 @@
-"""Time and memory of collocation at the paper's scale; writes results/bench_points.json.
+"""Time and memory of collocation on 1 and 2 MPI processes; writes results/bench_points.json.
 
-4.98e6 interior and 5.34e5 wall points round the bundled wall, on 1 and 2 MPI processes.
+The paper's 4.98e6 interior and 5.34e5 wall points round the bundled wall; with `--points 1e8` more
+patches of the wall, each with as many points. Every process must stay below the bound that
+docs/scaling.md states; the command fails where one does not.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
-RESULTS = Path("results/bench_points.json")
-CONFIG = "workflow/config/paper.yaml"
+import yaml
+
+from aiv_rba import config
+from aiv_rba.points.generate import SAMPLES_PER_PATCH
+
+RESULTS = Path("results")
+CONFIG = Path("workflow/config/paper.yaml")
 BINARIES = Path(sys.executable).parent
 
 
@@ -34,40 +44,84 @@ def run(*command: str) -> tuple[float, str]:
     return time.perf_counter() - started, finished.stderr
 
 
+def scaled(points: float | None) -> config.Points:
+    """The paper's partition of the wall, or one finer in both directions with so many points."""
+    paper = config.load_stage(CONFIG, "points")
+    if points is None:
+        return paper
+    finer = math.sqrt(points / count(paper)[0])
+    return replace(paper, n_theta=round(finer * paper.n_theta), n_y=round(finer * paper.n_y))
+
+
+def count(section: config.Points) -> tuple[int, int]:
+    """Interior and wall points."""
+    patches = section.n_theta * section.n_y * section.per_group
+    return patches * section.n_r * section.n_t, patches * section.wall_n_t
+
+
+def bound(section: config.Points, ranks: int) -> float:
+    """Most memory of a process in bytes: libraries, its slab, the candidates of all groups.
+
+    The slab is this process's share of the points, 32 bytes each. A candidate is a position that
+    a group may take; all processes hold them all. Before there is a slab each process tests its
+    share of them.
+    """
+    slab = 32 * sum(count(section)) / ranks
+    candidates = SAMPLES_PER_PATCH * section.n_theta * section.n_y * section.layers
+    return 300 * 2**20 + max(1.02 * slab, 160 * candidates / ranks) + 45 * candidates
+
+
 def main() -> None:
-    """Time both process counts, three times each."""
-    result = {}
+    """Time both process counts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=float, help="interior points; the paper's by default")
+    parser.add_argument("--times", type=int, default=3, help="runs of each process count")
+    arguments = parser.parse_args()
+    section = scaled(arguments.points)
+    interior, wall = count(section)
+    result = {"interior_points": interior, "wall_points": wall}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         case = f"{folder}/case.h5"
+        experiment = folder / "points.yaml"
+        experiment.write_text(yaml.safe_dump({"points": asdict(section)}))
         report = ("--summary", f"{folder}/s.txt", "--picture", f"{folder}/p.png")
-        run("aiv-rba", "ingest", "--config", CONFIG, "--case", case, *report)
+        run("aiv-rba", "ingest", "--config", str(CONFIG), "--case", case, *report)
         for ranks in (1, 2):
             seconds, peaks = [], []
-            for _ in range(3):
+            for _ in range(arguments.times):
                 elapsed, _ = run(
-                    *("mpiexec", "-n", str(ranks), "--oversubscribe"),
-                    *(sys.executable, __file__, "stage", case, f"{folder}/points.h5"),
+                    *("mpiexec", "-n", str(ranks), "--oversubscribe", sys.executable, __file__),
+                    *("stage", str(experiment), case, f"{folder}/points.h5"),
                 )
                 seconds.append(elapsed)
-                peaks += [float(p.read_text()) for p in folder.glob("peak_*")]
+                for peak in folder.glob("peak_*"):
+                    peaks.append(float(peak.read_text()))
+                    peak.unlink()
             result[f"{ranks} processes"] = {
                 "seconds": seconds,
+                "slab_mib": 32 * (interior + wall) / ranks / 2**20,
                 "peak_mib_of_a_process": max(peaks),
+                "bound_mib": bound(section, ranks) / 2**20,
                 "file_mib": (folder / "points.h5").stat().st_size / 2**20,
             }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    out = RESULTS / ("bench_points.json" if arguments.points is None else "bench_points_large.json")
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+    for ranks in (1, 2):
+        found = result[f"{ranks} processes"]
+        if found["peak_mib_of_a_process"] > found["bound_mib"]:
+            sys.exit(f"bench/points.py: {ranks} processes: the peak is above the bound")
 
 
-def stage(case: str, points: str) -> None:
+def stage(experiment: str, case: str, points: str) -> None:
     """The stage itself, leaving the peak memory of this process beside the points."""
     from aiv_rba.cli import main as cli
 
     picture = str(Path(points).with_suffix(".png"))
     files = ("--case", case, "--points", points, "--picture", picture)
-    status = cli(["points", "--config", CONFIG, *files])
+    status = cli(["points", "--config", experiment, *files])
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     if peak:
         Path(points).with_name(f"peak_{os.getpid()}").write_text(str(int(peak[1]) / 1024))

@@ -30,20 +30,24 @@ class Processes:
         """Concatenate every rank's array along the first axis, on every rank."""
         return own if self.size == 1 else np.concatenate(self.comm.allgather(own))
 
-    def slabs(self, own: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """On rank 0 every rank's array in turn, with its rank; elsewhere nothing.
+    def blocks(self, own: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+        """On rank 0 every rank's array in turn, in blocks of rows; elsewhere nothing.
 
-        Only one foreign array is held at a time.
+        Only one foreign block is held at a time.
         """
-        if self.rank > 0:
-            self.comm.send(own.shape, dest=0)
-            self.comm.Send(np.ascontiguousarray(own), dest=0)
+        parts = (own[first : first + rows] for first in range(0, len(own), rows))
+        if self.rank == 0:
+            yield from parts
+            for rank in range(1, self.size):
+                while (count := self.comm.recv(source=rank)) > 0:
+                    block = np.empty((count, *own.shape[1:]), dtype=own.dtype)
+                    self.comm.Recv(block, source=rank)
+                    yield block
             return
-        yield 0, own
-        for rank in range(1, self.size):
-            slab = np.empty(self.comm.recv(source=rank), dtype=own.dtype)
-            self.comm.Recv(slab, source=rank)
-            yield rank, slab
+        for part in parts:
+            self.comm.send(len(part), dest=0)
+            self.comm.Send(np.ascontiguousarray(part), dest=0)
+        self.comm.send(0, dest=0)
 
 
 @contextmanager

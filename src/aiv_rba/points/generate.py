@@ -18,6 +18,8 @@ from aiv_rba.store import Array, Case, create_h5, read_case
 
 SAMPLES_PER_PATCH = 8
 CHUNK = 4096
+# Points that are made or sent at a time: what they need beside the slab itself stays small.
+BLOCK = 2**18
 
 
 def generate(settings: config.Points, *, case: Path, points: Path, picture: Path) -> None:
@@ -87,26 +89,30 @@ def slab(
     A group walks through the candidates of its cell from a random start and takes them again in
     turn when they run out; the time of each point is one of the levels of its section.
     """
-    total = n_t * len(cells.counts)
-    own = group.share(total)
-    number = np.arange(own.start, own.stop)[:, None]
-    i_t, cell = np.divmod(number, len(cells.counts))
-    batch = np.arange(settings.per_group)[None]
-
-    available = cells.counts[cell]
-    start = uniform(settings.seed, 4 * purpose, number)
-    # A stride coprime with the count visits every candidate once before any comes again.
-    stride = _coprime_stride(available)
-    candidate = ((start * available).astype(np.int64) + batch * stride) % available
+    own = group.share(n_t * len(cells.counts))
     first, levels = time_bins(settings.time_levels, n_t)
-    level = first[i_t] + (
-        uniform(settings.seed, 4 * purpose + 1, number, batch) * levels[i_t]
-    ).astype(np.int64)
-
-    points = np.empty((*candidate.shape, 4))
-    points[..., 0] = level / settings.time_levels * case.scales.nondimensional_period
-    points[..., 1:] = cells.points[cell, candidate]
+    batch = np.arange(settings.per_group)[None]
+    points = np.empty((own.stop - own.start, settings.per_group, 4))
+    rows = _rows_of_a_block(settings)
+    for at in range(0, len(points), rows):
+        block = points[at : at + rows]
+        number = own.start + np.arange(at, at + len(block))[:, None]
+        i_t, cell = np.divmod(number, len(cells.counts))
+        available = cells.counts[cell]
+        start = uniform(settings.seed, 4 * purpose, number)
+        # A stride coprime with the count visits every candidate once before any comes again.
+        stride = _coprime_stride(available)
+        candidate = ((start * available).astype(np.int64) + batch * stride) % available
+        level = first[i_t] + (
+            uniform(settings.seed, 4 * purpose + 1, number, batch) * levels[i_t]
+        ).astype(np.int64)
+        block[..., 0] = level / settings.time_levels * case.scales.nondimensional_period
+        block[..., 1:] = cells.points[cell, candidate]
     return points
+
+
+def _rows_of_a_block(settings: config.Points) -> int:
+    return max(1, BLOCK // settings.per_group)
 
 
 def _coprime_stride(counts: np.ndarray) -> np.ndarray:
@@ -127,7 +133,7 @@ def write(
     started: float,
     group: Processes,
 ) -> None:
-    """Write points.h5 on rank 0, one rank's slab at a time.
+    """Write points.h5 on rank 0, block by block of every rank's slab.
 
     h5py from pip has no parallel HDF5, and a file per rank would have to travel together.
     """
@@ -135,9 +141,10 @@ def write(
         "interior": (settings.n_t, settings.n_r, settings.n_theta, settings.n_y),
         "wall": (settings.wall_n_t, settings.n_theta, settings.n_y),
     }
+    rows = _rows_of_a_block(settings)
     if group.rank > 0:
         for own in slabs.values():
-            list(group.slabs(own))
+            list(group.blocks(own, rows))
         return
     with create_h5(path, "points", {"identity": case.identity}) as file:
         for name, own in slabs.items():
@@ -150,7 +157,7 @@ def write(
             )
             dataset.attrs["shape"] = shapes[name]
             position = 0
-            for _, points in group.slabs(own):
-                dataset[:, position : position + len(points)] = points.swapaxes(0, 1)
-                position += len(points)
+            for block in group.blocks(own, rows):
+                dataset[:, position : position + len(block)] = block.swapaxes(0, 1)
+                position += len(block)
         file.attrs["seconds"] = time.perf_counter() - started

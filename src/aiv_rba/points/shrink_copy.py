@@ -73,36 +73,30 @@ def interior_cells(
     # A short patch is filled by taking its samples again in turn.
     chosen = np.stack([np.resize(m, per_patch) for m in members])
     depths = (np.arange(layers) + 0.5) / layers
-    copies = lumen.shrink(samples[chosen.ravel()], depths)
-    copies = copies.reshape(layers, len(members), per_patch, 3)
-    own = copies[:, group.share(len(members))]
-    inside = lumen.copies_inside(own.reshape(layers, -1, 3)).reshape(own.shape[:3])
-    inside = group.join(inside.swapaxes(0, 1)).swapaxes(0, 1)
-    points, counts = [], []
-    section = np.arange(layers) * n_r // layers
+    own = chosen[group.share(len(members))]
+    inside = lumen.copies_inside(lumen.shrink(samples[own.ravel()], depths))
+    inside = group.join(inside.reshape(layers, len(own), per_patch).swapaxes(0, 1))
+    # The numbers of layers of the radial sections may differ by one.
+    edges = np.searchsorted(np.arange(layers) * n_r // layers, np.arange(n_r + 1))
+    width = int(np.diff(edges).max()) * per_patch
+    points = np.empty((n_r, len(members), width, 3))
+    counts = np.empty((n_r, len(members)), dtype=np.int64)
     for i_r in range(n_r):
-        candidates, within = (
-            values[section == i_r].swapaxes(0, 1).reshape(len(members), -1, *values.shape[3:])
-            for values in (copies, inside)
-        )
+        section = slice(edges[i_r], edges[i_r + 1])
+        copies = lumen.shrink(samples[chosen.ravel()], depths[section])
+        copies = copies.reshape(-1, *chosen.shape, 3).swapaxes(0, 1)
+        candidates = copies.reshape(len(members), -1, 3)
+        within = inside[:, section].reshape(len(members), -1)
         order = np.argsort(~within, axis=1, kind="stable")
-        points.append(np.take_along_axis(candidates, order[..., None], axis=1))
-        counts.append(within.sum(axis=1))
-    cells = _stack(points), np.concatenate(counts)
-    if (cells[1] == 0).any():
-        i_r, patch = divmod(int(np.argmin(cells[1])), n_theta * n_y)
+        order = np.pad(order, ((0, 0), (0, width - order.shape[1])), mode="edge")
+        points[i_r] = np.take_along_axis(candidates, order[..., None], axis=1)
+        counts[i_r] = within.sum(axis=1)
+    if (counts == 0).any():
+        i_r, patch = divmod(int(np.argmin(counts)), n_theta * n_y)
         t, y = divmod(patch, n_y)
         raise UserError(
             f"points: no shrunk copy of the patch theta {t} of {n_theta}, y {y} of {n_y} lies in "
             f"the lumen in radial section {i_r} of {n_r}; expected a lumen that its sections' "
             "centre sees whole, or fewer patches"
         )
-    return Cells(*cells)
-
-
-def _stack(parts: list[Array]) -> Array:
-    """Join the radial sections, whose numbers of layers may differ by one."""
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate(
-        [np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), mode="edge") for p in parts]
-    )
+    return Cells(points.reshape(-1, width, 3), counts.ravel())

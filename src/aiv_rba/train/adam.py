@@ -34,7 +34,9 @@ class Adam:
         if ranks.size > 1:
             # Residuals of derivatives alone give the output bias no gradient: without
             # find_unused_parameters DDP would silently skip the reduction.
-            self.forward = DistributedDataParallel(self.forward, find_unused_parameters=True)
+            self.forward = DistributedDataParallel(
+                self.forward, find_unused_parameters=True, broadcast_buffers=False
+            )
 
     @property
     def control(self) -> float:

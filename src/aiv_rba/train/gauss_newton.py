@@ -68,7 +68,7 @@ def upper_gram(j: Tensor) -> Tensor:
 
 
 def solve_upper(matrix: Tensor, right: Tensor) -> Tensor:
-    """Solution (P,) of a positive definite system given by its upper triangle.
+    """Solution (P,) of a positive definite system given by its upper triangle, which is lost.
 
     Raises
     ------
@@ -80,7 +80,8 @@ def solve_upper(matrix: Tensor, right: Tensor) -> Tensor:
         if int(failed):
             raise LinAlgError
         return torch.cholesky_solve(right.unsqueeze(1), factor, upper=True).squeeze(1)
-    factored = cho_factor(matrix.numpy(), overwrite_a=True, check_finite=False)
+    # LAPACK takes columns for rows: what is above the diagonal here is below it there.
+    factored = cho_factor(matrix.numpy().T, lower=True, overwrite_a=True, check_finite=False)
     return torch.from_numpy(cho_solve(factored, right.numpy(), check_finite=False))
 
 
@@ -189,7 +190,7 @@ class GaussNewton:
         self.ranks.sum(gram)
         self.ranks.sum(gradient)
         forgetting = self.steps / (self.steps + self.settings.memory)
-        self.curvature = forgetting * self.curvature + gram
+        self.curvature.mul_(forgetting).add_(gram)
         return gradient
 
     def _solve(self, gradient: Tensor) -> Tensor:
@@ -197,8 +198,10 @@ class GaussNewton:
         # A parameter that no row depends on still needs a positive pivot.
         scale = diagonal.clamp_min(1e-6 * float(diagonal.mean()))
         while True:
+            damped = self.curvature.clone()
+            damped.diagonal().add_(self.damping * scale)
             try:
-                return -solve_upper(self.curvature + torch.diag(self.damping * scale), gradient)
+                return -solve_upper(damped, gradient)
             except LinAlgError:
                 self.damping *= 3
 

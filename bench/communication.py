@@ -1,0 +1,127 @@
+"""Model of the time of a step on many ranks: work, and all-reduces by latency and bandwidth.
+
+An all-reduce of n bytes over W ranks on W / g nodes takes the shorter of
+
+    ring   a + 2 ((W - W/g) l + (W/g - 1) L) + 2 (W - 1) / W n / B,
+    tree   a + 2 ((g - 1) l + log2(W/g) L) + 2 n / B,
+
+with a start-up time a, latencies l within and L between nodes, and the bandwidth B of the slowest
+link. This is the form of NCCL's own estimate (src/graph/tuning.cc).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Ranks and the links between them; seconds, bytes per second.
+
+    Attributes
+    ----------
+    ranks_per_node
+        g.
+    start
+        a, start-up time of a collective.
+    ring, tree
+        (l, L) of either algorithm.
+    within, between
+        Bandwidth of a rank to its neighbour within and between nodes.
+    """
+
+    ranks_per_node: int
+    start: float
+    ring: tuple[float, float]
+    tree: tuple[float, float]
+    within: float
+    between: float
+
+    def all_reduce(self, size: float, ranks: int) -> float:
+        """Seconds of an all-reduce of `size` bytes."""
+        if ranks == 1:
+            return 0.0
+        nodes = -(-ranks // self.ranks_per_node)
+        local = -(-ranks // nodes)
+        bandwidth = self.within if nodes == 1 else self.between
+        (l_ring, n_ring), (l_tree, n_tree) = self.ring, self.tree
+        # Of a ring's W links one leaves each node; 2 (W - 1) of them are passed one after another.
+        between = nodes - 1
+        ring = 2 * ((ranks - 1 - between) * l_ring + between * n_ring)
+        ring += 2 * (ranks - 1) / ranks * size / bandwidth
+        tree = 2 * ((local - 1) * l_tree + math.ceil(math.log2(nodes)) * n_tree)
+        tree += 2 * size / bandwidth
+        return self.start + min(ring, tree)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training step of `rows` groups, shared out to ranks.
+
+    Attributes
+    ----------
+    rows
+        Collocation points of one step over all ranks.
+    per_row, fixed
+        Seconds of work for each row, and whatever the number of rows.
+    messages
+        Bytes of the all-reduces of a step, none of which is overlapped with work.
+    """
+
+    rows: float
+    per_row: float
+    fixed: float
+    messages: tuple[float, ...]
+
+    def work(self, ranks: int) -> float:
+        """Seconds of the rank with most rows."""
+        return self.fixed + math.ceil(self.rows / ranks) * self.per_row
+
+    def communication(self, ranks: int, cluster: Cluster) -> float:
+        """Seconds in collectives."""
+        return sum(cluster.all_reduce(size, ranks) for size in self.messages)
+
+    def seconds(self, ranks: int, cluster: Cluster) -> float:
+        """Seconds of a step."""
+        return self.work(ranks) + self.communication(ranks, cluster)
+
+    def efficiency(self, ranks: int, cluster: Cluster) -> float:
+        """Share of the ranks' time that one rank would need for the same step."""
+        return self.work(1) / (ranks * self.seconds(ranks, cluster))
+
+    def most_ranks(self, cluster: Cluster, least_efficiency: float, limit: int = 2**24) -> int:
+        """Largest power of two of ranks with at least this efficiency."""
+        ranks = 1
+        while 2 * ranks <= limit and self.efficiency(2 * ranks, cluster) >= least_efficiency:
+            ranks *= 2
+        return ranks
+
+    def rows_per_rank(self, cluster: Cluster, ranks: int, efficiency: float) -> float:
+        """Rows that every rank needs for this efficiency on so many ranks.
+
+        With work f + n s of a rank, f + W n s = W E (f + n s + c) for n rows and time c in
+        collectives.
+        """
+        idle = self.fixed * (efficiency - 1 / ranks) + efficiency * self.communication(
+            ranks, cluster
+        )
+        return max(idle, 0.0) / ((1 - efficiency) * self.per_row)
+
+
+NVIDIA = Cluster(
+    # DGX H100: eight GPUs on NVLink 4, 900 GB/s in both directions; one 400 Gb/s InfiniBand port
+    # per GPU. Latencies are NCCL's constants for its low-latency protocol.
+    ranks_per_node=8,
+    start=4.4e-6,
+    ring=(0.47e-6, 2.7e-6),
+    tree=(0.52e-6, 5.0e-6),
+    within=450e9,
+    between=50e9,
+)
+H100_SINGLE_PRECISION = 67e12
+"""Floating-point operations per second outside the tensor cores, from the data sheet."""
+SHARE_OF_PEAK = 0.5
+"""Assumed: no GPU was at hand. On a CPU the jets run at 0.74 to 1.03 of the matrix product."""
+LAUNCHES = 1e-3
+"""Assumed seconds that a step takes on a GPU however few its rows: some 200 kernels."""
