@@ -228,7 +228,11 @@ class GaussNewton:
     iterations: Count = 220
     """Training steps."""
     damping: Positive = 1e-3
-    """Initial damping, relative to the diagonal of J^T J."""
+    """Initial damping, relative to the diagonal of J^T J or to its mean."""
+    scaling: Literal["marquardt", "levenberg"] = "marquardt"
+    """Damp every parameter by its own curvature (Marquardt), or all alike (Levenberg)."""
+    acceleration: bool = False
+    """Geodesic acceleration: follow the bend of the residuals (Transtrum & Sethna 2012)."""
     smallest_damping: Positive = 1e-9
     """Lower bound of the damping."""
     trials: Count = 6
@@ -337,9 +341,9 @@ class Experiment:
 class ScalarNetwork(Perceptron):
     """Network of a benchmark."""
 
-    embedding: Literal[
-        "none", "fourier_x", "fourier_each", "fourier_xy", "fourier_truncated"
-    ] = "none"
+    embedding: Literal["none", "fourier_x", "fourier_each", "fourier_xy", "fourier_truncated"] = (
+        "none"
+    )
     """Periodic embedding: of x, or of each coordinate by itself (Eq. 22), of products of both
     (Eq. 23), or of these without those of two sines (Eq. 31)."""
     harmonics: Count = 5

@@ -5,10 +5,17 @@ import torch
 from scipy.linalg import LinAlgError
 
 from aiv_rba import config
+from aiv_rba.errors import RankError
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.layers import Linear
-from aiv_rba.train.gauss_newton import jacobian, solve_upper, upper_gram
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.problem import Batch, Residuals
+from aiv_rba.train.gauss_newton import PROBE, GaussNewton, factored, jacobian, upper_gram
 from aiv_rba.train.velocimetry import FlowResiduals
+
+ONE = Ranks(0, 1, torch.device("cpu"))
+TERMS = {"data": ("data",)}
+CANYON = {"canyon": ("slope", "floor")}
 
 
 def test_jacobian_of_every_block_is_that_of_automatic_differentiation():
@@ -42,6 +49,83 @@ def test_normal_equations_are_solved_from_the_upper_triangle():
     j, right = torch.randn(20, 11, dtype=torch.float64), torch.randn(11, dtype=torch.float64)
     gram = upper_gram(j)
     assert torch.allclose(torch.triu(gram), torch.triu(j.T @ j))
-    assert torch.allclose(solve_upper(gram.clone(), right), torch.linalg.solve(j.T @ j, right))
+    assert torch.allclose(factored(gram.clone())(right), torch.linalg.solve(j.T @ j, right))
     with pytest.raises(LinAlgError):
-        solve_upper(-gram, right)
+        factored(-gram)
+
+
+class Squares(Residuals):
+    """(w x + b)^2 - y, quadratic in its parameters."""
+
+    terms = TERMS
+    governing = "data"
+
+    def data(self, x, y):
+        return self.network(x.unsqueeze(0))[0] ** 2 - y
+
+
+def problem(**settings):
+    torch.manual_seed(0)
+    x = torch.rand(12, 2, dtype=torch.float64)
+    y = (x @ torch.tensor([[2.0], [1.0]], dtype=torch.float64) + 3) ** 2
+    batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(12)}, {"data": 12})
+    settings = config.GaussNewton(rows=(12,), memory=1e12, smallest_damping=1e-14, **settings)
+    return batch, GaussNewton(settings, Squares(Linear(2, 1).double()), ONE, 0)
+
+
+def weigh(batch, e):
+    return {"data": torch.linspace(0.5, 1, 12, dtype=torch.float64).unsqueeze(1)}
+
+
+def test_second_derivative_of_quadratic_residuals_is_exact():
+    batch, optimiser = problem()
+    x, y = batch.inputs["data"]
+    weights = weigh(batch, {})
+    start = torch.nn.utils.parameters_to_vector(optimiser.parameters).detach()
+    velocity = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64)
+    e, j = jacobian(lambda: optimiser.residuals.data(x, y), optimiser.layers)
+    rows, jacobians = {"data": weights["data"] * e}, {"data": weights["data"] * j[:, 0]}
+    optimiser._move(start + PROBE * velocity)
+    ahead = optimiser._rows(batch, weights)
+    found = optimiser._second_derivative(rows, ahead, jacobians, velocity)
+    along = torch.cat([x, torch.ones(12, 1, dtype=torch.float64)], dim=1) @ velocity
+    expected = jacobians["data"].T @ (weights["data"][:, 0] * 2 * along**2)
+    torch.testing.assert_close(found, expected)
+
+
+class Canyon(Residuals):
+    """Rosenbrock's function of the two biases: 1 - a and 100 (b - a^2)."""
+
+    terms = CANYON
+    governing = "canyon"
+
+    def canyon(self, x):
+        a, b = self.network(x.unsqueeze(0))[0].split(1, dim=1)
+        return torch.cat([1 - a, 100 * (b - a**2)], dim=1)
+
+
+@pytest.mark.parametrize("scaling", ["marquardt", "levenberg"])
+def test_acceleration_follows_a_canyon_in_fewer_steps(scaling):
+    def steps(acceleration):
+        canyon = Canyon(Linear(1, 2).double())
+        with torch.no_grad():
+            canyon.network.bias.copy_(torch.tensor([-1.0, 1.0]))
+        origin = torch.zeros(1, 1, dtype=torch.float64)
+        batch = Batch(0, {"canyon": (origin,)}, {"canyon": torch.arange(1)}, {"canyon": 1})
+        settings = config.GaussNewton(
+            rows=(1,), memory=1e12, scaling=scaling, acceleration=acceleration
+        )
+        optimiser = GaussNewton(settings, canyon, ONE, 0)
+        for step in range(1000):
+            if (canyon.network.bias - 1).norm() < 1e-8:
+                return step
+            optimiser.step(batch, lambda batch, e: {"canyon": torch.ones_like(e["canyon"])})
+        return None
+
+    assert 2 * steps(True) < steps(False)
+
+
+def test_a_derivative_that_is_not_finite_is_told():
+    batch, optimiser = problem()
+    with pytest.raises(RankError, match="step 1: found a derivative"):
+        optimiser.step(batch, lambda batch, e: {"data": torch.full((12, 1), torch.nan).double()})

@@ -11,10 +11,14 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, get_blas_funcs
 from torch import Tensor, nn
 
 from aiv_rba import config
-from aiv_rba.errors import UserError
+from aiv_rba.errors import RankError, UserError
 from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Residuals
+
+# Length at which the residuals' bend is measured, and how much of the velocity it may be; the
+# values of Transtrum & Sethna 2012.
+PROBE, LARGEST_BEND = 0.1, 0.75
 
 
 def jacobian(residuals: Callable[[], Tensor], layers: list[Linear]) -> tuple[Tensor, Tensor]:
@@ -67,8 +71,8 @@ def upper_gram(j: Tensor) -> Tensor:
     return torch.from_numpy(syrk(1.0, rows.T))
 
 
-def solve_upper(matrix: Tensor, right: Tensor) -> Tensor:
-    """Solution (P,) of a positive definite system given by its upper triangle, which is lost.
+def factored(matrix: Tensor) -> Callable[[Tensor], Tensor]:
+    """Solver of a positive definite system given by its upper triangle, which is lost.
 
     Raises
     ------
@@ -79,10 +83,10 @@ def solve_upper(matrix: Tensor, right: Tensor) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(matrix, upper=True)
         if int(failed):
             raise LinAlgError
-        return torch.cholesky_solve(right.unsqueeze(1), factor, upper=True).squeeze(1)
+        return lambda right: torch.cholesky_solve(right.unsqueeze(1), factor, upper=True).squeeze(1)
     # LAPACK takes columns for rows: what is above the diagonal here is below it there.
-    factored = cho_factor(matrix.numpy().T, lower=True, overwrite_a=True, check_finite=False)
-    return torch.from_numpy(cho_solve(factored, right.numpy(), check_finite=False))
+    lower = cho_factor(matrix.numpy().T, lower=True, overwrite_a=True, check_finite=False)
+    return lambda right: torch.from_numpy(cho_solve(lower, right.numpy(), check_finite=False))
 
 
 class GaussNewton:
@@ -95,13 +99,19 @@ class GaussNewton:
 
     The step then moves little in directions that earlier rows have settled, so that the noise of
     single draws averages out over 1 + k / memory of them. H is damped relative to its diagonal
-    (Marquardt 1963); a step that does not lower the loss of the drawn rows is refused and the
-    damping raised. J^T J and J^T r are sums over rows, so ranks add theirs.
+    (Marquardt 1963) or to its mean (Levenberg 1944); a step that does not lower the loss of the
+    drawn rows is refused and the damping raised. J^T J and J^T r are sums over rows, so ranks add
+    theirs.
+
+    With `acceleration` the step follows the bend of the residuals to second order (Transtrum &
+    Sethna 2012), for one more evaluation of the residuals and one more right-hand side.
 
     Raises
     ------
     UserError
         If the network is weight-normalised, or `rows` does not fit the problem.
+    RankError
+        If a derivative of the residuals is not a finite number.
     """
 
     def __init__(
@@ -146,13 +156,25 @@ class GaussNewton:
             e[block], jacobians[block] = jacobian(evaluate, self.layers)
         weights = weigh(part, e)
         rows = {block: weights[block] * values for block, values in e.items()}
-        gradient = self._accumulate(rows, weights, jacobians)
+        for block, j in jacobians.items():
+            jacobians[block] = (j * weights[block].unsqueeze(-1)).flatten(0, 1)
+        gradient = self._accumulate(rows, jacobians)
         before = float(self.ranks.sum(_sum_of_squares(rows)))
 
         start = nn.utils.parameters_to_vector(self.parameters).detach()
         for _ in range(self.settings.trials):
-            self._move(start + self._solve(gradient))
-            if self._loss(part, weights) < before:
+            solve = self._factored()
+            velocity = -solve(gradient)
+            step = velocity
+            if self.settings.acceleration:
+                self._move(start + PROBE * velocity)
+                ahead = self._rows(part, weights)
+                bend = -solve(self._second_derivative(rows, ahead, jacobians, velocity)) / 2
+                # Farther out the expansion does not hold.
+                if float(bend.norm()) <= LARGEST_BEND * float(velocity.norm()):
+                    step = velocity + bend
+            self._move(start + step)
+            if float(self.ranks.sum(_sum_of_squares(self._rows(part, weights)))) < before:
                 self.damping = max(self.damping / 3, self.settings.smallest_damping)
                 break
             self.damping *= 3
@@ -179,39 +201,59 @@ class GaussNewton:
         counts[self.ranks.rank] = len(batch.rows[block])
         return int(self.ranks.sum(counts)[: self.ranks.rank].sum())
 
-    def _accumulate(self, rows: Blocks, weights: Blocks, jacobians: Blocks) -> Tensor:
-        """Update the curvature; J^T r (P,) of the weighted rows over all ranks."""
+    def _accumulate(self, rows: Blocks, jacobians: Blocks) -> Tensor:
+        """Update the curvature; J^T r (P,) over all ranks."""
         gram = torch.zeros_like(self.curvature)
         gradient = gram.new_zeros(len(gram))
-        for block, jacobian_of_block in jacobians.items():
-            j = (jacobian_of_block * weights[block].unsqueeze(-1)).flatten(0, 1)
+        for block, j in jacobians.items():
             gradient += j.T @ rows[block].flatten()
             gram += upper_gram(j)
         self.ranks.sum(gram)
         self.ranks.sum(gradient)
+        if not gradient.isfinite().all():
+            raise RankError(
+                f"step {self.steps + 1}: found a derivative of the residuals that is not a finite "
+                "number, expected finite ones: raise the damping; the last checkpoint is kept"
+            )
         forgetting = self.steps / (self.steps + self.settings.memory)
         self.curvature.mul_(forgetting).add_(gram)
         return gradient
 
-    def _solve(self, gradient: Tensor) -> Tensor:
+    def _factored(self) -> Callable[[Tensor], Tensor]:
+        """Solver of the damped system; the damping is raised until it is positive definite."""
         diagonal = self.curvature.diagonal()
-        # A parameter that no row depends on still needs a positive pivot.
-        scale = diagonal.clamp_min(1e-6 * float(diagonal.mean()))
+        mean = float(diagonal.mean())
+        if self.settings.scaling == "levenberg":
+            scale = torch.full_like(diagonal, mean)
+        else:
+            # A parameter that no row depends on still needs a positive pivot.
+            scale = diagonal.clamp_min(1e-6 * mean)
         while True:
             damped = self.curvature.clone()
             damped.diagonal().add_(self.damping * scale)
             try:
-                return -solve_upper(damped, gradient)
+                return factored(damped)
             except LinAlgError:
                 self.damping *= 3
 
-    def _move(self, parameters: Tensor) -> None:
-        nn.utils.vector_to_parameters(parameters, self.parameters)
+    def _second_derivative(
+        self, rows: Blocks, ahead: Blocks, jacobians: Blocks, velocity: Tensor
+    ) -> Tensor:
+        """J^T r'' (P,) over all ranks; r'' along the velocity, from the rows a small way ahead."""
+        total = torch.zeros_like(velocity)
+        for block, j in jacobians.items():
+            slope = (ahead[block] - rows[block]).flatten() / PROBE
+            total += j.T @ (2 / PROBE * (slope - j @ velocity))
+        return self.ranks.sum(total)
 
     @torch.no_grad()
-    def _loss(self, part: Batch, weights: Blocks) -> float:
+    def _rows(self, part: Batch, weights: Blocks) -> Blocks:
+        """Weighted residual rows with the parameters as they are."""
         e = self.residuals(part.inputs)
-        return float(self.ranks.sum(_sum_of_squares({b: weights[b] * e[b] for b in e})))
+        return {block: weights[block] * values for block, values in e.items()}
+
+    def _move(self, parameters: Tensor) -> None:
+        nn.utils.vector_to_parameters(parameters, self.parameters)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
