@@ -27,10 +27,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks, process_group
+from aiv_rba.problem import Batch
 from aiv_rba.store import read_case
 from aiv_rba.train.checkpoint import Checkpoints
 from aiv_rba.train.loop import Run
-from aiv_rba.train.problem import Batch
 from aiv_rba.train.velocimetry import Velocimetry
 
 PATIENCE = timedelta(hours=1)
