@@ -27,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--interval", type=int, default=50, help="steps between checkpoints")
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds, for a quiet machine")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -47,7 +48,7 @@ def main() -> None:
             path.write_text(yaml.safe_dump({"train": section}))
             jobs.append(replace(common, name=title, config=path))
         load = os.getloadavg()
-        with Turns(jobs, arguments.rounds, folder, profiled=False) as turns:
+        with Turns(jobs, arguments.rounds, folder, arguments.patience, profiled=False) as turns:
             taken = turns.run()
             saves = turns.summary(jobs[0])[0]["save_seconds"]
     seconds = {job: [turn.per_step for turn in rounds] for job, rounds in taken.items()}
