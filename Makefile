@@ -1,10 +1,10 @@
-# make run | test | test-slurm | soak | lint | bench | twin | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | test-slurm | soak | lint | bench | bench-scaling | twin | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
 CORES ?= 2
 
-.PHONY: help run test test-slurm soak lint bench twin physiological schema clean
+.PHONY: help run test test-slurm soak lint bench bench-scaling twin physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -42,6 +42,9 @@ lint: .venv/installed  ## style, types, import layers, workflow
 bench: .venv/installed  ## jets against nested autograd and JAX; writes results/bench.json
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python bench/residual.py
+
+bench-scaling: .venv/installed  ## one and two ranks, and a plan for many; writes results/bench_scaling.json
+	OMP_NUM_THREADS=1 $(BIN)/python bench/scaling.py
 
 twin: .venv/installed  ## make the bundled experiment anew (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset phantom --out data/perivascular

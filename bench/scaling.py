@@ -107,16 +107,17 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
-def ranks_of(folder: Path, name: str, rounds: int) -> dict[str, Any]:
+def ranks_of(folder: Path, name: str, rounds: int, patience: float) -> dict[str, Any]:
     """Time and memory of one and two ranks."""
     logs = folder / name
     logs.mkdir()
     load = os.getloadavg()
     some = jobs(folder, name)
-    with Turns(some, rounds, logs) as turns:
+    with Turns(some, rounds, logs, patience) as turns:
         taken = turns.run()
         told = {job.name: turns.summary(job) for job in some}
     seconds = {job: [turn.per_step for turn in rounds] for job, rounds in taken.items()}
+    work = {job: [turn.work for turn in rounds] for job, rounds in taken.items()}
     one = seconds["one"]
     two = told["two"][0]
     return {
@@ -126,6 +127,9 @@ def ranks_of(folder: Path, name: str, rounds: int) -> dict[str, Any]:
         # Round by round, so that a slow round slows both.
         "strong_throughput_ratio": spread(ratio(one, seconds["two"])),
         "weak_throughput_ratio": spread([2 * r for r in ratio(one, seconds["two_twice"])]),
+        # The same of processor seconds, which a busy machine changes less.
+        "strong_work_ratio": spread(ratio(work["one"], work["two"])),
+        "weak_work_ratio": spread([2 * r for r in ratio(work["one"], work["two_twice"])]),
         "collectives": collectives(two, taken["two"]),
         "rows_of_a_rank": {job: ranks[0]["rows"] for job, ranks in told.items()},
         "peak_bytes": {job: [r["peak_bytes"] for r in ranks] for job, ranks in told.items()},
@@ -288,13 +292,19 @@ def tables(result: dict[str, Any]) -> str:
     ranks = result["ranks"]
     text = table(
         "One and two ranks",
-        ("training", "s a step on 1", "on 2", "on 2, twice the rows", "strong", "weak"),
+        (
+            *("training", "s a step on 1", "on 2", "on 2, twice the rows", "strong", "weak"),
+            *("strong, work", "weak, work", "cores kept by others"),
+        ),
         [
             (
                 name,
                 *(with_spread(found["seconds_per_step"][j]) for j in ("one", "two", "two_twice")),
                 with_spread(found["strong_throughput_ratio"]),
                 with_spread(found["weak_throughput_ratio"]),
+                with_spread(found["strong_work_ratio"]),
+                with_spread(found["weak_work_ratio"]),
+                with_spread(found["cores_kept_by_others"]["two"]),
             )
             for name, found in ranks.items()
         ],
@@ -410,6 +420,7 @@ def main() -> None:
     """Measure, plan, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds, for a quiet machine")
     parser.add_argument("--largest", type=int, default=105_000, help="rows of a measured share")
     parser.add_argument("--out", type=Path, default=RESULTS / "bench_scaling.json")
     arguments = parser.parse_args()
@@ -418,7 +429,9 @@ def main() -> None:
         folder = Path(name)
         for experiment in STEPS:
             write_inputs(folder, experiment)
-        ranks = {name: ranks_of(folder, name, arguments.rounds) for name in STEPS}
+        ranks = {
+            name: ranks_of(folder, name, arguments.rounds, arguments.patience) for name in STEPS
+        }
         found = shares(folder, arguments.largest)
     result = {
         "cores": os.cpu_count(),

@@ -35,6 +35,8 @@ from aiv_rba.train.velocimetry import Velocimetry
 
 PATIENCE = timedelta(hours=1)
 WARM_UP = 2
+# Cores that others may keep busy on a machine that counts as quiet.
+QUIET = 0.15
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,25 @@ class Turn:
     ----------
     seconds
         Of each step, the slowest rank's.
+    cpu
+        Processor seconds of each rank: its work, without the wait for others.
     others
         Cores that other processes kept busy meanwhile.
     """
 
     seconds: list[float]
+    cpu: list[float]
     others: float
 
     @property
     def per_step(self) -> float:
         """Mean seconds of a step."""
         return sum(self.seconds) / len(self.seconds)
+
+    @property
+    def work(self) -> float:
+        """Mean processor seconds of a step of the rank that works most."""
+        return max(self.cpu) / len(self.seconds)
 
 
 @dataclass
@@ -82,6 +92,8 @@ class Turns:
         Timed turns of each job, after one of two steps to warm up.
     folder
         For checkpoints and logs.
+    patience
+        Seconds that a turn waits for other processes to leave the machine alone.
     profiled
         Whether a turn under the profiler follows, which tells the time in collectives.
     """
@@ -89,6 +101,7 @@ class Turns:
     jobs: list[Job]
     rounds: int
     folder: Path
+    patience: float
     profiled: bool = True
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -143,13 +156,17 @@ class Turns:
         return [self._hear(job, "summary", rank) for rank in range(job.ranks)]
 
     def _take(self, job: Job, number: int) -> Turn:
+        deadline = time.perf_counter() + self.patience
+        while time.perf_counter() < deadline and _cores_busy() > QUIET:
+            pass
         started, busy = time.perf_counter(), _busy()
         self.store.set(f"{job.name}/{number}", "go")
         reports = [self._hear(job, str(number), rank) for rank in range(job.ranks)]
         elapsed = time.perf_counter() - started
-        own = sum(report["cpu"] for report in reports)
+        cpu = [report["cpu"] for report in reports]
         steps = zip(*(report["seconds"] for report in reports), strict=True)
-        return Turn([max(step) for step in steps], (_busy() - busy - own) / elapsed)
+        others = (_busy() - busy - sum(cpu)) / elapsed
+        return Turn([max(step) for step in steps], cpu, others)
 
     def _hear(self, job: Job, what: str, rank: int) -> Any:
         key = f"{job.name}/{what}/{rank}"
@@ -165,6 +182,13 @@ def _busy() -> float:
     user, nice, system, _, _, *interrupts = Path("/proc/stat").read_text().split()[1:9]
     ticks = sum(int(x) for x in (user, nice, system, *interrupts))
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _cores_busy() -> float:
+    """Cores that are busy now, over half a second."""
+    started, busy = time.perf_counter(), _busy()
+    time.sleep(0.5)
+    return (_busy() - busy) / (time.perf_counter() - started)
 
 
 def peak_memory() -> int:

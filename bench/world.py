@@ -45,7 +45,7 @@ class Share:
     rows
         Interior points of this rank in a step.
     seconds
-        Of a step, median.
+        Of a step, median; of one processor, which never waits here.
     multipliers, points
         Bytes of the multipliers and of the collocation points of this rank.
     step
@@ -106,9 +106,9 @@ def measure(settings: config.Train, case: Path, points: Path, world: int, steps:
         run.optimiser.forward.register_comm_hook(None, reduced)
 
     def step(number: int) -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         run.optimiser.step(problem.batch(number), run.weigh)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     step(0)
     # What earlier steps have freed goes back to the system, and the record of the peak starts anew.

@@ -45,6 +45,7 @@ def _train(arguments: argparse.Namespace) -> None:
         model=arguments.model,
         history=arguments.history,
         checkpoints=arguments.checkpoints,
+        tensorboard=arguments.tensorboard,
     )
 
 
@@ -127,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="show the traceback of an error")
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
 
-    def stage(name: str, command: object, text: str, **files: str) -> None:
+    def stage(name: str, command: object, text: str, **files: str) -> argparse.ArgumentParser:
         subparser = stages.add_parser(name, help=text, description=text)
         subparser.add_argument(
             "--config", type=Path, required=True, help="experiment file (YAML), or this section"
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         for option, what in files.items():
             subparser.add_argument(f"--{option}", type=Path, required=True, help=what)
         subparser.set_defaults(command=command)
+        return subparser
 
     stage(
         "ingest",
@@ -152,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         points="output: points.h5",
         picture="output: the groups (png)",
     )
-    stage(
+    train = stage(
         "train",
         _train,
         "Train the network (runs under torchrun).",
@@ -161,6 +163,9 @@ def _parser() -> argparse.ArgumentParser:
         model="output: model.pt",
         history="output: history.csv",
         checkpoints="folder of checkpoints; training resumes from the last",
+    )
+    train.add_argument(
+        "--tensorboard", type=Path, help="folder of event files (needs the extra 'tensorboard')"
     )
     stage(
         "fields",

@@ -15,6 +15,7 @@ from aiv_rba.parallel.ddp import process_group
 from aiv_rba.store import Case, atomic_path, read_case, sha256
 from aiv_rba.train.loop import Run
 from aiv_rba.train.provenance import versions
+from aiv_rba.train.tensorboard import event_file
 from aiv_rba.train.velocimetry import Velocimetry
 
 
@@ -26,11 +27,13 @@ def train(
     model: Path,
     history: Path,
     checkpoints: Path,
+    tensorboard: Path | None = None,
 ) -> None:
     """Train one network; every rank calls this.
 
     Writes `model` and `history` when done. Checkpoints go into a folder named after the hash of
-    settings, case and points, so that a run resumes from its own checkpoints and no other's.
+    settings, case and points, so that a run resumes from its own checkpoints and no other's. The
+    first rank writes the rows of the history to the folder `tensorboard` too, while it trains.
 
     Raises
     ------
@@ -39,11 +42,17 @@ def train(
     Interrupted
         If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
     """
-    with process_group() as ranks:
+    with (
+        process_group() as ranks,
+        event_file(tensorboard if ranks.rank == 0 else None) as write_event,
+    ):
         experiment = read_case(case)
         problem = Velocimetry(settings, experiment, points, ranks)
         run = Run(settings, problem, ranks)
-        run.train(checkpoints / _identity(settings, experiment, points)[:12])
+        run.train(
+            checkpoints / _identity(settings, experiment, points)[:12],
+            observe=lambda step: write_event(run.history[-1]),
+        )
         if ranks.rank == 0:
             _write(run, problem, experiment, model, history)
 
