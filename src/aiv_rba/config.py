@@ -218,7 +218,7 @@ class Adam:
     decay: Fraction = 0.9
     """Factor of each decay; the interval follows from the two learning rates."""
     compile: bool = True
-    """Compile the loss with torch.compile where a C++ compiler is present."""
+    """Compile the residuals with torch.compile where a C++ compiler is present."""
 
 
 @dataclass(frozen=True, config=_strict)
@@ -251,6 +251,8 @@ class LBFGS:
     """Training steps."""
     pairs: Count = 50
     """Pairs of steps and gradient changes that the approximate Hessian is made of."""
+    compile: bool = True
+    """Compile the residuals with torch.compile where a C++ compiler is present."""
 
 
 Optimiser = Annotated[Adam | GaussNewton | LBFGS, Field(discriminator="name")]

@@ -28,7 +28,7 @@ OPTIMISERS = {
     "adam_then_lbfgs": ADAM | {"compile": False},
 }
 STEPS = {"gauss_newton": 40, "adam": 200, "adam_compiled": 200, "adam_then_lbfgs": 20}
-THEN = {"adam_then_lbfgs": {"name": "lbfgs", "iterations": 10}}
+THEN = {"adam_then_lbfgs": {"name": "lbfgs", "iterations": 10, "compile": False}}
 
 
 def launch(folder, run, ranks, **popen):

@@ -8,7 +8,7 @@ import torch
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.train import adam
+from aiv_rba.train import adam, compilation
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -29,7 +29,7 @@ def test_learning_rate_decays_from_the_first_to_the_last():
 
 
 def test_trains_eagerly_where_no_compiler_is_found(monkeypatch):
-    monkeypatch.setattr(adam.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
     module = torch.nn.Linear(1, 1)
     with pytest.warns(UserWarning, match="without torch.compile"):
-        assert adam.compiled(module) is module
+        assert compilation.compiled(module) is module

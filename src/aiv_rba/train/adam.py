@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import shutil
-import warnings
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Residuals
+from aiv_rba.train.compilation import compiled
 
 
 class Adam:
@@ -28,9 +26,7 @@ class Adam:
         decays /= math.log(settings.decay)
         self.interval = settings.iterations / max(decays, 1e-12)
         self.steps = 0
-        self.forward: nn.Module = residuals
-        if settings.compile:
-            self.forward = compiled(residuals)
+        self.forward = compiled(residuals) if settings.compile else residuals
         if ranks.size > 1:
             # Residuals of derivatives alone give the output bias no gradient: without
             # find_unused_parameters DDP would silently skip the reduction.
@@ -67,11 +63,3 @@ class Adam:
         """Inverse of `state_dict`."""
         self.adam.load_state_dict(state["adam"])
         self.steps = state["steps"]
-
-
-def compiled(residuals: nn.Module) -> nn.Module:
-    """The module as one compiled graph, or as it is where no C++ compiler is present."""
-    if shutil.which("c++") or shutil.which("g++") or shutil.which("clang++"):
-        return cast(nn.Module, torch.compile(residuals))
-    warnings.warn("no C++ compiler found: training runs without torch.compile", stacklevel=2)
-    return residuals

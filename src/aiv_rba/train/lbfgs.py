@@ -11,6 +11,7 @@ from torch import nn
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Residuals
+from aiv_rba.train.compilation import compiled
 
 
 class LBFGS:
@@ -20,7 +21,7 @@ class LBFGS:
     """
 
     def __init__(self, settings: config.LBFGS, residuals: Residuals, ranks: Ranks) -> None:
-        self.residuals = residuals
+        self.forward = compiled(residuals) if settings.compile else residuals
         self.ranks = ranks
         self.parameters = list(residuals.parameters())
         self.sizes = [p.numel() for p in self.parameters]
@@ -47,7 +48,7 @@ class LBFGS:
         before: Blocks = {}
 
         def loss() -> float:
-            e: Blocks = self.residuals(batch.inputs)
+            e: Blocks = self.forward(batch.inputs)
             if not weights:
                 weights.update(weigh(batch, e))
             rows = {block: weights[block] * values for block, values in e.items()}
