@@ -1,10 +1,10 @@
-# make run | test | test-slurm | soak | lint | bench | bench-scaling | twin | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | test-slurm | soak | lint | bench | bench-scaling | bench-cost | validate | records | twin | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
 CORES ?= 2
 
-.PHONY: help run test test-slurm soak lint bench bench-scaling twin physiological schema clean
+.PHONY: help run test test-slurm soak lint bench bench-scaling bench-cost validate records twin physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -45,6 +45,16 @@ bench: .venv/installed  ## jets against nested autograd and JAX; writes results/
 
 bench-scaling: .venv/installed  ## one and two ranks, and a plan for many; writes results/bench_scaling.json
 	OMP_NUM_THREADS=1 $(BIN)/python bench/scaling.py
+
+bench-cost: .venv/installed  ## every method of the paper's profile, per iteration; writes results/bench_cost.json
+	OMP_NUM_THREADS=1 $(BIN)/python bench/cost.py
+
+validate: .venv/installed  ## Allen-Cahn and Helmholtz with quick settings (10 minutes)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake validate --cores $(CORES)
+
+records: .venv/installed  ## the most accurate solutions of both, on $(CORES) ranks (about an hour)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake records --cores $(CORES) \
+	  --set-threads validate_allen_cahn=$(CORES) validate_helmholtz=$(CORES)
 
 twin: .venv/installed  ## make the bundled experiment anew (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset phantom --out data/perivascular

@@ -34,5 +34,19 @@ rule all:
 
 rule validate:
     input:
-        "results/benchmarks/quick/allen_cahn/table.csv",
-        "results/benchmarks/quick/helmholtz/table.csv",
+        expand("results/benchmarks/quick/{problem}/report.html", problem=PROBLEMS),
+
+
+# The profiles of the paper: for GPUs.
+rule validate_paper:
+    input:
+        expand(
+            "results/benchmarks/{profile}/{problem}/report.html",
+            profile=["paper", "plain"],
+            problem=PROBLEMS,
+        ),
+
+
+rule records:
+    input:
+        expand("results/benchmarks/records/{problem}/report.html", problem=PROBLEMS),

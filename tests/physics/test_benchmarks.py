@@ -2,15 +2,20 @@
 
 import json
 import math
+import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 import torch
 import yaml
 
 from aiv_rba import config, jets
+from aiv_rba.benchmarks.checks import check
 from aiv_rba.benchmarks.problems import AllenCahn, Helmholtz
 from aiv_rba.benchmarks.reference import allen_cahn as solve
 from aiv_rba.cli import main
@@ -125,8 +130,11 @@ def write(folder, **section):
     common = {"points": 64, "boundary_points": 16, "optimiser": optimiser, "seeds": [0, 1]}
     common |= {"history_every": 30}
     common["network"] = {"layers": 1, "width": 5}
-    methods = {"vanilla": {"weighting": {"name": "none"}}, "rba": {"weighting": {"name": "rba"}}}
-    content = {"common": common, "methods": methods} | section
+    methods = {
+        "vanilla": {"weighting": {"name": "none"}},
+        "rba": {"weighting": {"name": "rba"}, "reported": 0.003},
+    }
+    content = {"common": common, "methods": methods, "reported": {"another": 0.5}} | section
     (folder / "m.yaml").write_text(yaml.safe_dump({"allen_cahn": content, "helmholtz": content}))
 
 
@@ -142,8 +150,23 @@ def test_a_run_writes_results_that_a_program_can_read(tmp_path):
     assert len(result["rel_l2"]) == 2
     assert result["rel_l2"][0] != result["rel_l2"][1]
     assert result["mean"] == pytest.approx(np.mean(result["rel_l2"]))
-    assert (tmp_path / "out" / "table.csv").read_text().count("\n") == 3
-    assert (tmp_path / "out" / "vanilla.png").stat().st_size > 5000
+    assert result["profile"] == "m"
+    assert result["points"] == {"equation": 64, "boundary": 16}
+    assert result["history"]["lambda_equation_max"][-1] <= result["largest_multiplier"] <= 1
+    table = pd.read_csv(tmp_path / "out" / "table.csv", index_col="method")
+    assert table["relative L2"].rba == pytest.approx(result["mean"], rel=1e-5)
+    # What the literature reports stands in its own column, and nothing is made up beside it.
+    reported = table["reported by the paper"]
+    assert reported.to_dict() == pytest.approx(
+        {"vanilla": float("nan"), "rba": 0.003, "another": 0.5}, nan_ok=True
+    )
+    assert table.loc["another"].notna().sum() == 1
+    assert table["relative to the first"].rba == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<img") == 5
+    assert "rba" in page
+    for picture in ("vanilla", "attention", "multipliers", "convergence"):
+        assert (tmp_path / "out" / f"{picture}.png").stat().st_size > 5000
     before = (tmp_path / "out" / "rba.json").stat().st_mtime_ns
     assert run(tmp_path) == 0
     assert (tmp_path / "out" / "rba.json").stat().st_mtime_ns == before
@@ -203,12 +226,22 @@ def test_the_first_layer_is_spread(factor, weight_normalisation):
 
 
 MISTAKES = {
+    "causal without time": (
+        {"methods": {"a": {"weighting": {"name": "causal"}}}},
+        "does not go on in time",
+    ),
+    "annealing of one term": (
+        {"methods": {"a": {"weighting": {"name": "annealing"}, "network": {"distance": True}}}},
+        "the only term of this loss",
+    ),
+    "reported not a number": ({"reported": {"a": "good"}}, "helmholtz.reported.a"),
     "unknown method setting": ({"methods": {"a": {"speed": 1}}}, "helmholtz.a.speed: unknown key"),
     "no methods": ({"methods": None}, "helmholtz.methods: missing"),
     "unknown section": ({"check": {}}, "unknown key 'check'"),
     "unknown weighting": ({"methods": {"a": {"weighting": {"name": "magic"}}}}, "helmholtz.a"),
     "unknown checked method": ({"checks": {"at_most": {"b": 1}}}, "checks name the method 'b'"),
     "error too large": ({"checks": {"at_most": {"rba": 1e-9}}}, "expected at most 1e-09"),
+    "not as expected": ({"checks": {"within": {"rba": [1e-9, 2]}}}, "expected 1e-09 within a"),
     "no better": ({"checks": {"better": {"rba": ["vanilla", 1e9]}}}, "expected at least 1e+09"),
 }
 
@@ -218,6 +251,46 @@ def test_mistakes_and_failed_checks_are_told(tmp_path, capsys, section, message)
     write(tmp_path, **section)
     assert run(tmp_path) == 2
     assert message in capsys.readouterr().err
+
+
+def test_losses_that_are_not_finite_are_told(tmp_path, capsys):
+    write(tmp_path, methods={"rba": {}})
+    optimiser = {"name": "adam", "iterations": 30, "compile": False, "learning_rate": 1e36}
+    optimiser |= {"final_learning_rate": 1e29}
+    change(tmp_path, seeds=[0], precision="single", optimiser=optimiser)
+    assert run(tmp_path) == 2
+    assert re.search(r"step \d+: residual \w+ is \w+ in", capsys.readouterr().err)
+
+
+def test_the_bound_of_equation_13_is_checked():
+    result = {
+        "largest_multiplier": 1.01,
+        "mean": 1.0,
+        "settings": {"weighting": {"name": "rba", "gamma": 0.9, "eta": 0.1, "init": 1}},
+    }
+    with pytest.raises(UserError, match=r"largest multiplier is 1.01.*Eq. 13"):
+        check("helmholtz", {"rba": result}, config.Checks())
+    check("helmholtz", {"rba": result | {"largest_multiplier": 1.0}}, config.Checks())
+
+
+def test_two_ranks_train_as_one_does(tmp_path):
+    optimiser = {"name": "gauss_newton", "iterations": 5, "rows": [64, 16], "acceleration": True}
+    optimiser |= {"damping": 1.0, "smallest_damping": 0.3}
+    write(tmp_path, methods={"rba": {"optimiser": optimiser, "precision": "double"}})
+    command = ("benchmark", "--problem", "helmholtz", "--config", str(tmp_path / "m.yaml"), "--out")
+    errors = []
+    for ranks in (1, 2):
+        out = tmp_path / str(ranks)
+        launch = ("torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks))
+        subprocess.run(
+            [sys.executable, "-m", *launch, "-m", "aiv_rba.cli", *command, str(out)], check=True
+        )
+        errors.append(json.loads((out / "rba.json").read_text())["rel_l2"])
+        with np.load(next(out.glob("checkpoints/*/attention_00000005.npz"))) as maps:
+            assert maps["points"].shape == (64, 2)
+            errors.append(maps["multipliers"])
+    assert errors[0] == pytest.approx(errors[2], rel=1e-10)
+    np.testing.assert_allclose(errors[1], errors[3], rtol=1e-10)
 
 
 def test_allen_cahn_needs_a_readable_reference(tmp_path, capsys):

@@ -1,4 +1,5 @@
-# Allen-Cahn and Helmholtz: methods and checks of a profile are in workflow/config/validation/.
+# Allen-Cahn and Helmholtz: methods and checks of a profile are in workflow/config/validation/. Every
+# thread of a rule is a rank; the Slurm profile gives each of them a GPU.
 rule reference:
     output:
         "results/benchmarks/allen_cahn_reference.h5",
@@ -24,7 +25,7 @@ rule validate_allen_cahn:
         reference=rules.reference.output,
     output:
         table="results/benchmarks/{profile}/allen_cahn/table.csv",
-        figure="results/benchmarks/{profile}/allen_cahn/convergence.png",
+        page="results/benchmarks/{profile}/allen_cahn/report.html",
     log:
         "results/benchmarks/logs/{profile}_allen_cahn.log",
     benchmark:
@@ -49,7 +50,7 @@ rule validate_helmholtz:
         config="workflow/config/validation/{profile}.yaml",
     output:
         table="results/benchmarks/{profile}/helmholtz/table.csv",
-        figure="results/benchmarks/{profile}/helmholtz/convergence.png",
+        page="results/benchmarks/{profile}/helmholtz/report.html",
     log:
         "results/benchmarks/logs/{profile}_helmholtz.log",
     benchmark:
