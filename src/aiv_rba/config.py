@@ -354,6 +354,8 @@ class ScalarNetwork(Perceptron):
     """Factor of the first layer's initial weights, whose biases then are spread as widely."""
     distance: bool = False
     """Multiply by a distance function that vanishes on the boundary (Eq. 32)."""
+    kink: bool = False
+    """Add the singular part that the initial condition of Allen-Cahn has at x = -1 and 1."""
 
 
 @dataclass(frozen=True, config=_strict)

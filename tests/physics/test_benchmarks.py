@@ -49,6 +49,29 @@ def test_allen_cahn_residual_of_known_functions():
     assert allen_cahn.residual(u).abs().max() < 1e-10
 
 
+def test_kink_takes_the_initial_condition_s_kink_away():
+    """The slope of x^2 cos(pi x) jumps by 4 across the period; without the kink it does not."""
+    h = 1e-3
+    x = torch.tensor([-1.0, -1 + h, 1 - h, 1.0], dtype=torch.float64)
+    points = torch.stack([torch.zeros(4, dtype=torch.float64), x], dim=1).unsqueeze(0)
+    u, lift = allen_cahn.initial(x), allen_cahn.kink(points)[0, :, 0]
+    for values, jump in ((u, 4), (u - lift, 0)):
+        slopes = (values[1] - values[0]) / h, (values[3] - values[2]) / h
+        assert float(slopes[0] - slopes[1]) == pytest.approx(jump, abs=0.03)
+    middle = torch.tensor([[[0.0, 0.0]]], dtype=torch.float64)
+    assert abs(float(allen_cahn.kink(middle))) < 0.05
+
+
+def test_kink_obeys_the_linearised_equation_where_it_is_singular():
+    t = torch.logspace(-7, -3, 9, dtype=torch.float64)
+    jet = allen_cahn.kink(jets.seed(torch.stack([t, torch.ones_like(t)], dim=1)))[..., 0]
+    value, u_t, _, u_xx = jet
+    residual = u_t - allen_cahn.DIFFUSION * u_xx + 10 * value
+    # The terms grow as 1 / sqrt(t) towards the initial time, their sum stays small.
+    assert u_xx[0] > 50 * u_xx[-1]
+    assert residual.abs().max() < 0.01
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -71,6 +94,16 @@ def test_jets_of_the_networks(settings):
         lambda q: network(q.unsqueeze(0))[0], x, torch.tensor([0.0, 1.0], dtype=torch.float64)
     )
     assert torch.allclose(network(jets.seed(x)), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_jet_of_the_kink():
+    x = torch.rand(9, 2, dtype=torch.float64) * torch.tensor([1.0, 2.0]) - torch.tensor(
+        [-0.01, 1.0]
+    )
+    expected = jet_by_autograd(
+        lambda q: allen_cahn.kink(q.unsqueeze(0))[0], x, torch.tensor(allen_cahn.SECOND_ORDER)
+    )
+    assert torch.allclose(allen_cahn.kink(jets.seed(x)), expected, rtol=1e-8, atol=1e-8)
 
 
 def test_reference_converges_to_fourth_order_in_time():
@@ -110,6 +143,7 @@ IMPOSSIBLE = {
     "periodic in time": ("allen_cahn", {"embedding": "fourier_each"}),
     "periodic in time by products": ("allen_cahn", {"embedding": "fourier_xy"}),
     "zero at x = 1": ("allen_cahn", {"distance": True}),
+    "a kink in a smooth solution": ("helmholtz", {"kink": True}),
     "one-dimensional features": ("helmholtz", {"embedding": "fourier_x"}),
 }
 

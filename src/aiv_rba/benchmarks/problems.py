@@ -146,7 +146,8 @@ class AllenCahn(Benchmark):
             )
         periodic = settings.network.embedding == "fourier_x"
         lower, upper = self.tensor(np.array([[0.0, -1.0], [1.0, 1.0]]))
-        self.network = ScalarNetwork(settings.network, lower, upper, allen_cahn.SECOND_ORDER)
+        lift = allen_cahn.kink if settings.network.kink else None
+        self.network = ScalarNetwork(settings.network, lower, upper, allen_cahn.SECOND_ORDER, lift)
         self.residuals = AllenCahnResiduals(self.network.to(ranks.device), periodic=periodic)
         self.weights = {"equation": [1.0], "initial": [settings.boundary_weight]}
 
@@ -203,6 +204,8 @@ class Helmholtz(Benchmark):
                 "helmholtz: found embedding fourier_x, expected none, fourier_each, fourier_xy or "
                 "fourier_truncated"
             )
+        if settings.network.kink:
+            raise UserError("helmholtz: found kink true, expected false: the solution is smooth")
         lower, upper = self.tensor(np.array([[-1.0, -1.0], [1.0, 1.0]]))
         self.network = ScalarNetwork(settings.network, lower, upper, helmholtz.SECOND_ORDER)
         self.residuals = HelmholtzResiduals(self.network.to(ranks.device))

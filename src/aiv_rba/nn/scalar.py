@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,8 @@ class ScalarNetwork(CoordinateNetwork):
         (2,) box that is mapped to [-1, 1]^2.
     second_order
         Coefficients of the jet's second-order operator.
+    lift
+        Known part g of the solution, from the jet of the coordinates; Eq. 20.
 
     Raises
     ------
@@ -35,6 +39,7 @@ class ScalarNetwork(CoordinateNetwork):
         lower: Tensor,
         upper: Tensor,
         second_order: tuple[float, float],
+        lift: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         if settings.distance and settings.embedding != "none":
@@ -72,6 +77,7 @@ class ScalarNetwork(CoordinateNetwork):
             weight_normalisation=settings.weight_normalisation,
             first_spread=settings.first_spread,
         )
+        self.lift = lift
         self.distance = BoxDistance(coefficients) if settings.distance else None
         self.to(lower.dtype)
 
@@ -79,4 +85,6 @@ class ScalarNetwork(CoordinateNetwork):
         """Jet (K, N, 1) of u from the jet of the coordinates."""
         coordinates = self.normalise(jet)
         out: Tensor = self.mlp(self.embed(coordinates))
-        return out if self.distance is None else self.distance(out, coordinates)
+        if self.distance is not None:
+            out = self.distance(out, coordinates)
+        return out if self.lift is None else self.lift(jet) + out
