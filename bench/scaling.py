@@ -2,7 +2,7 @@
 
 Measures the training of the paper's settings and of the default on one and two ranks, the work of
 the first of up to 1,024 ranks, and models the communication of larger worlds. Writes
-results/bench_scaling.json and .png, and prints tables.
+results/bench_scaling.json and .png, and prints tables; `--page docs/scaling.md` puts them there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ import matplotlib
 import numpy as np
 import yaml
 from communication import H100_SINGLE_PRECISION, LAUNCHES, NVIDIA, SHARE_OF_PEAK, Cluster, Step
-from turns import Job, Turn, Turns
+from turns import QUIET, Job, Turn, Turns
 
 from aiv_rba import config
 from aiv_rba.ingest.run import ingest
@@ -116,12 +117,15 @@ def ranks_of(folder: Path, name: str, rounds: int, patience: float) -> dict[str,
     with Turns(some, rounds, logs, patience) as turns:
         taken = turns.run()
         told = {job.name: turns.summary(job) for job in some}
+    every, counted = taken, quiet_rounds(taken)
+    taken = {job: [rounds[number] for number in counted] for job, rounds in every.items()}
     seconds = {job: [turn.per_step for turn in rounds] for job, rounds in taken.items()}
     work = {job: [turn.work for turn in rounds] for job, rounds in taken.items()}
     one = seconds["one"]
     two = told["two"][0]
     return {
         "load_before": load,
+        "rounds_counted": counted,
         "cores_kept_by_others": {job: spread([t.others for t in ts]) for job, ts in taken.items()},
         "seconds_per_step": {job: spread(values) for job, values in seconds.items()},
         # Round by round, so that a slow round slows both.
@@ -138,8 +142,15 @@ def ranks_of(folder: Path, name: str, rounds: int, patience: float) -> dict[str,
         },
         "points_bytes": {job: [r["points_bytes"] for r in ranks] for job, ranks in told.items()},
         "parameters": two["parameters"],
-        "turns": {job: [asdict(turn) for turn in rounds] for job, rounds in taken.items()},
+        "turns": {job: [asdict(turn) for turn in rounds] for job, rounds in every.items()},
     }
+
+
+def quiet_rounds(taken: dict[str, list[Turn]]) -> list[int]:
+    """Numbers of the rounds in which others kept the machine less busy than `QUIET`, or of all."""
+    rounds = list(zip(*taken.values(), strict=True))
+    quiet = [n for n, turns in enumerate(rounds) if max(t.others for t in turns) <= QUIET]
+    return quiet or list(range(len(rounds)))
 
 
 def ratio(one: list[float], two: list[float]) -> list[float]:
@@ -208,9 +219,10 @@ def plan(shares: list[dict[str, Any]], ranks: dict[str, Any]) -> dict[str, Any]:
     flops = flops_per_row()
     gpu = SHARE_OF_PEAK * H100_SINGLE_PRECISION
     messages = (4.0 * ranks["paper"]["parameters"], 4.0 * 9, float(STOP_FLAG))
-    small, large = (ranks["paper"]["collectives"][what] for what in ("maxima", "sums"))
-    hop = small["alone"] / 2
-    link = 4 * large["numbers"] / (large["alone"] - small["alone"])
+    # The least of what is measured: another process only ever adds to it.
+    hop = min(found["collectives"]["maxima"]["alone"] for found in ranks.values()) / 2
+    gradient = ranks["paper"]["collectives"]["sums"]
+    link = 4 * gradient["numbers"] / gradient["alone"]
     kinds = {
         "gpu": (NVIDIA, flops / gpu, LAUNCHES),
         "core": (Cluster(1, 0.0, (hop, hop), (hop, hop), link, link), per_row, max(fixed, 0.0)),
@@ -270,116 +282,141 @@ def flops_per_row() -> float:
     return 3 * 2 * weights * (6 + walls)
 
 
-def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
-    return f"\n{title}\n\n" + "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def tables(result: dict[str, Any]) -> str:
-    """What the page docs/scaling.md shows."""
+def with_spread(values: dict[str, float]) -> str:
+    """Median, least and most."""
+    low, middle, high = (f"{values[key]:.2f}" for key in ("min", "median", "max"))
+    return f"{middle} ({low} to {high})"
 
-    def with_spread(values: dict[str, float], digits: int = 2) -> str:
-        low, middle, high = (f"{values[k]:.{digits}f}" for k in ("min", "median", "max"))
-        return f"{middle} ({low} to {high})"
 
-    def mib(count: float) -> str:
-        return f"{count / 2**20:,.0f}"
+def ms(seconds: float) -> str:
+    """Milliseconds with three digits."""
+    return f"{float(f'{1e3 * seconds:.3g}'):,.10g}"
 
-    def ms(seconds: float) -> str:
-        return f"{1e3 * seconds:,.2f}"
 
-    ranks = result["ranks"]
-    text = table(
-        "One and two ranks",
+def mib(count: float) -> str:
+    """Mebibytes with three digits."""
+    return f"{float(f'{count / 2**20:.3g}'):,.10g}"
+
+
+def ranks_table(result: dict[str, Any]) -> str:
+    """Time of a step on one and two ranks."""
+    rows = []
+    for name, found in result["ranks"].items():
+        for what, job in (("strong", "two"), ("weak", "two_twice")):
+            rows.append(
+                (
+                    name,
+                    what,
+                    with_spread(found["seconds_per_step"]["one"]),
+                    with_spread(found["seconds_per_step"][job]),
+                    with_spread(found[f"{what}_throughput_ratio"]),
+                    with_spread(found[f"{what}_work_ratio"]),
+                    with_spread(found["cores_kept_by_others"][job]),
+                    f"{len(found['rounds_counted'])} of {len(found['turns'][job])}",
+                )
+            )
+    head = ("training", "scaling", "s a step, 1 rank", "2 ranks", "throughput, 2 over 1")
+    last = ("the same of processor time", "cores that others kept busy", "rounds that count")
+    return table((*head, *last), rows)
+
+
+def collectives_table(result: dict[str, Any]) -> str:
+    """The two collectives of a step on two ranks."""
+    rows = []
+    for name, found in result["ranks"].items():
+        step = found["seconds_per_step"]["two"]["median"]
+        for what in ("maxima", "sums"):
+            one = found["collectives"][what]
+            share = f"{100 * one['alone'] / step:.2g} %"
+            numbers = f"{one['numbers']:,}"
+            row = (name, what, numbers, ms(one["alone"]), share, ms(one["seconds_per_step"]))
+            rows.append(row)
+    head = ("training", "collective", "numbers", "ms alone", "share of a step")
+    return table((*head, "ms with the wait for the other rank"), rows)
+
+
+def memory_table(result: dict[str, Any]) -> str:
+    """Memory of every rank."""
+    titles = {"one": "1", "two": "2", "two_twice": "2, twice the rows"}
+    keys = ("peak_bytes", "multipliers_bytes", "points_bytes")
+    rows = [
+        (name, title, *(", ".join(mib(x) for x in found[key][job]) for key in keys))
+        for name, found in result["ranks"].items()
+        for job, title in titles.items()
+    ]
+    return table(("training", "ranks", "peak, MiB", "multipliers, MiB", "points, MiB"), rows)
+
+
+def shares_table(result: dict[str, Any]) -> str:
+    """Work and memory of the first of many ranks."""
+    rows = [
         (
-            *("training", "s a step on 1", "on 2", "on 2, twice the rows", "strong", "weak"),
-            *("strong, work", "weak, work", "cores kept by others"),
-        ),
-        [
-            (
-                name,
-                *(with_spread(found["seconds_per_step"][j]) for j in ("one", "two", "two_twice")),
-                with_spread(found["strong_throughput_ratio"]),
-                with_spread(found["weak_throughput_ratio"]),
-                with_spread(found["strong_work_ratio"]),
-                with_spread(found["weak_work_ratio"]),
-                with_spread(found["cores_kept_by_others"]["two"]),
-            )
-            for name, found in ranks.items()
-        ],
-    )
-    text += table(
-        "Collectives of a step on two ranks",
-        ("training", "collective", "numbers", "ms a step", "ms alone", "alone, share of a step"),
-        [
-            (
-                name,
-                what,
-                f"{found['collectives'][what]['numbers']:,}",
-                ms(found["collectives"][what]["seconds_per_step"]),
-                ms(alone),
-                f"{100 * alone / found['seconds_per_step']['two']['median']:.2f} %",
-            )
-            for name, found in ranks.items()
-            for what in ("maxima", "sums")
-            for alone in [found["collectives"][what]["alone"]]
-        ],
-    )
-    text += table(
-        "Memory of a rank, MiB",
-        ("training", "ranks", "peak", "multipliers", "points"),
-        [
-            (
-                name,
-                job,
-                *(
-                    ", ".join(f"{x / 2**20:,.{digits}f}" for x in found[key][job])
-                    for key, digits in (
-                        ("peak_bytes", 0),
-                        ("multipliers_bytes", 2),
-                        ("points_bytes", 1),
-                    )
-                ),
-            )
-            for name, found in ranks.items()
-            for job in ("one", "two", "two_twice")
-        ],
-    )
-    text += table(
-        "The first of many ranks",
-        ("points", "ranks", "rows of a rank", "s a step", "multipliers", "points", "step, MiB"),
-        [
-            (
-                f"{share['collocation_points']:.2e}",
-                f"{share['world']:,}",
-                f"{share['rows']:,}",
-                f"{share['seconds']:.3f}",
-                f"{share['multipliers'] / 2**20:.2f}",
-                f"{share['points'] / 2**20:.1f}",
-                mib(share["step"]),
-            )
-            for share in result["shares"]
-        ],
-    )
+            f"{share['collocation_points']:.3g}",
+            f"{share['world']:,}",
+            f"{share['rows']:,}",
+            f"{share['seconds']:.3g}",
+            *(mib(share[key]) for key in ("multipliers", "points", "step")),
+        )
+        for share in sorted(result["shares"], key=lambda s: (s["collocation_points"], s["world"]))
+    ]
+    head = ("points", "ranks", "rows of a rank", "s a step", "multipliers, MiB", "points, MiB")
+    return table((*head, "step, MiB"), rows)
+
+
+def worlds_table(modelled: dict[str, Any]) -> str:
+    """Modelled milliseconds of a step and efficiency."""
+    worlds = {groups: modelled["worlds"][str(groups)] for groups in GROUPS}
+    rows = []
+    for ranks in worlds[GROUPS[-1]]["by_world"]:
+        cells = []
+        for world in worlds.values():
+            row = world["by_world"].get(ranks)
+            cells.append(f"{ms(row['seconds'])}, {100 * row['efficiency']:.0f} %" if row else "")
+        rows.append((f"{int(ranks):,}", *cells))
+    for share, title in (("0.8", "80 percent up to"), ("0.5", "50 percent up to")):
+        rows.append((title, *(f"{world['most_ranks'][share]:,}" for world in worlds.values())))
+    return table(("ranks", "5e6 points", "1e8 points", "1e10 points"), rows)
+
+
+def costs_table(result: dict[str, Any]) -> str:
+    """Modelled collectives at 1,024 ranks, and the rows that outweigh them."""
+    rows = []
     for kind, modelled in result["plan"]["kinds"].items():
-        for groups, found in modelled["worlds"].items():
-            text += table(
-                f"Model, {kind}, {int(groups):,} rows a step; {found['most_ranks']}",
-                ("ranks", "rows of one", "ms a step", "communication", "efficiency", "GB"),
-                [
-                    (
-                        f"{int(world):,}",
-                        f"{row['rows']:,}",
-                        ms(row["seconds"]),
-                        ms(row["communication"]),
-                        f"{100 * row['efficiency']:.0f} %",
-                        f"{row['step_bytes'] / 1e9:.2g}",
-                    )
-                    for world, row in found["by_world"].items()
-                ],
-            )
-    return text
+        enough = modelled["rows_of_a_rank_at_1024"]
+        collectives = (ms(seconds) for seconds in modelled["all_reduce_at_1024"])
+        fixed = ms(modelled["seconds_fixed"])
+        per_row = f"{1e6 * modelled['seconds_per_row']:.3g}"
+        rows.append((kind, *collectives, fixed, per_row, *(f"{n:,.0f}" for n in enough.values())))
+    head = ("kind of rank", "gradient, ms", "maxima, ms", "stop flag, ms", "fixed work, ms")
+    return table((*head, "us a row", "rows for 50 %", "rows for 80 %"), rows)
+
+
+def tables(result: dict[str, Any]) -> dict[str, str]:
+    """The tables of docs/scaling.md, by name."""
+    return {
+        "ranks": ranks_table(result),
+        "collectives": collectives_table(result),
+        "memory": memory_table(result),
+        "shares": shares_table(result),
+        "costs": costs_table(result),
+        "gpu": worlds_table(result["plan"]["kinds"]["gpu"]),
+        "core": worlds_table(result["plan"]["kinds"]["core"]),
+    }
+
+
+def renew(page: Path, tables: dict[str, str]) -> None:
+    """Put the tables in their places on a page, each between two comments."""
+    text = page.read_text()
+    for name, content in tables.items():
+        place = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text = re.sub(place, rf"\g<1>{content}\n\g<2>", text, flags=re.DOTALL)
+    page.write_text(text)
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
@@ -395,8 +432,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
         left.bar(at, heights, 0.38, yerr=errors, color=colour, label=name, capsize=4)
     left.axhline(1.9, color="k", ls="--", lw=1, label="goal")
     left.set_xticks([0, 1], ["strong", "weak"])
-    left.set(ylabel="throughput of 2 ranks over 1", title="Measured, two ranks")
-    left.legend()
+    left.set(ylabel="throughput of 2 ranks over 1", title="Measured, two ranks", ylim=(0, 2.5))
+    left.legend(loc="upper center", ncols=3)
 
     rows = [share["rows"] for share in result["shares"]]
     middle.loglog(rows, [share["seconds"] for share in result["shares"]], "o", color="#0072b2")
@@ -411,7 +448,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         efficiency = [100 * row["efficiency"] for row in found.values()]
         right.semilogx(worlds, efficiency, "o-", color=colour, label=f"{95 * groups:.0e} points")
     right.set(xlabel="GPUs", ylabel="efficiency (percent)", title="Modelled", ylim=(0, 105))
-    right.legend()
+    right.legend(loc="lower left")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
@@ -423,6 +460,7 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=20.0, help="seconds, for a quiet machine")
     parser.add_argument("--largest", type=int, default=105_000, help="rows of a measured share")
     parser.add_argument("--out", type=Path, default=RESULTS / "bench_scaling.json")
+    parser.add_argument("--page", type=Path, help="page whose tables are renewed")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as name:
@@ -446,7 +484,10 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     draw(result, arguments.out.with_suffix(".png"))
-    print(tables(result))
+    for name, content in tables(result).items():
+        print(f"\n{name}\n\n{content}")
+    if arguments.page:
+        renew(arguments.page, tables(result))
 
 
 if __name__ == "__main__":
