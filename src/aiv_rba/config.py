@@ -238,7 +238,9 @@ class GaussNewton:
     trials: Count = 6
     """Tries of one step, each with three times the damping."""
     rows: tuple[Count, ...] = (300, 2000, 1200)
-    """Wall, track and interior points of one step over all ranks, drawn anew at every step."""
+    """Wall, track and interior points of one step over all ranks, drawn at random."""
+    redraw: Count = 1
+    """Steps until other points are drawn."""
     memory: Positive = 30.0
     """Steps in which the memory of the curvature J^T J grows by one draw of these points."""
 

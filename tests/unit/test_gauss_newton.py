@@ -129,3 +129,14 @@ def test_a_derivative_that_is_not_finite_is_told():
     batch, optimiser = problem()
     with pytest.raises(RankError, match="step 1: found a derivative"):
         optimiser.step(batch, lambda batch, e: {"data": torch.full((12, 1), torch.nan).double()})
+
+
+def test_rows_are_drawn_anew_after_so_many_steps():
+    batch, _ = problem()
+    settings = config.GaussNewton(rows=(5,), redraw=3)
+    optimiser = GaussNewton(settings, Squares(Linear(2, 1).double()), ONE, 0)
+    drawn = []
+    for step in range(7):
+        optimiser.steps = step
+        drawn.append(tuple(optimiser._choose(batch).rows["data"].tolist()))
+    assert drawn[0] == drawn[1] == drawn[2] != drawn[3] == drawn[4] == drawn[5] != drawn[6]

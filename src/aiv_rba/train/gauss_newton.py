@@ -92,7 +92,7 @@ def factored(matrix: Tensor) -> Callable[[Tensor], Tensor]:
 class GaussNewton:
     """Recursive Gauss-Newton on a random subset of the batch's rows.
 
-    Every step draws new rows. Its curvature is that of these rows plus a fading memory of earlier
+    Every step, or every few, draws new rows. Its curvature is that of these rows plus a fading memory of earlier
     ones, as in recursive least squares (Ljung 1999, section 11.2):
 
         H_k = beta_k H_{k-1} + J^T J,    H_k dtheta = -J^T r,    beta_k = k / (k + memory).
@@ -185,7 +185,8 @@ class GaussNewton:
 
     def _choose(self, batch: Batch) -> Batch:
         """A random subset of the rows of all ranks, the same for any number of ranks."""
-        generator = torch.Generator().manual_seed(self.seed + 104_729 * (self.steps + 1))
+        draw = self.steps // self.settings.redraw + 1
+        generator = torch.Generator().manual_seed(self.seed + 104_729 * draw)
         chosen, counts = {}, {}
         for block, limit in zip(batch.rows, self.settings.rows, strict=True):
             order = torch.randperm(batch.counts[block], generator=generator)[:limit]
