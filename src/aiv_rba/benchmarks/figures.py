@@ -71,6 +71,8 @@ def attention(maps: dict[str, dict[int, tuple[Array, Array]]], problem: str, pat
             drawn = axis.tripcolor(*points.T, values, shading="gouraud", rasterized=True)
             axis.set_title(f"iteration {step:,}", fontsize="medium")
             figure.colorbar(drawn, ax=axis)
+        for axis in row[len(steps) :]:
+            axis.set_axis_off()
         row[0].set_ylabel(f"{name}\n{second}")
     for axis in axes[-1]:
         axis.set_xlabel(first)
