@@ -235,12 +235,16 @@ class GaussNewton:
     """Geodesic acceleration: follow the bend of the residuals (Transtrum & Sethna 2012)."""
     smallest_damping: Positive = 1e-9
     """Lower bound of the damping."""
+    update: Literal["thirds", "gain"] = "thirds"
+    """Change the damping by factors of three, or by how well a step was predicted (Nielsen)."""
     trials: Count = 6
-    """Tries of one step, each with three times the damping."""
+    """Tries of one step, each with more damping."""
     rows: tuple[Count, ...] = (300, 2000, 1200)
     """Wall, track and interior points of one step over all ranks, drawn at random."""
     redraw: Count = 1
     """Steps until other points are drawn."""
+    attention: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the points drawn in proportion to their residuals; the others are drawn evenly."""
     memory: Positive = 30.0
     """Steps in which the memory of the curvature J^T J grows by one draw of these points."""
 

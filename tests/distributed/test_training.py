@@ -23,11 +23,26 @@ OPTIMISERS = {
         "damping": 1.0,
         "smallest_damping": 0.3,
     },
+    "attentive_gauss_newton": {
+        "name": "gauss_newton",
+        "rows": [10, 35, 20],
+        "damping": 1.0,
+        "smallest_damping": 0.3,
+        "update": "gain",
+        "attention": 0.5,
+        "redraw": 3,
+    },
     "adam": ADAM | {"compile": False},
     "adam_compiled": ADAM | {"compile": True},
     "adam_then_lbfgs": ADAM | {"compile": False},
 }
-STEPS = {"gauss_newton": 40, "adam": 200, "adam_compiled": 200, "adam_then_lbfgs": 20}
+STEPS = {
+    "gauss_newton": 40,
+    "attentive_gauss_newton": 20,
+    "adam": 200,
+    "adam_compiled": 200,
+    "adam_then_lbfgs": 20,
+}
 THEN = {"adam_then_lbfgs": {"name": "lbfgs", "iterations": 10, "compile": False}}
 
 
@@ -83,6 +98,7 @@ def tensors(tree, name=""):
     [
         ("gauss_newton", "rba", 0),
         ("gauss_newton", "rba", 8),
+        ("attentive_gauss_newton", "rba", 0),
         ("adam", "rba", 0),
         ("adam", "rba", 8),
         ("adam", "none", 0),

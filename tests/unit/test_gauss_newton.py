@@ -140,3 +140,58 @@ def test_rows_are_drawn_anew_after_so_many_steps():
         optimiser.steps = step
         drawn.append(tuple(optimiser._choose(batch).rows["data"].tolist()))
     assert drawn[0] == drawn[1] == drawn[2] != drawn[3] == drawn[4] == drawn[5] != drawn[6]
+
+
+class Line(Residuals):
+    """w x + b - y, linear in its parameters."""
+
+    terms = TERMS
+    governing = "data"
+
+    def data(self, x, y):
+        return self.network(x.unsqueeze(0))[0] - y
+
+
+def test_steps_of_a_linear_problem_are_predicted_and_find_its_solution():
+    torch.manual_seed(0)
+    x, y = torch.rand(12, 2, dtype=torch.float64), torch.rand(12, 1, dtype=torch.float64)
+    batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(12)}, {"data": 12})
+    settings = config.GaussNewton(rows=(12,), memory=1e12, damping=0.1, update="gain")
+    optimiser = GaussNewton(settings, Line(Linear(2, 1).double()), ONE, 0)
+    for step in range(5):
+        optimiser.step(batch, lambda batch, e: {"data": torch.ones_like(e["data"])})
+        # A gain of one divides the damping by five.
+        assert optimiser.damping == pytest.approx(settings.damping / 5 ** (step + 1), rel=1e-3)
+    columns = torch.cat([x, torch.ones(12, 1, dtype=torch.float64)], dim=1)
+    expected = torch.linalg.lstsq(columns, y).solution[:, 0]
+    found = torch.nn.utils.parameters_to_vector(optimiser.parameters)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.5, 1.0, 2.0])
+def test_damping_falls_with_the_gain(gain):
+    optimiser = problem(update="gain")[1]
+    before = optimiser.damping
+    optimiser._lower_damping(gain)
+    assert optimiser.damping == pytest.approx(
+        before * {0.01: 1 + 0.98**3, 0.5: 1.0, 1.0: 0.2, 2.0: 0.2}[gain]
+    )
+
+
+def test_more_rows_are_drawn_where_residuals_are_large():
+    x = torch.linspace(0, 1, 1000, dtype=torch.float64).unsqueeze(1)
+    line = Line(Linear(1, 1).double())
+    # Residuals one, and nine in the last fifth.
+    y = line.network(x.unsqueeze(0))[0].detach() - torch.where(x > 0.8, 9.0, 1.0)
+    batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(1000)}, {"data": 1000})
+    for attention, share in ((0.0, 0.2), (0.5, 0.45), (0.999, 9 / 13)):
+        settings = config.GaussNewton(rows=(100,), attention=attention)
+        optimiser = GaussNewton(settings, line, ONE, 0)
+        found = []
+        for step in range(20):
+            optimiser.steps = step
+            rows = optimiser._choose(batch).rows["data"]
+            assert len(set(rows.tolist())) == 100
+            found.append(float((rows >= 800).double().mean()))
+        # Without replacement the shares fall a little short of the rates.
+        assert sum(found) / 20 == pytest.approx(share, abs=0.05)

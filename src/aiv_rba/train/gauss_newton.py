@@ -92,16 +92,19 @@ def factored(matrix: Tensor) -> Callable[[Tensor], Tensor]:
 class GaussNewton:
     """Recursive Gauss-Newton on a random subset of the batch's rows.
 
-    Every step, or every few, draws new rows. Its curvature is that of these rows plus a fading memory of earlier
-    ones, as in recursive least squares (Ljung 1999, section 11.2):
+    Every step, or every few, draws new rows. Its curvature is that of these rows plus a fading
+    memory of earlier ones, as in recursive least squares (Ljung 1999, section 11.2):
 
         H_k = beta_k H_{k-1} + J^T J,    H_k dtheta = -J^T r,    beta_k = k / (k + memory).
 
     The step then moves little in directions that earlier rows have settled, so that the noise of
     single draws averages out over 1 + k / memory of them. H is damped relative to its diagonal
     (Marquardt 1963) or to its mean (Levenberg 1944); a step that does not lower the loss of the
-    drawn rows is refused and the damping raised. J^T J and J^T r are sums over rows, so ranks add
-    theirs.
+    drawn rows is refused and the damping raised, by the ratio of the decrease to what H predicts
+    if `update` is gain (Nielsen 1999). J^T J and J^T r are sums over rows, so ranks add theirs.
+
+    With `attention` more rows are drawn where the residuals are large (Wu et al. 2023), which
+    sharp fronts need: points drawn evenly leave gaps in them.
 
     With `acceleration` the step follows the bend of the residuals to second order (Transtrum &
     Sethna 2012), for one more evaluation of the residuals and one more right-hand side.
@@ -141,6 +144,9 @@ class GaussNewton:
         self.curvature = self.parameters[0].new_zeros(count, count)
         self.damping = settings.damping
         self.steps = 0
+        # Numbers of the drawn rows of each block among those of all ranks, and how many these were.
+        self.drawn: Blocks = {}
+        self.drawn_from: dict[str, int] = {}
 
     @property
     def control(self) -> float:
@@ -162,8 +168,9 @@ class GaussNewton:
         before = float(self.ranks.sum(_sum_of_squares(rows)))
 
         start = nn.utils.parameters_to_vector(self.parameters).detach()
+        growth = 2.0 if self.settings.update == "gain" else 3.0
         for _ in range(self.settings.trials):
-            solve = self._factored()
+            solve, damping = self._factored()
             velocity = -solve(gradient)
             step = velocity
             if self.settings.acceleration:
@@ -174,27 +181,61 @@ class GaussNewton:
                 if float(bend.norm()) <= LARGEST_BEND * float(velocity.norm()):
                     step = velocity + bend
             self._move(start + step)
-            if float(self.ranks.sum(_sum_of_squares(self._rows(part, weights)))) < before:
-                self.damping = max(self.damping / 3, self.settings.smallest_damping)
+            after = float(self.ranks.sum(_sum_of_squares(self._rows(part, weights))))
+            if after < before:
+                predicted = float(velocity @ (damping * velocity - gradient))
+                self._lower_damping((before - after) / predicted)
                 break
-            self.damping *= 3
+            self.damping *= growth
+            if self.settings.update == "gain":
+                growth *= 2
         else:
             self._move(start)
         self.steps += 1
         return rows
 
+    def _lower_damping(self, gain: float) -> None:
+        """After a step that lowered the loss `gain` times as much as predicted."""
+        factor = 1 / 3
+        if self.settings.update == "gain":
+            factor = max(1 / 5, 1 - (2 * gain - 1) ** 3)
+        self.damping = max(self.damping * factor, self.settings.smallest_damping)
+
     def _choose(self, batch: Batch) -> Batch:
         """A random subset of the rows of all ranks, the same for any number of ranks."""
-        draw = self.steps // self.settings.redraw + 1
-        generator = torch.Generator().manual_seed(self.seed + 104_729 * draw)
+        if self.steps % self.settings.redraw == 0 or batch.counts != self.drawn_from:
+            self.drawn, self.drawn_from = self._draw(batch), batch.counts
         chosen, counts = {}, {}
-        for block, limit in zip(batch.rows, self.settings.rows, strict=True):
-            order = torch.randperm(batch.counts[block], generator=generator)[:limit]
+        for block, order in self.drawn.items():
             counts[block] = len(order)
             local = order - self._first_row(batch, block)
             local = local[(local >= 0) & (local < len(batch.rows[block]))]
             chosen[block] = local.to(self.ranks.device)
         return batch.select(chosen, counts)
+
+    def _draw(self, batch: Batch) -> Blocks:
+        """Numbers of rows of each block, drawn without replacement."""
+        draw = self.steps // self.settings.redraw + 1
+        generator = torch.Generator().manual_seed(self.seed + 104_729 * draw)
+        drawn = {}
+        for block, limit in zip(batch.rows, self.settings.rows, strict=True):
+            count = batch.counts[block]
+            if self.settings.attention and limit < count:
+                # The smallest of exponential variables of these rates (Efraimidis & Spirakis 2006).
+                waits = torch.empty(count, dtype=torch.float64).exponential_(generator=generator)
+                order = torch.argsort(waits / self._rates(batch, block))[:limit]
+            else:
+                order = torch.randperm(count, generator=generator)[:limit]
+            drawn[block] = order
+        return drawn
+
+    @torch.no_grad()
+    def _rates(self, batch: Batch, block: str) -> Tensor:
+        """Mean 1 rates at which the rows of all ranks are drawn."""
+        own = getattr(self.residuals, block)(*batch.inputs[block]).abs().double()
+        e = self.ranks.gather(own).cpu()
+        relative = (e / e.mean(0).clamp_min(torch.finfo(e.dtype).tiny)).mean(1)
+        return 1 - self.settings.attention + self.settings.attention * relative
 
     def _first_row(self, batch: Batch, block: str) -> int:
         """Number of this rank's first row of the batch among those of all ranks."""
@@ -220,8 +261,11 @@ class GaussNewton:
         self.curvature.mul_(forgetting).add_(gram)
         return gradient
 
-    def _factored(self) -> Callable[[Tensor], Tensor]:
-        """Solver of the damped system; the damping is raised until it is positive definite."""
+    def _factored(self) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """Solver of the damped system, and the damping (P,) of every parameter.
+
+        The damping is raised until the system is positive definite.
+        """
         diagonal = self.curvature.diagonal()
         mean = float(diagonal.mean())
         if self.settings.scaling == "levenberg":
@@ -230,10 +274,10 @@ class GaussNewton:
             # A parameter that no row depends on still needs a positive pivot.
             scale = diagonal.clamp_min(1e-6 * mean)
         while True:
-            damped = self.curvature.clone()
-            damped.diagonal().add_(self.damping * scale)
+            damped, damping = self.curvature.clone(), self.damping * scale
+            damped.diagonal().add_(damping)
             try:
-                return factored(damped)
+                return factored(damped), damping
             except LinAlgError:
                 self.damping *= 3
 
@@ -261,12 +305,16 @@ class GaussNewton:
         return {
             "damping": self.damping,
             "steps": self.steps,
+            "drawn": self.drawn,
+            "drawn_from": self.drawn_from,
             "curvature": self.curvature[self._upper],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.damping, self.steps = state["damping"], state["steps"]
+        self.drawn = {block: order.cpu() for block, order in state["drawn"].items()}
+        self.drawn_from = state["drawn_from"]
         self.curvature[self._upper] = state["curvature"].to(self.curvature)
 
     @cached_property
