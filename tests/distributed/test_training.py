@@ -97,9 +97,7 @@ def tensors(tree, name=""):
     ("optimiser", "weighting", "groups_per_step"),
     [
         ("gauss_newton", "rba", 0),
-        ("gauss_newton", "rba", 8),
-        ("attentive_gauss_newton", "rba", 0),
-        ("adam", "rba", 0),
+        ("attentive_gauss_newton", "rba", 8),
         ("adam", "rba", 8),
         ("adam", "none", 0),
         ("adam", "self_adaptive", 8),
