@@ -11,7 +11,6 @@ import argparse
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import yaml
+from memory import peak_memory
 
 from aiv_rba import config
 from aiv_rba.points.generate import SAMPLES_PER_PATCH
@@ -122,9 +122,7 @@ def stage(experiment: str, case: str, points: str) -> None:
     picture = str(Path(points).with_suffix(".png"))
     files = ("--case", case, "--points", points, "--picture", picture)
     status = cli(["points", "--config", experiment, *files])
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    if peak:
-        Path(points).with_name(f"peak_{os.getpid()}").write_text(str(int(peak[1]) / 1024))
+    Path(points).with_name(f"peak_{os.getpid()}").write_text(str(peak_memory() / 2**20))
     sys.exit(status)
 
 

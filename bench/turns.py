@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any, Self
 
 import torch
 import torch.distributed as dist
+from memory import peak_memory
 from torch.profiler import ProfilerActivity, profile
 
 from aiv_rba import config
@@ -189,12 +189,6 @@ def _cores_busy() -> float:
     started, busy = time.perf_counter(), _busy()
     time.sleep(0.5)
     return (_busy() - busy) / (time.perf_counter() - started)
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, bytes."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
 class InTurns(Velocimetry):

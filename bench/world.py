@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 import torch.distributed as dist
+from memory import peak_memory
 from torch.testing._internal.distributed.fake_pg import FakeStore
-from turns import peak_memory
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks

@@ -66,6 +66,14 @@ def write_config(folder: Path, **train) -> Path:
     return path
 
 
+def write_tiny_training(folder: Path, *, iterations: int, **train) -> Path:
+    """Case, points and configuration of a training that takes no time; the folder itself."""
+    write_training_case(folder)
+    optimiser = {"name": "gauss_newton", "iterations": iterations, "rows": [5, 9, 9]}
+    write_config(folder, network={"layers": 1, "width": 4}, optimiser=optimiser, **train)
+    return folder
+
+
 def arguments(folder: Path, run: str = "run") -> list[str]:
     """Command line of a training whose outputs go to `folder/run`."""
     return [

@@ -243,7 +243,7 @@ class GaussNewton:
     """Wall, track and interior points of one step over all ranks, drawn at random."""
     redraw: Count = 1
     """Steps until other points are drawn."""
-    attention: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    adaptive: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the points drawn in proportion to their residuals; the others are drawn evenly."""
     memory: Positive = 30.0
     """Steps in which the memory of the curvature J^T J grows by one draw of these points."""

@@ -23,13 +23,13 @@ OPTIMISERS = {
         "damping": 1.0,
         "smallest_damping": 0.3,
     },
-    "attentive_gauss_newton": {
+    "adaptive_gauss_newton": {
         "name": "gauss_newton",
         "rows": [10, 35, 20],
         "damping": 1.0,
         "smallest_damping": 0.3,
         "update": "gain",
-        "attention": 0.5,
+        "adaptive": 0.5,
         "redraw": 3,
     },
     "adam": ADAM | {"compile": False},
@@ -38,7 +38,7 @@ OPTIMISERS = {
 }
 STEPS = {
     "gauss_newton": 40,
-    "attentive_gauss_newton": 20,
+    "adaptive_gauss_newton": 20,
     "adam": 200,
     "adam_compiled": 200,
     "adam_then_lbfgs": 20,
@@ -97,7 +97,7 @@ def tensors(tree, name=""):
     ("optimiser", "weighting", "groups_per_step"),
     [
         ("gauss_newton", "rba", 0),
-        ("attentive_gauss_newton", "rba", 8),
+        ("adaptive_gauss_newton", "rba", 8),
         ("adam", "rba", 8),
         ("adam", "none", 0),
         ("adam", "self_adaptive", 8),

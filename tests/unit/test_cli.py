@@ -7,7 +7,7 @@ import torch
 from aiv_rba import __version__
 from aiv_rba.cli import main
 from aiv_rba.errors import UserError
-from tests.training_case import arguments, write_config, write_training_case
+from tests.training_case import arguments, write_config, write_tiny_training
 
 STAGES = ("ingest", "points", "train", "fields", "score", "report", "twin")
 
@@ -28,13 +28,7 @@ def test_version(capsys):
 
 @pytest.fixture
 def folder(tmp_path):
-    write_training_case(tmp_path)
-    write_config(
-        tmp_path,
-        network={"layers": 1, "width": 4},
-        optimiser={"name": "gauss_newton", "iterations": 2, "rows": [5, 9, 9]},
-    )
-    return tmp_path
+    return write_tiny_training(tmp_path, iterations=2)
 
 
 def assert_error(folder, capsys, fragment):

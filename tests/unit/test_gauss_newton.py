@@ -10,7 +10,8 @@ from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Residuals
-from aiv_rba.train.gauss_newton import PROBE, GaussNewton, factored, jacobian, upper_gram
+from aiv_rba.train.gauss_newton import PROBE, GaussNewton
+from aiv_rba.train.normal_equations import factored, jacobian, upper_gram
 from aiv_rba.train.velocimetry import FlowResiduals
 
 ONE = Ranks(0, 1, torch.device("cpu"))
@@ -184,8 +185,8 @@ def test_more_rows_are_drawn_where_residuals_are_large():
     # Residuals one, and nine in the last fifth.
     y = line.network(x.unsqueeze(0))[0].detach() - torch.where(x > 0.8, 9.0, 1.0)
     batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(1000)}, {"data": 1000})
-    for attention, share in ((0.0, 0.2), (0.5, 0.45), (0.999, 9 / 13)):
-        settings = config.GaussNewton(rows=(100,), attention=attention)
+    for adaptive, share in ((0.0, 0.2), (0.5, 0.45), (0.999, 9 / 13)):
+        settings = config.GaussNewton(rows=(100,), adaptive=adaptive)
         optimiser = GaussNewton(settings, line, ONE, 0)
         found = []
         for step in range(20):

@@ -7,19 +7,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from aiv_rba.cli import main
-from tests.training_case import arguments, write_config, write_training_case
+from tests.training_case import arguments, write_tiny_training
 
 
 @pytest.fixture
 def folder(tmp_path):
-    write_training_case(tmp_path)
-    write_config(
-        tmp_path,
-        network={"layers": 1, "width": 4},
-        optimiser={"name": "gauss_newton", "iterations": 4, "rows": [5, 9, 9]},
-        history_every=2,
-    )
-    return tmp_path
+    return write_tiny_training(tmp_path, iterations=4, history_every=2)
 
 
 def test_events_are_the_rows_of_the_history(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
@@ -28,14 +29,22 @@ class SelfAdaptive(Weighting):
         super().__init__()
         self.settings = settings
 
-        def filled(size: tuple[int, int], value: float) -> torch.Tensor:
-            return torch.full(size, value, dtype=torch.float64, device=ranks.device)
+        def filled(value: float) -> Blocks:
+            return {
+                block: torch.full(size, value, dtype=torch.float64, device=ranks.device)
+                for block, size in sizes.items()
+            }
 
-        self.multipliers = {block: filled(size, 1.0) for block, size in sizes.items()}
-        self.first = {f"{block}_first_moment": filled(size, 0.0) for block, size in sizes.items()}
-        self.second = {f"{block}_second_moment": filled(size, 0.0) for block, size in sizes.items()}
-        self.visits = {f"{b}_visits": filled((rows, 1), 0.0) for b, (rows, _) in sizes.items()}
-        self.state = self.multipliers | self.first | self.second | self.visits
+        self.multipliers = filled(1.0)
+        self.first, self.second = filled(0.0), filled(0.0)
+        # Updates of each row, for the bias correction.
+        self.visits = {block: values[:, :1].clone() for block, values in filled(0.0).items()}
+        self.state = {
+            **self.multipliers,
+            **{f"{block}_first_moment": values for block, values in self.first.items()},
+            **{f"{block}_second_moment": values for block, values in self.second.items()},
+            **{f"{block}_visits": values for block, values in self.visits.items()},
+        }
 
     def update(self, batch: Batch, residuals: Blocks) -> Blocks:
         """One step of ascent."""
@@ -47,10 +56,10 @@ class SelfAdaptive(Weighting):
             multipliers[rows] = old + self._ascent(block, rows, old * e.square())
         return weights
 
-    def _ascent(self, block: str, rows: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        first = self.first[f"{block}_first_moment"]
-        second = self.second[f"{block}_second_moment"]
-        visits = self.visits[f"{block}_visits"]
+    def _ascent(self, block: str, rows: Tensor, gradient: Tensor) -> Tensor:
+        """Adam's step (n, terms) of these rows."""
+        first, second = self.first[block], self.second[block]
+        visits = self.visits[block]
         first[rows] = BETA_1 * first[rows] + (1 - BETA_1) * gradient
         second[rows] = BETA_2 * second[rows] + (1 - BETA_2) * gradient.square()
         visits[rows] += 1
