@@ -131,6 +131,17 @@ def test_causal_weights_of_two_chunks(problem):
     assert weights(small, small, 1.0, 1.0)[2] == pytest.approx(math.exp(-4 * 0.1 / 2))
 
 
+def test_causal_multipliers_stay_with_their_rows(problem):
+    weighting = make_weighting(config.Causal(chunks=2, tolerances=(1.0,)), problem, ONE)
+    points = torch.tensor([[1.5, 0.0], [0.5, 0.0]], dtype=torch.float64)
+    rows = {"equation": torch.tensor([7, 3]), "boundary": torch.arange(0)}
+    here = Batch(0, {"equation": (points,)}, rows, {"equation": 2})
+    weighting.update(here, {"equation": torch.ones(2, 1, dtype=torch.float64)})
+    kept = weighting.multipliers["equation"].flatten()
+    assert float(kept[7]) == pytest.approx(math.exp(-0.5))
+    assert (kept[torch.arange(12) != 7] == 1).all()
+
+
 def test_causal_needs_an_initial_state(problem):
     problem.time_span = None
     with pytest.raises(UserError, match="found causal, expected another scheme"):

@@ -35,6 +35,12 @@ class Causal(Weighting):
         self.block = problem.residuals.governing
         self.first, self.last = problem.time_span
         self.ranks = ranks
+        # Those of the owned rows as they were last seen, for the history and the pictures.
+        rows, _ = problem.sizes[self.block]
+        self.multipliers = {
+            self.block: torch.ones(rows, 1, dtype=torch.float64, device=ranks.device)
+        }
+        self.state = self.multipliers
         self.shared = {"tolerance_number": torch.zeros(1, dtype=torch.int64, device=ranks.device)}
 
     def update(self, batch: Batch, residuals: Blocks) -> Blocks:
@@ -56,6 +62,7 @@ class Causal(Weighting):
         weight = torch.exp(-self.settings.tolerances[int(number)] * earlier)
         if weight.amin() > self.settings.threshold and number + 1 < len(self.settings.tolerances):
             number += 1
-        weights[self.block] = weight.sqrt()[chunk].unsqueeze(1).expand_as(e).to(e.dtype)
-        self.multipliers = {self.block: weights[self.block]}
+        multipliers = weight.sqrt()[chunk].unsqueeze(1)
+        self.multipliers[self.block][batch.rows[self.block]] = multipliers
+        weights[self.block] = multipliers.expand_as(e).to(e.dtype)
         return weights
