@@ -88,9 +88,9 @@ def write_inputs(folder: Path, name: str) -> None:
 
 
 def jobs(folder: Path, name: str) -> list[Job]:
-    """One rank, two ranks on the same rows, and two ranks on twice as many."""
+    """One rank, two ranks on the same rows and on twice as many, two trainings of one rank."""
 
-    def job(title: str, ranks: int, suffix: str) -> Job:
+    def job(title: str, ranks: int, suffix: str, apart: bool = False) -> Job:
         return Job(
             title,
             ranks,
@@ -98,9 +98,11 @@ def jobs(folder: Path, name: str) -> list[Job]:
             case=folder / f"{name}_case{suffix}.h5",
             points=folder / f"{name}_points{suffix}.h5",
             steps=STEPS[name],
+            apart=apart,
         )
 
-    return [job("one", 1, ""), job("two", 2, ""), job("two_twice", 2, "_2")]
+    together = [job("one", 1, ""), job("two", 2, ""), job("two_twice", 2, "_2")]
+    return [*together, job("apart", 2, "", apart=True)]
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -131,9 +133,11 @@ def ranks_of(folder: Path, name: str, rounds: int, patience: float) -> dict[str,
         # Round by round, so that a slow round slows both.
         "strong_throughput_ratio": spread(ratio(one, seconds["two"])),
         "weak_throughput_ratio": spread([2 * r for r in ratio(one, seconds["two_twice"])]),
+        "apart_throughput_ratio": spread([2 * r for r in ratio(one, seconds["apart"])]),
         # The same of processor seconds, which a busy machine changes less.
         "strong_work_ratio": spread(ratio(work["one"], work["two"])),
         "weak_work_ratio": spread([2 * r for r in ratio(work["one"], work["two_twice"])]),
+        "apart_work_ratio": spread([2 * r for r in ratio(work["one"], work["apart"])]),
         "collectives": collectives(two, taken["two"]),
         "rows_of_a_rank": {job: ranks[0]["rows"] for job, ranks in told.items()},
         "peak_bytes": {job: [r["peak_bytes"] for r in ranks] for job, ranks in told.items()},
@@ -308,11 +312,11 @@ def ranks_table(result: dict[str, Any]) -> str:
     """Time of a step on one and two ranks."""
     rows = []
     for name, found in result["ranks"].items():
-        for what, job in (("strong", "two"), ("weak", "two_twice")):
+        for what, job in (("strong", "two"), ("weak", "two_twice"), ("apart", "apart")):
             rows.append(
                 (
                     name,
-                    what,
+                    "two trainings, one rank each" if what == "apart" else what,
                     with_spread(found["seconds_per_step"]["one"]),
                     with_spread(found["seconds_per_step"][job]),
                     with_spread(found[f"{what}_throughput_ratio"]),

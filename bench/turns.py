@@ -41,7 +41,11 @@ QUIET = 0.15
 
 @dataclass(frozen=True)
 class Job:
-    """A training: its files, ranks of one thread each, and the steps of a turn."""
+    """A training: its files, ranks of one thread each, and the steps of a turn.
+
+    With `apart` every process is a training of its own, which knows of no other: what two of them
+    get done side by side is the most that two ranks could.
+    """
 
     name: str
     ranks: int
@@ -49,6 +53,7 @@ class Job:
     case: Path
     points: Path
     steps: int
+    apart: bool = False
 
 
 @dataclass
@@ -118,6 +123,7 @@ class Turns:
                 "case": str(job.case),
                 "points": str(job.points),
                 "checkpoints": str(self.folder / job.name),
+                "apart": job.apart,
             }
             self.processes[job.name] = subprocess.Popen(
                 [
@@ -199,6 +205,7 @@ class InTurns(Velocimetry):
     ) -> None:
         super().__init__(settings, read_case(task["case"]), Path(task["points"]), ranks)
         self.task, self.store = task, store
+        self.process = int(os.environ["RANK"])
         self.profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
         self.times: list[float] = []
         self.cpu = 0.0
@@ -235,7 +242,7 @@ class InTurns(Velocimetry):
 
     def say(self, what: str, report: Any) -> None:
         """Tell the main process."""
-        self.store.set(f"{self.task['name']}/{what}/{self.ranks.rank}", json.dumps(report))
+        self.store.set(f"{self.task['name']}/{what}/{self.process}", json.dumps(report))
 
     def collectives(self) -> dict[str, list[float]]:
         """Seconds of each collective of the turn under the profiler, by name and numbers.
@@ -284,10 +291,12 @@ def work(task: dict[str, Any]) -> None:
     settings = replace(settings, optimiser=replace(settings.optimiser, iterations=steps))
     saves: list[float] = []
     Checkpoints.save = timed(Checkpoints.save, saves)
-    with process_group() as ranks:
+    environment = {"OMP_NUM_THREADS": "1"} if task["apart"] else os.environ
+    with process_group(environment) as ranks:
         problem = InTurns(task, settings, ranks, store)
         run = Run(settings, problem, ranks)
-        run.train(Path(task["checkpoints"]))
+        own = str(problem.process) if task["apart"] else "all"
+        run.train(Path(task["checkpoints"]) / own)
         parameters = list(problem.residuals.parameters())
         collectives = problem.collectives()
         summary = {
