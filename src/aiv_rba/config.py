@@ -280,6 +280,8 @@ class Training:
     """Steps between rows of the history."""
     checkpoint_every: Count = 50
     """Steps between checkpoints."""
+    restarts: Annotated[int, Field(ge=0)] = 0
+    """Restarts from the last checkpoint, with steps half as long, should a number not be finite."""
     seed: Seed = 0
     """Seed of the network and of the order of the mini-batches."""
 

@@ -9,5 +9,9 @@ class RankError(UserError):
     """A mistake that shows on one rank only; all ranks meet any other at the same place."""
 
 
+class NotFinite(RankError):
+    """A residual, a derivative or a parameter is not a finite number."""
+
+
 class Interrupted(Exception):
     """The stage was asked to stop and has saved what it had; exit code 75, "try again"."""

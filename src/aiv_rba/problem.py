@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from aiv_rba.errors import RankError
+from aiv_rba.errors import NotFinite
 
 Blocks = dict[str, Tensor]
 """A tensor (rows, terms) for each block of loss terms, such as no_slip, tracks, navier_stokes."""
@@ -89,23 +89,19 @@ class Problem(Protocol):
         ...
 
 
-def check_finite(batch: Batch, residuals: Blocks, terms: dict[str, tuple[str, ...]]) -> None:
-    """Stop at the first residual that is not a finite number.
-
-    Raises
-    ------
-    RankError
-        Naming the step, the term, its row on this rank, and the point.
-    """
+def not_finite(
+    batch: Batch, residuals: Blocks, terms: dict[str, tuple[str, ...]]
+) -> NotFinite | None:
+    """The first residual that is not a finite number: step, term, row on this rank, and point."""
     for block, e in residuals.items():
         finite = e.isfinite()
         if finite.all():
             continue
         i, term = (int(number) for number in (~finite).nonzero()[0])
         point = ", ".join(f"{x:.5g}" for x in batch.inputs[block][0][i].tolist())
-        raise RankError(
+        return NotFinite(
             f"step {batch.step + 1}: residual {terms[block][term]} is {e[i, term].item()} in this "
             f"rank's row {int(batch.rows[block][i])} of {block}, at ({point}), nondimensional; "
-            "expected a finite number: lower the learning rate or raise the damping; the last "
-            "checkpoint is kept"
+            "expected a finite number"
         )
+    return None

@@ -159,6 +159,55 @@ def test_a_residual_that_is_not_finite_is_named(folder, capsys):
     assert not (folder / "run" / "model.pt").exists()
 
 
+def adam_at(rate):
+    adam = {"name": "adam", "compile": False, "iterations": 6}
+    return adam | {"learning_rate": rate, "final_learning_rate": rate / 2}
+
+
+def restarts_of(folder, run="run"):
+    return torch.load(folder / run / "model.pt", weights_only=True)["metadata"]["restarts"]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_restart_is_a_training_with_shorter_steps(folder, ranks):
+    """From the start again, on all ranks, though the residual is not finite on one only."""
+    rate = 2e152
+    write_config(folder, network=NETWORK, optimiser=adam_at(rate), restarts=9)
+    restarted = train(folder, "restarted", ranks)
+    count = restarts_of(folder, "restarted")
+    assert count > 0
+    write_config(folder, network=NETWORK, optimiser=adam_at(rate / 2**count))
+    assert_equal(restarted, train(folder, "shorter", ranks), rtol=0)
+    assert restarts_of(folder, "shorter") == 0
+
+
+def test_a_user_may_allow_restarts_after_the_failure(folder, capsys):
+    """A checkpoint from which the first step fails is of no use; the one before it is."""
+    section = {"network": NETWORK, "optimiser": adam_at(2e152), "checkpoint_every": 1}
+    write_config(folder, **section, restarts=1)
+    assert main(arguments(folder)) == 2
+    error = capsys.readouterr().err
+    assert "restart 1 of 1 with steps half as long" in error
+    assert "or allow more restarts; the last checkpoint is kept" in error.splitlines()[-1]
+    write_config(folder, **section, restarts=9)
+    assert main(arguments(folder)) == 0
+    out = capsys.readouterr().out
+    assert "resuming at step 2" in out
+    assert "resuming at step 1" in out
+    assert 1 < restarts_of(folder) <= 9
+
+
+def test_parameters_that_are_not_finite_are_never_saved(folder, capsys, monkeypatch):
+    def overflow(adam):
+        adam.param_groups[0]["params"][0].data.fill_(torch.inf)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", overflow)
+    write_config(folder, network=NETWORK, optimiser=adam_at(1e-3), checkpoint_every=1)
+    assert main(arguments(folder)) == 2
+    assert "step 1: found a number in the network's" in capsys.readouterr().err
+    assert not list(folder.glob("run/checkpoints/*/step_*.pt"))
+
+
 def test_history_goes_on_where_it_stopped(folder):
     """A resumed run writes every row once."""
     ranks = launch_ranks(folder, "run", 1)

@@ -84,6 +84,9 @@ def test_two_nodes_train_like_one(checkout):
     job = run(checkout, *command, timeout=200).strip()
     assert " NodeList=n[1-2]" in run(checkout, "scontrol", "show", "job", job)
     assert_equal(undisturbed(checkout, results), result(checkout, "results/small"), 1e-10)
+    first, second = ((results / "logs" / "ranks" / f"{rank}.log").read_text() for rank in (0, 1))
+    assert "12/12" in first
+    assert "12/12" not in second
 
 
 def test_a_signalled_job_is_requeued_and_ends_with_the_right_answer(checkout):
@@ -101,8 +104,9 @@ def test_a_signalled_job_is_requeued_and_ends_with_the_right_answer(checkout):
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
         assert time.monotonic() < deadline + 180, logs(checkout)
         time.sleep(1)
-    assert "stopped at step" in logs(checkout)
-    assert "resuming at step" in logs(checkout)
+    told = (results / "logs" / "ranks" / "0.log").read_text()
+    assert "stopped at step" in told
+    assert "resuming at step" in told
     assert "Restarts=1" in run(checkout, "scontrol", "show", "job", job)
     assert_equal(undisturbed(checkout, results), result(checkout, "results/small"), 1e-10)
 

@@ -5,7 +5,7 @@ import torch
 from scipy.linalg import LinAlgError
 
 from aiv_rba import config
-from aiv_rba.errors import RankError
+from aiv_rba.errors import NotFinite
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
@@ -128,7 +128,7 @@ def test_acceleration_follows_a_canyon_in_fewer_steps(scaling):
 
 def test_a_derivative_that_is_not_finite_is_told():
     batch, optimiser = problem()
-    with pytest.raises(RankError, match="step 1: found a derivative"):
+    with pytest.raises(NotFinite, match="step 1: found a derivative"):
         optimiser.step(batch, lambda batch, e: {"data": torch.full((12, 1), torch.nan).double()})
 
 

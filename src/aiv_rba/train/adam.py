@@ -16,10 +16,13 @@ from aiv_rba.train.compilation import compiled
 
 
 class Adam:
-    """First-order steps on the weighted residual rows."""
+    """First-order steps on the weighted residual rows, `scale` times as long as settings ask."""
 
-    def __init__(self, settings: config.Adam, residuals: Residuals, ranks: Ranks) -> None:
+    def __init__(
+        self, settings: config.Adam, residuals: Residuals, ranks: Ranks, scale: float = 1.0
+    ) -> None:
         self.settings = settings
+        self.scale = scale
         self.ranks = ranks
         self.adam = torch.optim.Adam(residuals.parameters(), lr=settings.learning_rate)
         decays = math.log(settings.final_learning_rate / settings.learning_rate)
@@ -38,7 +41,7 @@ class Adam:
     def control(self) -> float:
         """Learning rate, for the history."""
         decays = int(self.steps // self.interval)
-        return float(self.settings.learning_rate * self.settings.decay**decays)
+        return float(self.scale * self.settings.learning_rate * self.settings.decay**decays)
 
     def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
         """One step; the weighted residual rows (n, terms) of each block before it."""

@@ -40,7 +40,7 @@ class Checkpoints:
         self.folder = folder
         self.ranks = ranks
         self.best_score, self.best_step = float("inf"), 0
-        self.damaged: set[Path] = set()
+        self.passed_over: set[Path] = set()
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[None] | None = None
 
@@ -111,16 +111,20 @@ class Checkpoints:
         self.best_score, self.best_step = saved["best"]
         return saved
 
+    def pass_over(self, step: int) -> None:
+        """Never load the checkpoint of this step; it is left where it is."""
+        self.passed_over.add(self._path(step))
+
     def _newest(self) -> dict[str, Any] | None:
         for killed in self.folder.glob(".step_*.tmp"):
             killed.unlink()
-        for path in self._newest_first():
+        for path in self._sound():
             try:
                 return self._read(path)
             except UserError as error:
                 line = f"aiv-rba train: {error}; trying the checkpoint before it"
                 tqdm.write(line, file=sys.stderr)
-                self.damaged.add(path)
+                self.passed_over.add(path)
         return None
 
     def _read(self, path: Path) -> dict[str, Any]:
@@ -133,20 +137,20 @@ class Checkpoints:
     def _write(self, step: int, content: dict[str, Any]) -> None:
         path = self._path(step)
         save_plain(path, content)
-        self.damaged.discard(path)
+        self.passed_over.discard(path)
         if self.best_step == step:
             with atomic_path(self.folder / BEST) as temporary:
                 temporary.symlink_to(path.name)
-        sound = [path for path in self._newest_first() if path not in self.damaged]
-        for old in sound[KEEP:]:
+        for old in self._sound()[KEEP:]:
             if old != self._path(self.best_step):
                 old.unlink()
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step_{step:08d}.pt"
 
-    def _newest_first(self) -> list[Path]:
-        return sorted(self.folder.glob("step_*.pt"), reverse=True)
+    def _sound(self) -> list[Path]:
+        """Those not passed over, the newest first."""
+        return sorted(set(self.folder.glob("step_*.pt")) - self.passed_over, reverse=True)
 
 
 def _copy(tree: Any) -> Any:

@@ -11,7 +11,7 @@ from scipy.linalg import LinAlgError
 from torch import Tensor, nn
 
 from aiv_rba import config
-from aiv_rba.errors import RankError, UserError
+from aiv_rba.errors import NotFinite, UserError
 from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Residuals
@@ -46,7 +46,7 @@ class GaussNewton:
     ------
     UserError
         If the network is weight-normalised, or `rows` does not fit the problem.
-    RankError
+    NotFinite
         If a derivative of the residuals is not a finite number.
     """
 
@@ -56,11 +56,13 @@ class GaussNewton:
         residuals: Residuals,
         ranks: Ranks,
         seed: int,
+        scale: float = 1.0,
     ) -> None:
         self.settings = settings
         self.residuals = residuals
         self.ranks = ranks
         self.seed = seed
+        self.scale = scale
         self.layers = [m for m in residuals.modules() if isinstance(m, Linear)]
         if any(layer.weight_normalisation for layer in self.layers):
             raise UserError(
@@ -84,7 +86,7 @@ class GaussNewton:
     @property
     def control(self) -> float:
         """Damping, for the history."""
-        return self.damping
+        return self.damping / self.scale
 
     def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
         """One step; the weighted residual rows (n, terms) of each block before it."""
@@ -98,6 +100,11 @@ class GaussNewton:
         for block, j in jacobians.items():
             jacobians[block] = (j * weights[block].unsqueeze(-1)).flatten(0, 1)
         gradient = self._accumulate(rows, jacobians)
+        if not gradient.isfinite().all():
+            raise NotFinite(
+                f"step {batch.step + 1}: found a derivative of the residuals that is not a finite "
+                "number, expected finite ones"
+            )
         before = float(self.ranks.sum(_sum_of_squares(rows)))
 
         start = nn.utils.parameters_to_vector(self.parameters).detach()
@@ -185,11 +192,6 @@ class GaussNewton:
             gram += upper_gram(j)
         self.ranks.sum(gram)
         self.ranks.sum(gradient)
-        if not gradient.isfinite().all():
-            raise RankError(
-                f"step {self.steps + 1}: found a derivative of the residuals that is not a finite "
-                "number, expected finite ones: raise the damping; the last checkpoint is kept"
-            )
         forgetting = self.steps / (self.steps + self.settings.memory)
         self.curvature.mul_(forgetting).add_(gram)
         return gradient
@@ -202,12 +204,12 @@ class GaussNewton:
         diagonal = self.curvature.diagonal()
         mean = float(diagonal.mean())
         if self.settings.scaling == "levenberg":
-            scale = torch.full_like(diagonal, mean)
+            unit = torch.full_like(diagonal, mean)
         else:
             # A parameter that no row depends on still needs a positive pivot.
-            scale = diagonal.clamp_min(1e-6 * mean)
+            unit = diagonal.clamp_min(1e-6 * mean)
         while True:
-            damped, damping = self.curvature.clone(), self.damping * scale
+            damped, damping = self.curvature.clone(), self.control * unit
             damped.diagonal().add_(damping)
             try:
                 return factored(damped), damping

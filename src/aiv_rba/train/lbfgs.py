@@ -17,10 +17,14 @@ from aiv_rba.train.compilation import compiled
 class LBFGS:
     """Quasi-Newton steps; the multipliers stay as they are during one step's line search.
 
-    Gradients are summed over ranks by hand: the line search needs the loss of all ranks too.
+    Gradients are summed over ranks by hand: the line search needs the loss of all ranks too. It
+    starts from `scale` times the quasi-Newton step.
     """
 
-    def __init__(self, settings: config.LBFGS, residuals: Residuals, ranks: Ranks) -> None:
+    def __init__(
+        self, settings: config.LBFGS, residuals: Residuals, ranks: Ranks, scale: float = 1.0
+    ) -> None:
+        self.scale = scale
         self.forward = compiled(residuals) if settings.compile else residuals
         self.ranks = ranks
         self.parameters = list(residuals.parameters())
@@ -62,6 +66,8 @@ class LBFGS:
                 parameter.grad = part.view_as(parameter)
             return float(self.ranks.sum(own.detach()))
 
+        for group in self.lbfgs.param_groups:
+            group["lr"] = self.scale
         self.lbfgs.step(loss)
         return before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aiv_rba import config
-from aiv_rba.errors import Interrupted
+from aiv_rba.errors import Interrupted, NotFinite
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.problem import Batch, Blocks, Problem, check_finite
+from aiv_rba.problem import Batch, Blocks, Problem, not_finite
 from aiv_rba.train.adam import Adam
 from aiv_rba.train.checkpoint import Checkpoints
 from aiv_rba.train.gauss_newton import GaussNewton
-from aiv_rba.train.interrupt import stop_request
+from aiv_rba.train.interrupt import StopRequest, stop_request
 from aiv_rba.train.lbfgs import LBFGS
 from aiv_rba.weights import Weighting, make_weighting
 
@@ -52,6 +53,9 @@ class Run:
         self.problem = problem
         self.ranks = ranks
         self.weighting: Weighting = make_weighting(settings.weighting, problem, ranks)
+        # Every restart halves the length of the steps.
+        self.restarts = 0
+        self.step = 0
         self.optimiser = self._make(settings.optimiser)
         # Largest multiplier of each block since the last row of the history.
         self.peaks: Blocks = {}
@@ -70,12 +74,31 @@ class Run:
 
         Raises
         ------
+        NotFinite
+            If a residual, a derivative or a parameter is not finite and no restart is left.
         Interrupted
             If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
         """
+        with Checkpoints(folder, self.ranks) as checkpoints, stop_request(self.ranks) as asked:
+            first = self._resume(checkpoints)
+            if first is None:
+                first = 0
+                if self.settings.restarts:
+                    self._save(checkpoints, first)
+            while True:
+                try:
+                    return self._steps(first, checkpoints, asked, observe)
+                except NotFinite as failure:
+                    first = self._restart(checkpoints, failure, first)
+
+    def _steps(
+        self,
+        first: int,
+        checkpoints: Checkpoints,
+        asked_to_stop: StopRequest,
+        observe: Callable[[int], None] | None,
+    ) -> None:
         iterations = self.settings.iterations
-        checkpoints = Checkpoints(folder, self.ranks)
-        first = self._resume(checkpoints)
         started = time.perf_counter() - self.seconds
         progress = tqdm(
             range(first, iterations),
@@ -85,22 +108,25 @@ class Run:
             disable=self.ranks.rank != 0,
             mininterval=1.0,
         )
-        with checkpoints, stop_request(self.ranks) as asked_to_stop:
+        with progress:
             for step in progress:
+                self.step = step
                 if self.settings.then and step == self.settings.optimiser.iterations:
                     self.optimiser = self._make(self.settings.then)
                 rows = self.optimiser.step(self.problem.batch(step), self.weigh)
                 self.seconds = time.perf_counter() - started
                 last = step + 1 == iterations
+                stop = bool(asked_to_stop) and not last
+                save = stop or (step + 1) % self.settings.checkpoint_every == 0
+                if save or last:
+                    self._check_parameters(step + 1)
                 if (step + 1) % self.settings.history_every == 0 or last:
                     progress.set_postfix_str(_short(self._record(step + 1, rows)))
                     if observe:
                         observe(step + 1)
-                stop = bool(asked_to_stop) and not last
-                if stop or ((step + 1) % self.settings.checkpoint_every == 0 and not last):
+                if save and not last:
                     self._save(checkpoints, step + 1)
                 if stop:
-                    progress.close()
                     checkpoints.finish()
                     # A launcher ends all ranks when the first one leaves.
                     self.ranks.wait()
@@ -108,7 +134,7 @@ class Run:
 
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
-        check_finite(batch, residuals, self.problem.residuals.terms)
+        self._check_residuals(batch, residuals)
         multipliers = self.weighting.update(batch, residuals)
         for block, values in self.weighting.multipliers.items():
             if values.numel():
@@ -122,15 +148,55 @@ class Run:
             for block, values in multipliers.items()
         }
 
+    def _check_residuals(self, batch: Batch, residuals: Blocks) -> None:
+        failure = not_finite(batch, residuals, self.problem.residuals.terms)
+        if self.settings.restarts:
+            # All ranks go back together.
+            flag = torch.tensor([float(failure is not None)], device=self.ranks.device)
+            if bool(self.ranks.max(flag)) and failure is None:
+                failure = NotFinite(
+                    f"step {batch.step + 1}: a residual of another rank is not a finite number"
+                )
+        if failure:
+            raise failure
+
+    def _check_parameters(self, step: int) -> None:
+        """What is saved must be worth going back to; all ranks have the same parameters."""
+        for name, values in self.problem.residuals.network.named_parameters():
+            if not values.isfinite().all():
+                raise NotFinite(
+                    f"step {step}: found a number in the network's {name} that is not finite, "
+                    "expected finite ones"
+                )
+
+    def _restart(self, checkpoints: Checkpoints, failure: NotFinite, first: int) -> int:
+        """Go back to the last good checkpoint, with steps half as long; the step it is of."""
+        allowed = self.settings.restarts
+        if self.restarts < allowed:
+            checkpoints.finish()
+            self.restarts += 1
+            if self.step == first:
+                # Shorter steps cannot help where the first one from a checkpoint fails.
+                checkpoints.pass_over(first)
+            line = f"{failure}; restart {self.restarts} of {allowed} with steps half as long"
+            tqdm.write(f"aiv-rba train: {line}", file=sys.stderr)
+            resumed = self._resume(checkpoints)
+            if resumed is not None:
+                return resumed
+        raise NotFinite(
+            f"{failure}: lower the learning rate, raise the damping or allow more restarts; the "
+            "last checkpoint is kept"
+        ) from None
+
     def _make(self, settings: config.Optimiser) -> Optimiser:
-        residuals = self.problem.residuals
+        residuals, scale = self.problem.residuals, 0.5**self.restarts
         match settings:
             case config.Adam():
-                return Adam(settings, residuals, self.ranks)
+                return Adam(settings, residuals, self.ranks, scale)
             case config.LBFGS():
-                return LBFGS(settings, residuals, self.ranks)
+                return LBFGS(settings, residuals, self.ranks, scale)
             case config.GaussNewton():
-                return GaussNewton(settings, residuals, self.ranks, self.settings.seed)
+                return GaussNewton(settings, residuals, self.ranks, self.settings.seed, scale)
 
     def _record(self, step: int, rows: Blocks) -> dict[str, float]:
         terms = self._losses(rows)
@@ -173,17 +239,21 @@ class Run:
             },
             "history": list(self.history),
             "seconds": self.seconds,
+            "restarts": self.restarts,
         }
         errors = self.problem.errors().values()
         checkpoints.save(step, state, self.weighting.state, score=sum(errors) / len(errors))
 
-    def _resume(self, checkpoints: Checkpoints) -> int:
+    def _resume(self, checkpoints: Checkpoints) -> int | None:
         saved = checkpoints.load()
         if saved is None:
-            return 0
+            return None
         self.problem.residuals.network.load_state_dict(saved["network"])
-        if self.settings.then and saved["step"] > self.settings.optimiser.iterations:
-            self.optimiser = self._make(self.settings.then)
+        self.restarts = max(self.restarts, saved["restarts"])
+        second = saved["step"] > self.settings.optimiser.iterations
+        self.optimiser = self._make(
+            self.settings.then if second and self.settings.then else self.settings.optimiser
+        )
         self.optimiser.load_state_dict(saved["optimiser"])
         for block, values in self.weighting.state.items():
             values.copy_(self.ranks.part(saved["multipliers"][block]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +38,7 @@ def train(
     Raises
     ------
     UserError
-        If a file does not fit, or a residual is not finite.
+        If a file does not fit, or a number is not finite and no restart is left.
     Interrupted
         If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
     """
@@ -58,7 +58,9 @@ def train(
 
 
 def _identity(settings: config.Train, case: Case, points: Path) -> str:
-    text = json.dumps([asdict(settings), case.identity, sha256(points)], sort_keys=True)
+    # Whoever allows restarts after a failure goes on from its last checkpoint.
+    known = asdict(replace(settings, restarts=0))
+    text = json.dumps([known, case.identity, sha256(points)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -70,6 +72,7 @@ def _write(run: Run, problem: Velocimetry, case: Case, model: Path, history: Pat
         "device": run.ranks.device.type,
         "iterations": settings.iterations,
         "seed": settings.seed,
+        "restarts": run.restarts,
         "weighting": settings.weighting.name,
         "optimiser": settings.optimiser.name,
         "parameters": sum(p.numel() for p in problem.network.parameters()),
