@@ -173,9 +173,11 @@ class RBA:
 @dataclass(frozen=True, config=_strict)
 class SelfAdaptive:
     name: Literal["self_adaptive"] = "self_adaptive"
-    """Gradient ascent in the multipliers, which start at one (McClenny & Braga-Neto 2020)."""
+    """Gradient ascent in the multipliers (McClenny & Braga-Neto 2020)."""
     learning_rate: Positive = 5e-3
     """Learning rate of their Adam."""
+    start: dict[str, Positive] = field(default_factory=dict)
+    """Blocks whose multipliers start anywhere between zero and this; others start at one."""
 
 
 @dataclass(frozen=True, config=_strict)

@@ -43,6 +43,7 @@ STEPS = {
     "adam_compiled": 200,
     "adam_then_lbfgs": 20,
 }
+START = {"self_adaptive": {"start": {"no_slip": 10, "navier_stokes": 1}}}
 THEN = {"adam_then_lbfgs": {"name": "lbfgs", "iterations": 10, "compile": False}}
 
 
@@ -116,7 +117,7 @@ def test_any_number_of_ranks_gives_the_same_training(
         network=NETWORK,
         optimiser=OPTIMISERS[optimiser] | {"iterations": STEPS[optimiser]},
         then=THEN.get(optimiser),
-        weighting={"name": weighting},
+        weighting={"name": weighting} | START.get(weighting, {}),
         groups_per_step=groups_per_step,
         robust_tracks=True,
         history_every=1,

@@ -75,6 +75,24 @@ def test_self_adaptive_leaves_rows_alone_that_a_step_leaves_out(problem):
     assert moved.flatten().tolist() == [True] * 4 + [False] * 8
 
 
+def test_self_adaptive_starts_where_it_is_asked_to(problem):
+    """McClenny & Braga-Neto start those of conditions anywhere in an interval."""
+    problem.sizes["boundary"] = (5, 2)
+    settings = config.SelfAdaptive(start={"boundary": 100.0})
+    first, same, other = (make_weighting(settings, problem, ONE, seed) for seed in (1, 1, 2))
+    start = first.multipliers["boundary"]
+    assert 0 <= start.min() < 50 < start.max() <= 100
+    assert torch.equal(start, same.multipliers["boundary"])
+    assert not torch.equal(start, other.multipliers["boundary"])
+    assert (first.multipliers["equation"] == 1).all()
+
+
+def test_self_adaptive_refuses_to_start_on_unknown_blocks(problem):
+    settings = config.SelfAdaptive(start={"wall": 1.0})
+    with pytest.raises(UserError, match="start: found 'wall', expected some of equation, boundary"):
+        make_weighting(settings, problem, ONE)
+
+
 def test_annealing_balances_the_gradients(problem):
     """With a share of one, the multiplier's square is the ratio of Algorithm 1 at once."""
     weighting = make_weighting(config.Annealing(rate=1.0, every=2), problem, ONE)

@@ -19,7 +19,8 @@ from aiv_rba.store import Array
 class Benchmark:
     """What both problems share: all points in every step, the error on a grid.
 
-    Only the residuals of the equation have multipliers, as in sections 3.1 and 3.2.
+    Only the residuals of the equation have multipliers, as in sections 3.1 and 3.2, but for the
+    conditions on which self-adaptive weights are asked to start, as in section 3.4.
     """
 
     residuals: Residuals
@@ -61,7 +62,13 @@ class Benchmark:
             block: torch.arange(len(parts[0]), device=self.ranks.device)
             for block, parts in self.inputs.items()
         }
-        self.sizes = {"equation": (len(self.rows["equation"]), 1)}
+        weighting = self.settings.weighting
+        started = weighting.start if isinstance(weighting, config.SelfAdaptive) else {}
+        self.sizes = {
+            block: (len(rows), len(self.residuals.terms[block]))
+            for block, rows in self.rows.items()
+            if block == "equation" or block in started
+        }
 
     def test_on(self, first: Array, second: Array) -> None:
         """Measure errors on the grid of these coordinates."""

@@ -52,7 +52,9 @@ class Run:
         self.settings = settings
         self.problem = problem
         self.ranks = ranks
-        self.weighting: Weighting = make_weighting(settings.weighting, problem, ranks)
+        self.weighting: Weighting = make_weighting(
+            settings.weighting, problem, ranks, settings.seed
+        )
         # Every restart halves the length of the steps.
         self.restarts = 0
         self.step = 0

@@ -14,13 +14,15 @@ from aiv_rba.weights.self_adaptive import SelfAdaptive
 __all__ = ["Weighting", "make_weighting"]
 
 
-def make_weighting(settings: config.Weighting, problem: Problem, ranks: Ranks) -> Weighting:
+def make_weighting(
+    settings: config.Weighting, problem: Problem, ranks: Ranks, seed: int = 0
+) -> Weighting:
     """The weighting scheme that the configuration names."""
     match settings:
         case config.RBA():
             return RBA(settings, problem.sizes, ranks)
         case config.SelfAdaptive():
-            return SelfAdaptive(settings, problem.sizes, ranks)
+            return SelfAdaptive(settings, problem, ranks, seed)
         case config.Annealing():
             return Annealing(settings, problem, ranks)
         case config.Causal():

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from aiv_rba import config
+from aiv_rba.errors import UserError
 from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.problem import Batch, Blocks
+from aiv_rba.problem import Batch, Blocks, Problem
 from aiv_rba.weights.base import Weighting
 
 # Adam's own constants (Kingma & Ba 2015).
@@ -21,21 +22,37 @@ class SelfAdaptive(Weighting):
     loss, so a step is taken with the multipliers before their update. The gradient of
     <(lambda e)^2> is 2 lambda e^2 / n; Adam does not feel its constant factor. Adam's moments
     belong to rows, as the multipliers do, so a row that a step leaves out does not move.
+
+    Raises
+    ------
+    UserError
+        If `start` names a block that the problem does not have.
     """
 
     def __init__(
-        self, settings: config.SelfAdaptive, sizes: dict[str, tuple[int, int]], ranks: Ranks
+        self, settings: config.SelfAdaptive, problem: Problem, ranks: Ranks, seed: int
     ) -> None:
         super().__init__()
         self.settings = settings
+        for block in settings.start:
+            if block not in problem.residuals.terms:
+                known = ", ".join(problem.residuals.terms)
+                raise UserError(f"weighting.start: found {block!r}, expected some of {known}")
 
         def filled(value: float) -> Blocks:
             return {
                 block: torch.full(size, value, dtype=torch.float64, device=ranks.device)
-                for block, size in sizes.items()
+                for block, size in problem.sizes.items()
             }
 
         self.multipliers = filled(1.0)
+        generator = torch.Generator().manual_seed(seed)
+        for block, largest in settings.start.items():
+            own = self.multipliers[block]
+            rows = int(ranks.sum(torch.tensor([len(own)], device=own.device)))
+            # Drawn for the rows of all ranks, so that their number does not matter.
+            whole = torch.rand(rows, own.shape[1], generator=generator, dtype=own.dtype)
+            own.copy_(largest * ranks.part(whole))
         self.first, self.second = filled(0.0), filled(0.0)
         # Updates of each row, for the bias correction.
         self.visits = {block: values[:, :1].clone() for block, values in filled(0.0).items()}
