@@ -49,7 +49,7 @@ bench-scaling: .venv/installed  ## one and two ranks, and a plan for many; write
 bench-cost: .venv/installed  ## every method of the paper's profile, per iteration; writes results/bench_cost.json
 	OMP_NUM_THREADS=1 $(BIN)/python bench/cost.py
 
-validate: .venv/installed  ## Allen-Cahn and Helmholtz with quick settings (10 minutes)
+validate: .venv/installed  ## Allen-Cahn and Helmholtz with quick settings (6 minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake validate --cores $(CORES)
 
 records: .venv/installed  ## the most accurate solutions of both, side by side on two cores (about 40 minutes)
