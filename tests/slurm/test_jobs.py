@@ -42,6 +42,19 @@ def logs(folder):
     return "\n".join(path.read_text(errors="replace") for path in folder.glob("slurm-*.out"))
 
 
+def squeue(job, columns):
+    command = ("squeue", "--noheader", "--jobs", job, "--format", columns)
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def wait_until(condition, folder, job):
+    deadline = time.monotonic() + 180
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(logs(folder) + run(folder, "scontrol", "show", "job", job))
+        time.sleep(0.05)
+
+
 def test_the_workflow_goes_through_the_executor(checkout):
     config = write_tube_experiment(checkout / "experiment")
     command = ("sbatch", "--wait", "slurm/run.sbatch", str(config))
@@ -93,17 +106,15 @@ def test_a_signalled_job_is_requeued_and_ends_with_the_right_answer(checkout):
     options = OPTIMISERS["gauss_newton"] | {"iterations": 600}
     results = write_results(checkout, optimiser=options, checkpoint_every=50)
     job = run(checkout, "sbatch", "--parsable", *SMALL, "slurm/train.sbatch", str(results)).strip()
-    deadline = time.monotonic() + 120
-    while not list(results.glob("checkpoints/*/step_*.pt")):
-        assert time.monotonic() < deadline, logs(checkout)
-        time.sleep(0.05)
+    wait_until(lambda: list(results.glob("checkpoints/*/step_*.pt")), checkout, job)
     # As --signal does before the time limit: every step of the job, not the batch script.
     run(checkout, "scancel", "--signal=USR1", job)
-    while not (results / "model.pt").is_file():
-        # Slurm holds a requeued job back for two minutes, to let its node settle.
-        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
-        assert time.monotonic() < deadline + 180, logs(checkout)
-        time.sleep(1)
+    wait_until(lambda: squeue(job, "%T %r") == "PENDING BeginTime", checkout, job)
+    # Slurm holds a requeued job back for two minutes, to let its node settle. A few seconds do; a
+    # job released at once may meet what is left of its predecessor on the node, and fail.
+    time.sleep(10)
+    run(checkout, "scontrol", "update", f"JobId={job}", "StartTime=now")
+    wait_until((results / "model.pt").is_file, checkout, job)
     told = (results / "logs" / "ranks" / "0.log").read_text()
     assert "stopped at step" in told
     assert "resuming at step" in told
