@@ -312,11 +312,15 @@ def ranks_table(result: dict[str, Any]) -> str:
     """Time of a step on one and two ranks."""
     rows = []
     for name, found in result["ranks"].items():
-        for what, job in (("strong", "two"), ("weak", "two_twice"), ("apart", "apart")):
+        for title, what, job in (
+            ("strong", "strong", "two"),
+            ("weak", "weak", "two_twice"),
+            ("two trainings, one rank each", "apart", "apart"),
+        ):
             rows.append(
                 (
                     name,
-                    "two trainings, one rank each" if what == "apart" else what,
+                    title,
                     with_spread(found["seconds_per_step"]["one"]),
                     with_spread(found["seconds_per_step"][job]),
                     with_spread(found[f"{what}_throughput_ratio"]),

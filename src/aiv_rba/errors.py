@@ -9,8 +9,17 @@ class RankError(UserError):
     """A mistake that shows on one rank only; all ranks meet any other at the same place."""
 
 
-class NotFinite(RankError):
-    """A residual, a derivative or a parameter is not a finite number."""
+class NotFinite(UserError):
+    """A residual, a derivative or a parameter is not a finite number, at a step from 1."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"step {step}: {what}")
+        self.step = step
+        self.what = what
+
+
+class ResidualNotFinite(NotFinite, RankError):
+    """A residual of this rank is not a finite number."""
 
 
 class Interrupted(Exception):

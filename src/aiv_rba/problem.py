@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from aiv_rba.errors import NotFinite
+from aiv_rba.errors import ResidualNotFinite
 
 Blocks = dict[str, Tensor]
 """A tensor (rows, terms) for each block of loss terms, such as no_slip, tracks, navier_stokes."""
@@ -91,7 +91,7 @@ class Problem(Protocol):
 
 def not_finite(
     batch: Batch, residuals: Blocks, terms: dict[str, tuple[str, ...]]
-) -> NotFinite | None:
+) -> ResidualNotFinite | None:
     """The first residual that is not a finite number: step, term, row on this rank, and point."""
     for block, e in residuals.items():
         finite = e.isfinite()
@@ -99,9 +99,10 @@ def not_finite(
             continue
         i, term = (int(number) for number in (~finite).nonzero()[0])
         point = ", ".join(f"{x:.5g}" for x in batch.inputs[block][0][i].tolist())
-        return NotFinite(
-            f"step {batch.step + 1}: residual {terms[block][term]} is {e[i, term].item()} in this "
+        return ResidualNotFinite(
+            batch.step + 1,
+            f"residual {terms[block][term]} is {e[i, term].item()} in this "
             f"rank's row {int(batch.rows[block][i])} of {block}, at ({point}), nondimensional; "
-            "expected a finite number"
+            "expected a finite number",
         )
     return None

@@ -10,6 +10,8 @@ import sys
 import time
 from datetime import timedelta
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -170,7 +172,7 @@ def restarts_of(folder, run="run"):
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_restart_is_a_training_with_shorter_steps(folder, ranks):
-    """From the start again, on all ranks, though the residual is not finite on one only."""
+    """What an earlier optimiser leaves behind, such as DDP's hooks, must not be felt."""
     rate = 2e152
     write_config(folder, network=NETWORK, optimiser=adam_at(rate), restarts=9)
     restarted = train(folder, "restarted", ranks)
@@ -195,6 +197,22 @@ def test_a_user_may_allow_restarts_after_the_failure(folder, capsys):
     assert "resuming at step 2" in out
     assert "resuming at step 1" in out
     assert 1 < restarts_of(folder) <= 9
+
+
+def test_all_ranks_go_back_together(folder):
+    """Though the residual is not finite on one of them only."""
+    order = torch.randperm(4, generator=torch.Generator().manual_seed(0))
+    with h5py.File(folder / "points.h5", "r+") as file:
+        # The last group, which the second rank owns, at the third step.
+        file["interior/points"][int(order[2]), -1] = np.nan
+    write_config(folder, network=NETWORK, optimiser=adam_at(1e-3), restarts=2)
+    process = launch(folder, "run", 2)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    for restart in ("restart 1 of 2", "restart 2 of 2", "allow more restarts"):
+        told = [line for line in errors.splitlines() if restart in line]
+        assert sum("step 3: residual momentum_x is nan" in line for line in told) == 1, errors
+        assert sum("step 3: a residual of another rank" in line for line in told) == 1, errors
 
 
 def test_parameters_that_are_not_finite_are_never_saved(folder, capsys, monkeypatch):

@@ -52,7 +52,7 @@ def batch(step=0, rows=12):
 
 
 def test_self_adaptive_is_the_library_s_adam_on_the_negative_loss(problem):
-    weighting = make_weighting(config.SelfAdaptive(learning_rate=0.01), problem, ONE)
+    weighting = make_weighting(config.SelfAdaptive(learning_rate=0.01), problem, ONE, 0)
     multipliers = torch.ones(12, 1, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([multipliers], lr=0.01, maximize=True)
     for step in range(30):
@@ -68,7 +68,7 @@ def test_self_adaptive_is_the_library_s_adam_on_the_negative_loss(problem):
 
 
 def test_self_adaptive_leaves_rows_alone_that_a_step_leaves_out(problem):
-    weighting = make_weighting(config.SelfAdaptive(), problem, ONE)
+    weighting = make_weighting(config.SelfAdaptive(), problem, ONE, 0)
     here = batch(rows=4)
     weighting.update(here, problem.residuals(here.inputs))
     moved = weighting.multipliers["equation"] != 1
@@ -90,12 +90,12 @@ def test_self_adaptive_starts_where_it_is_asked_to(problem):
 def test_self_adaptive_refuses_to_start_on_unknown_blocks(problem):
     settings = config.SelfAdaptive(start={"wall": 1.0})
     with pytest.raises(UserError, match="start: found 'wall', expected some of equation, boundary"):
-        make_weighting(settings, problem, ONE)
+        make_weighting(settings, problem, ONE, 0)
 
 
 def test_annealing_balances_the_gradients(problem):
     """With a share of one, the multiplier's square is the ratio of Algorithm 1 at once."""
-    weighting = make_weighting(config.Annealing(rate=1.0, every=2), problem, ONE)
+    weighting = make_weighting(config.Annealing(rate=1.0, every=2), problem, ONE, 0)
     here = batch()
     e = problem.residuals(here.inputs)
     weights = weighting.update(here, e)
@@ -121,8 +121,8 @@ def test_annealing_balances_the_gradients(problem):
 
 
 def test_annealing_moves_by_its_share(problem):
-    full = make_weighting(config.Annealing(rate=1.0), problem, ONE)
-    part = make_weighting(config.Annealing(rate=0.25), problem, ONE)
+    full = make_weighting(config.Annealing(rate=1.0), problem, ONE, 0)
+    part = make_weighting(config.Annealing(rate=0.25), problem, ONE, 0)
     for weighting in (full, part):
         weighting.update(batch(), problem.residuals(batch().inputs))
     target = float(full.shared["boundary"]) ** 2
@@ -131,7 +131,7 @@ def test_annealing_moves_by_its_share(problem):
 
 def test_causal_weights_of_two_chunks(problem):
     settings = config.Causal(chunks=2, tolerances=(0.5, 4.0), threshold=0.9)
-    weighting = make_weighting(settings, problem, ONE)
+    weighting = make_weighting(settings, problem, ONE, 0)
     points = torch.tensor([[0.1, 0.0], [0.9, 0.0], [1.5, 0.0], [2.0, 0.0]], dtype=torch.float64)
     rows = {"equation": torch.arange(4), "boundary": torch.arange(0)}
     here = Batch(0, {"equation": (points,)}, rows, {"equation": 4})
@@ -150,7 +150,7 @@ def test_causal_weights_of_two_chunks(problem):
 
 
 def test_causal_multipliers_stay_with_their_rows(problem):
-    weighting = make_weighting(config.Causal(chunks=2, tolerances=(1.0,)), problem, ONE)
+    weighting = make_weighting(config.Causal(chunks=2, tolerances=(1.0,)), problem, ONE, 0)
     points = torch.tensor([[1.5, 0.0], [0.5, 0.0]], dtype=torch.float64)
     rows = {"equation": torch.tensor([7, 3]), "boundary": torch.arange(0)}
     here = Batch(0, {"equation": (points,)}, rows, {"equation": 2})
@@ -163,4 +163,4 @@ def test_causal_multipliers_stay_with_their_rows(problem):
 def test_causal_needs_an_initial_state(problem):
     problem.time_span = None
     with pytest.raises(UserError, match="found causal, expected another scheme"):
-        make_weighting(config.Causal(), problem, ONE)
+        make_weighting(config.Causal(), problem, ONE, 0)

@@ -42,6 +42,8 @@ class GaussNewton:
     With `acceleration` the step follows the bend of the residuals to second order (Transtrum &
     Sethna 2012), for one more evaluation of the residuals and one more right-hand side.
 
+    The damping is divided by `scale`, which shortens the steps where it is less than one.
+
     Raises
     ------
     UserError
@@ -102,8 +104,9 @@ class GaussNewton:
         gradient = self._accumulate(rows, jacobians)
         if not gradient.isfinite().all():
             raise NotFinite(
-                f"step {batch.step + 1}: found a derivative of the residuals that is not a finite "
-                "number, expected finite ones"
+                batch.step + 1,
+                "found a derivative of the residuals that is not a finite number, expected finite "
+                "ones",
             )
         before = float(self.ranks.sum(_sum_of_squares(rows)))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aiv_rba import config
-from aiv_rba.errors import Interrupted, NotFinite
+from aiv_rba.errors import Interrupted, NotFinite, RankError
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Problem, not_finite
 from aiv_rba.train.adam import Adam
@@ -57,7 +57,6 @@ class Run:
         )
         # Every restart halves the length of the steps.
         self.restarts = 0
-        self.step = 0
         self.optimiser = self._make(settings.optimiser)
         # Largest multiplier of each block since the last row of the history.
         self.peaks: Blocks = {}
@@ -112,7 +111,6 @@ class Run:
         )
         with progress:
             for step in progress:
-                self.step = step
                 if self.settings.then and step == self.settings.optimiser.iterations:
                     self.optimiser = self._make(self.settings.then)
                 rows = self.optimiser.step(self.problem.batch(step), self.weigh)
@@ -151,13 +149,13 @@ class Run:
         }
 
     def _check_residuals(self, batch: Batch, residuals: Blocks) -> None:
-        failure = not_finite(batch, residuals, self.problem.residuals.terms)
+        failure: NotFinite | None = not_finite(batch, residuals, self.problem.residuals.terms)
         if self.settings.restarts:
             # All ranks go back together.
             flag = torch.tensor([float(failure is not None)], device=self.ranks.device)
             if bool(self.ranks.max(flag)) and failure is None:
                 failure = NotFinite(
-                    f"step {batch.step + 1}: a residual of another rank is not a finite number"
+                    batch.step + 1, "a residual of another rank is not a finite number"
                 )
         if failure:
             raise failure
@@ -167,8 +165,9 @@ class Run:
         for name, values in self.problem.residuals.network.named_parameters():
             if not values.isfinite().all():
                 raise NotFinite(
-                    f"step {step}: found a number in the network's {name} that is not finite, "
-                    "expected finite ones"
+                    step,
+                    f"found a number in the network's {name} that is not finite, expected finite "
+                    "ones",
                 )
 
     def _restart(self, checkpoints: Checkpoints, failure: NotFinite, first: int) -> int:
@@ -177,17 +176,19 @@ class Run:
         if self.restarts < allowed:
             checkpoints.finish()
             self.restarts += 1
-            if self.step == first:
+            if failure.step == first + 1:
                 # Shorter steps cannot help where the first one from a checkpoint fails.
                 checkpoints.pass_over(first)
             line = f"{failure}; restart {self.restarts} of {allowed} with steps half as long"
-            tqdm.write(f"aiv-rba train: {line}", file=sys.stderr)
+            if self.ranks.rank == 0 or isinstance(failure, RankError):
+                tqdm.write(f"aiv-rba train: {line}", file=sys.stderr)
             resumed = self._resume(checkpoints)
             if resumed is not None:
                 return resumed
-        raise NotFinite(
-            f"{failure}: lower the learning rate, raise the damping or allow more restarts; the "
-            "last checkpoint is kept"
+        raise type(failure)(
+            failure.step,
+            f"{failure.what}: lower the learning rate, raise the damping or allow more restarts; "
+            "the last checkpoint is kept",
         ) from None
 
     def _make(self, settings: config.Optimiser) -> Optimiser:
@@ -252,10 +253,10 @@ class Run:
             return None
         self.problem.residuals.network.load_state_dict(saved["network"])
         self.restarts = max(self.restarts, saved["restarts"])
-        second = saved["step"] > self.settings.optimiser.iterations
-        self.optimiser = self._make(
-            self.settings.then if second and self.settings.then else self.settings.optimiser
-        )
+        first = saved["step"] <= self.settings.optimiser.iterations
+        then = None if first else self.settings.then
+        if then or self.restarts:
+            self.optimiser = self._make(then or self.settings.optimiser)
         self.optimiser.load_state_dict(saved["optimiser"])
         for block, values in self.weighting.state.items():
             values.copy_(self.ranks.part(saved["multipliers"][block]))

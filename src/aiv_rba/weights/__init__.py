@@ -15,7 +15,7 @@ __all__ = ["Weighting", "make_weighting"]
 
 
 def make_weighting(
-    settings: config.Weighting, problem: Problem, ranks: Ranks, seed: int = 0
+    settings: config.Weighting, problem: Problem, ranks: Ranks, seed: int
 ) -> Weighting:
     """The weighting scheme that the configuration names."""
     match settings:

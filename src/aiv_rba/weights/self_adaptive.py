@@ -52,7 +52,7 @@ class SelfAdaptive(Weighting):
             rows = int(ranks.sum(torch.tensor([len(own)], device=own.device)))
             # Drawn for the rows of all ranks, so that their number does not matter.
             whole = torch.rand(rows, own.shape[1], generator=generator, dtype=own.dtype)
-            own.copy_(largest * ranks.part(whole))
+            own.copy_(largest * whole[ranks.share(rows)])
         self.first, self.second = filled(0.0), filled(0.0)
         # Updates of each row, for the bias correction.
         self.visits = {block: values[:, :1].clone() for block, values in filled(0.0).items()}
