@@ -1,6 +1,7 @@
 """Self-adaptive weights, learning-rate annealing and causal weights against their definitions."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -127,6 +128,22 @@ def test_annealing_moves_by_its_share(problem):
         weighting.update(batch(), problem.residuals(batch().inputs))
     target = float(full.shared["boundary"]) ** 2
     assert float(part.shared["boundary"]) ** 2 == pytest.approx(0.75 + 0.25 * target)
+
+
+def test_annealing_comes_to_rest(problem):
+    """Multiplied gradients are compared, so the multiplier's square w obeys w = ratio / w.
+
+    With a share of a half that is Heron's iteration for the square root.
+    """
+    full = make_weighting(config.Annealing(rate=1.0), problem, ONE, 0)
+    half = make_weighting(config.Annealing(rate=0.5, every=1), problem, ONE, 0)
+    here = batch()
+    full.update(here, problem.residuals(here.inputs))
+    for step in range(20):
+        half.update(replace(here, step=step), problem.residuals(here.inputs))
+    ratio = float(full.shared["boundary"]) ** 2
+    assert abs(ratio - 1) > 0.1
+    assert float(half.shared["boundary"]) ** 2 == pytest.approx(ratio**0.5, rel=1e-12)
 
 
 def test_causal_weights_of_two_chunks(problem):

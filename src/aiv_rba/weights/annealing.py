@@ -15,8 +15,10 @@ from aiv_rba.weights.base import Weighting
 class Annealing(Weighting):
     """One multiplier per block of data or conditions; Wang, Teng & Perdikaris 2021, Algorithm 1.
 
-    Its square moves by a share alpha towards max|grad L_r| / mean|grad L_i|, the gradients being
-    those of the losses of the differential equations and of block i in the network's parameters.
+    Its square lambda_i moves by a share alpha towards max|grad L_r| / mean|grad lambda_i L_i|, the
+    gradients being those of the losses of the differential equations and of block i in the
+    network's parameters. The factor lambda_i in the denominator is in the code that the authors
+    published (GradientPathologiesPINNs); without it a block that is met well weighs ever more.
 
     Raises
     ------
@@ -52,12 +54,12 @@ class Annealing(Weighting):
         gradients = self._gradients(batch)
         largest = gradients[self.problem.residuals.governing].abs().amax().double()
         for block, multiplier in self.shared.items():
-            mean = gradients[block].abs().mean().double()
+            weight = multiplier.square()
+            mean = weight * gradients[block].abs().mean().double()
             # A block without any gradient has nothing to be balanced.
             if mean > 0:
                 alpha = self.settings.rate
-                balanced = (1 - alpha) * multiplier.square() + alpha * largest / mean
-                multiplier.copy_(balanced.sqrt())
+                multiplier.copy_(((1 - alpha) * weight + alpha * largest / mean).sqrt())
 
     def _gradients(self, batch: Batch) -> Blocks:
         """Gradient (P,) of every block's loss over all ranks, without multipliers."""
