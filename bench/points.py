@@ -22,7 +22,6 @@ import yaml
 from memory import peak_memory
 
 from aiv_rba import config
-from aiv_rba.points.generate import SAMPLES_PER_PATCH
 
 RESULTS = Path("results")
 CONFIG = Path("workflow/config/paper.yaml")
@@ -60,15 +59,14 @@ def count(section: config.Points) -> tuple[int, int]:
 
 
 def bound(section: config.Points, ranks: int) -> float:
-    """Most memory of a process in bytes: libraries, its slab, the candidates of all groups.
+    """Most memory of a process in bytes: libraries, its slab, the samples of the wall.
 
-    The slab is this process's share of the points, 32 bytes each. A candidate is a position that
-    a group may take; all processes hold them all. Before there is a slab each process tests its
-    share of them.
+    The slab is this process's share of the points, 32 bytes each. Every process samples the wall
+    and sorts the samples into patches, which takes 120 bytes each.
     """
     slab = 32 * sum(count(section)) / ranks
-    candidates = SAMPLES_PER_PATCH * section.n_theta * section.n_y * section.layers
-    return 300 * 2**20 + max(1.02 * slab, 160 * candidates / ranks) + 45 * candidates
+    samples = section.per_group * section.n_theta * section.n_y
+    return 300 * 2**20 + 1.02 * slab + 120 * samples
 
 
 def main() -> None:

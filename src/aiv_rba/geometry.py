@@ -100,15 +100,17 @@ class Lumen:
 
         Fraction 1 is the wall; 0 the centre line or the inner wall.
         """
+        feet = self.feet(points)
+        return np.asarray(feet + fractions[:, None, None] * (points - feet))
+
+    def feet(self, points: Array) -> Array:
+        """Where outer wall points (N, 3) shrink to: the centre line or the inner wall, (N, 3)."""
         angle, height, radius = self.polar(points)
         inmost = np.minimum(self.inner_radius(angle, height), radius)
-        at = inmost + fractions[:, None] * (radius - inmost)
-        copies = np.repeat(points[None], len(fractions), axis=0)
-        first, second = across(self.axis)
-        centre = self.centre(height)
-        copies[..., first] = centre[:, 0] + at * np.cos(angle)
-        copies[..., second] = centre[:, 1] + at * np.sin(angle)
-        return copies
+        feet = points.copy()
+        direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        feet[:, across(self.axis)] = self.centre(height) + inmost[:, None] * direction
+        return feet
 
     def distance(self, points: Array) -> Array:
         """Signed distance (N,) of points (N, 3) to the wall, positive outside the lumen."""

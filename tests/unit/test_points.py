@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from aiv_rba import config
 from aiv_rba.geometry import Lumen
 from aiv_rba.parallel.mpi import Processes
-from aiv_rba.points.generate import SAMPLES_PER_PATCH, slab, wall_cells
+from aiv_rba.points.generate import SAMPLES_PER_PATCH, slab
 from aiv_rba.points.groups import patches, time_bins
-from aiv_rba.points.shrink_copy import interior_cells, sample_wall
+from aiv_rba.points.shrink_copy import InteriorCells, WallCells, sample_wall
 from tests.exact import SCALES, annulus, tube
 
 ALONE = Processes(0, 1, None)
@@ -46,7 +46,7 @@ def cells_of(lumen, partition):
     samples = sample_wall(lumen.wall, count, partition.seed, patch=0)
     shape = partition.n_theta, partition.n_y
     members = patches(lumen, samples, *shape, partition.bins)
-    interior = interior_cells(
+    interior = InteriorCells(
         lumen,
         samples,
         members,
@@ -58,13 +58,18 @@ def cells_of(lumen, partition):
     return samples, members, interior
 
 
+def all_of(cells, cell):
+    """Positions of all candidates of a cell."""
+    return cells.positions(np.array([cell]), np.arange(cells.counts[cell])[None])[0]
+
+
 @settings(max_examples=40, deadline=None)
 @given(partitions(), st.sampled_from(sorted(LUMENS)))
 def test_every_point_lies_in_exactly_one_group(partition, name):
     lumen = LUMENS[name]
     samples, members, interior = cells_of(lumen, partition)
     np.testing.assert_array_equal(np.sort(np.concatenate(members)), np.arange(len(samples)))
-    candidates = [p[:n] for p, n in zip(interior.points, interior.counts, strict=True)]
+    candidates = [all_of(interior, cell) for cell in range(len(interior.counts))]
     for patch, member in enumerate(members):
         own = [candidates[i_r * len(members) + patch] for i_r in range(partition.n_r)]
         # Short patches take samples again, so a point may come twice, but in one cell only.
@@ -103,7 +108,7 @@ def test_groups_are_equal_inside_and_the_same_on_any_number_of_ranks(partition, 
     samples, members, interior = cells_of(lumen, partition)
     case = SimpleNamespace(scales=SCALES)
     for purpose, (cells, n_t) in enumerate(
-        [(interior, partition.n_t), (wall_cells(samples, members), partition.wall_n_t)]
+        [(interior, partition.n_t), (WallCells(samples, members), partition.wall_n_t)]
     ):
         whole = slab(partition, case, cells, n_t, purpose, ALONE)
         assert whole.shape == (n_t * len(cells.counts), partition.per_group, 4)
@@ -118,7 +123,7 @@ def test_groups_are_equal_inside_and_the_same_on_any_number_of_ranks(partition, 
         for number, group in enumerate(whole):
             available = cells.counts[number % len(cells.counts)]
             positions = np.unique(group[:, 1:], axis=0)
-            drawn = np.unique(cells.points[number % len(cells.counts), :available], axis=0)
+            drawn = np.unique(all_of(cells, number % len(cells.counts)), axis=0)
             assert len(positions) == pytest.approx(
                 min(partition.per_group, len(drawn)), abs=int(available) - len(drawn)
             )

@@ -13,13 +13,11 @@ from aiv_rba.geometry import Lumen
 from aiv_rba.parallel.mpi import Processes, processes
 from aiv_rba.points.groups import patches, time_bins, uniform
 from aiv_rba.points.picture import draw
-from aiv_rba.points.shrink_copy import Cells, interior_cells, sample_wall
+from aiv_rba.points.shrink_copy import BLOCK, Cells, InteriorCells, WallCells, sample_wall
 from aiv_rba.store import Array, Case, create_h5, read_case
 
 SAMPLES_PER_PATCH = 8
 CHUNK = 4096
-# Points that are made or sent at a time: what they need beside the slab itself stays small.
-BLOCK = 2**18
 
 
 def generate(settings: config.Points, *, case: Path, points: Path, picture: Path) -> None:
@@ -44,7 +42,7 @@ def generate(settings: config.Points, *, case: Path, points: Path, picture: Path
         count = SAMPLES_PER_PATCH * settings.n_theta * settings.n_y
         outer = sample_wall(experiment.wall, count, settings.seed, patch=0)
         members = patches(lumen, outer, *shape, settings.bins)
-        interior = interior_cells(
+        interior = InteriorCells(
             lumen,
             outer,
             members,
@@ -56,7 +54,7 @@ def generate(settings: config.Points, *, case: Path, points: Path, picture: Path
         surface = sample_wall(
             experiment.wall, settings.per_group * settings.n_theta * settings.n_y, settings.seed + 1
         )
-        on_wall = wall_cells(surface, patches(lumen, surface, *shape, settings.bins))
+        on_wall = WallCells(surface, patches(lumen, surface, *shape, settings.bins))
 
         slabs = {
             "interior": slab(settings, experiment, interior, settings.n_t, 0, group),
@@ -72,13 +70,6 @@ def _check(settings: config.Points) -> None:
         found, least = getattr(settings, key), getattr(settings, other)
         if found < least:
             raise UserError(f"points.{key}: found {found}, expected at least {other} = {least}")
-
-
-def wall_cells(samples: Array, members: list[np.ndarray]) -> Cells:
-    """Wall points of every patch."""
-    counts = np.array([len(m) for m in members])
-    width = counts.max()
-    return Cells(np.stack([samples[np.resize(m, width)] for m in members]), counts)
 
 
 def slab(
@@ -107,7 +98,7 @@ def slab(
             uniform(settings.seed, 4 * purpose + 1, number, batch) * levels[i_t]
         ).astype(np.int64)
         block[..., 0] = level / settings.time_levels * case.scales.nondimensional_period
-        block[..., 1:] = cells.points[cell, candidate]
+        block[..., 1:] = cells.positions(cell[:, 0], candidate)
     return points
 
 

@@ -39,7 +39,10 @@ def draw(
     middle = settings.n_y // 2
     i_r, i_theta = np.divmod(np.arange(settings.n_r * settings.n_theta), settings.n_theta)
     rows = (i_r * settings.n_theta + i_theta) * settings.n_y + middle
-    cells = [interior.points[row, : interior.counts[row]] for row in rows]
+    cells = [
+        interior.positions(np.array([row]), np.arange(interior.counts[row])[None])[0]
+        for row in rows
+    ]
     for axis, section, title in (
         (axes[1], i_theta, f"{settings.n_theta} angular patches"),
         (axes[2], i_r, f"{settings.n_r} radial sections"),

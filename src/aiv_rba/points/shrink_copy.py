@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.geometry import Lumen
 from aiv_rba.parallel.mpi import Processes
 from aiv_rba.store import Array, IntArray, Wall
+
+# Points or copies that are made at a time: what they need beside the slab itself stays small.
+BLOCK = 2**18
 
 
 def sample_wall(wall: Wall, count: int, seed: int, patch: int | None = None) -> Array:
@@ -33,70 +38,104 @@ def sample_wall(wall: Wall, count: int, seed: int, patch: int | None = None) -> 
     return np.asarray(points)
 
 
-@dataclass(frozen=True)
-class Cells:
-    """Candidate positions of each spatial cell, cell = (i_r * n_theta + i_theta) * n_y + i_y.
+class Cells(Protocol):
+    """Candidate positions of spatial cells, from which their groups take their points."""
 
-    Attributes
-    ----------
-    points
-        (cells, candidates, 3), those in the lumen first.
-    counts
-        (cells,): how many of them are in the lumen.
-    """
-
-    points: Array
     counts: IntArray
+    """(cells,) candidates of each cell."""
+
+    def positions(self, cells: IntArray, numbers: IntArray) -> Array:
+        """Positions (n, b, 3) of candidates of cells (n,), by their numbers (n, b) below counts."""
+        ...
 
 
-def interior_cells(
-    lumen: Lumen,
-    samples: Array,
-    members: list[IntArray],
-    *,
-    n_r: int,
-    layers: int,
-    group: Processes,
-    shape: tuple[int, int],
-) -> Cells:
-    """Shrink-copy the wall samples of every patch; reject what falls outside the lumen.
+class WallCells:
+    """Wall samples of every patch."""
 
-    The layers are equally spaced, as in the paper, so points are denser near the centre line.
+    def __init__(self, samples: Array, members: list[IntArray]) -> None:
+        self.samples = samples
+        self.counts = np.array([len(m) for m in members])
+        self._members = np.concatenate(members)
+        self._first = np.cumsum(self.counts) - self.counts
+
+    def positions(self, cells: IntArray, numbers: IntArray) -> Array:
+        """Positions (n, b, 3)."""
+        return np.asarray(self.samples[self._members[self._first[cells, None] + numbers]])
+
+
+class InteriorCells:
+    """Shrunk copies of the wall samples of every patch that lie in the lumen.
+
+    The layers are equally spaced, as in the paper, so points are denser near the centre line. A
+    cell is a radial section of a patch's copies, cell = (i_r * n_theta + i_theta) * n_y + i_y. Of
+    each copy one bit is kept, whether it lies in the lumen, and positions are made when they are
+    asked for: there are many more copies than a process has points.
 
     Raises
     ------
     UserError
         If a cell is left without a point.
     """
-    n_theta, n_y = shape
-    per_patch = max(len(m) for m in members)
-    # A short patch is filled by taking its samples again in turn.
-    chosen = np.stack([np.resize(m, per_patch) for m in members])
-    depths = (np.arange(layers) + 0.5) / layers
-    own = chosen[group.share(len(members))]
-    inside = lumen.copies_inside(lumen.shrink(samples[own.ravel()], depths))
-    inside = group.join(inside.reshape(layers, len(own), per_patch).swapaxes(0, 1))
-    # The numbers of layers of the radial sections may differ by one.
-    edges = np.searchsorted(np.arange(layers) * n_r // layers, np.arange(n_r + 1))
-    width = int(np.diff(edges).max()) * per_patch
-    points = np.empty((n_r, len(members), width, 3))
-    counts = np.empty((n_r, len(members)), dtype=np.int64)
-    for i_r in range(n_r):
-        section = slice(edges[i_r], edges[i_r + 1])
-        copies = lumen.shrink(samples[chosen.ravel()], depths[section])
-        copies = copies.reshape(-1, *chosen.shape, 3).swapaxes(0, 1)
-        candidates = copies.reshape(len(members), -1, 3)
-        within = inside[:, section].reshape(len(members), -1)
-        order = np.argsort(~within, axis=1, kind="stable")
-        order = np.pad(order, ((0, 0), (0, width - order.shape[1])), mode="edge")
-        points[i_r] = np.take_along_axis(candidates, order[..., None], axis=1)
-        counts[i_r] = within.sum(axis=1)
-    if (counts == 0).any():
-        i_r, patch = divmod(int(np.argmin(counts)), n_theta * n_y)
-        t, y = divmod(patch, n_y)
-        raise UserError(
-            f"points: no shrunk copy of the patch theta {t} of {n_theta}, y {y} of {n_y} lies in "
-            f"the lumen in radial section {i_r} of {n_r}; expected a lumen that its sections' "
-            "centre sees whole, or fewer patches"
-        )
-    return Cells(points.reshape(-1, width, 3), counts.ravel())
+
+    def __init__(
+        self,
+        lumen: Lumen,
+        samples: Array,
+        members: list[IntArray],
+        *,
+        n_r: int,
+        layers: int,
+        group: Processes,
+        shape: tuple[int, int],
+    ) -> None:
+        self.patches = len(members)
+        self.per_patch = max(len(m) for m in members)
+        # A short patch is filled by taking its samples again in turn.
+        chosen = np.stack([np.resize(m, self.per_patch) for m in members])
+        self.tips = samples[chosen]
+        self.feet = lumen.feet(samples[chosen.ravel()]).reshape(self.tips.shape)
+        self.depths = (np.arange(layers) + 0.5) / layers
+        # The numbers of layers of the radial sections may differ by one.
+        self.edges = np.searchsorted(np.arange(layers) * n_r // layers, np.arange(n_r + 1))
+        self.width = int(np.diff(self.edges).max()) * self.per_patch
+
+        share = group.share(self.patches)
+        at_a_time = max(1, BLOCK // (layers * self.per_patch))
+        parts = [
+            self._bits(lumen, slice(first, min(first + at_a_time, share.stop)))
+            for first in range(share.start, share.stop, at_a_time)
+        ]
+        own = np.concatenate([*parts, np.empty((0, n_r, -(-self.width // 8)), dtype=np.uint8)])
+        self.inside = group.join(own).swapaxes(0, 1).reshape(n_r * self.patches, -1)
+        self.counts = np.bitwise_count(self.inside).sum(axis=1, dtype=np.int64)
+        if (self.counts == 0).any():
+            i_r, patch = divmod(int(np.argmin(self.counts)), self.patches)
+            n_theta, n_y = shape
+            t, y = divmod(patch, n_y)
+            raise UserError(
+                f"points: no shrunk copy of the patch theta {t} of {n_theta}, y {y} of {n_y} lies "
+                f"in the lumen in radial section {i_r} of {n_r}; expected a lumen that its "
+                "sections' centre sees whole, or fewer patches"
+            )
+
+    def _bits(self, lumen: Lumen, patches: slice) -> NDArray[np.uint8]:
+        """Bits (patches, n_r, bytes): whether the copies lie in the lumen, by radial section."""
+        samples = self.tips[patches].reshape(-1, 3)
+        inside = lumen.copies_inside(lumen.shrink(samples, self.depths))
+        by_patch = inside.reshape(len(self.depths), -1, self.per_patch).swapaxes(0, 1)
+        sections = np.zeros((len(by_patch), len(self.edges) - 1, self.width), dtype=bool)
+        for i_r, (first, last) in enumerate(pairwise(self.edges)):
+            section = by_patch[:, first:last].reshape(len(by_patch), -1)
+            sections[:, i_r, : section.shape[1]] = section
+        return np.packbits(sections, axis=-1)
+
+    def positions(self, cells: IntArray, numbers: IntArray) -> Array:
+        """Positions (n, b, 3)."""
+        inside = np.unpackbits(self.inside[cells], axis=1, count=self.width)
+        # Copies in the lumen first, in their order.
+        copies = np.argsort(1 - inside, axis=1, kind="stable")
+        layer, sample = np.divmod(np.take_along_axis(copies, numbers, axis=1), self.per_patch)
+        i_r, patch = np.divmod(cells[:, None], self.patches)
+        feet, tips = self.feet[patch, sample], self.tips[patch, sample]
+        depth = self.depths[self.edges[i_r] + layer]
+        return np.asarray(feet + depth[..., None] * (tips - feet))
