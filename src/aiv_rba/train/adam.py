@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from aiv_rba import config
@@ -15,27 +17,43 @@ from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.train.compilation import compiled
 
 
+def distributed(residuals: Residuals, ranks: Ranks, *, compile: bool) -> nn.Module:
+    """Residuals whose gradients DistributedDataParallel averages over ranks.
+
+    One training wraps them once: the hooks of a wrapper whose last step was given up would still
+    reduce, until it happens to be collected.
+    """
+    forward = compiled(residuals) if compile else residuals
+    if ranks.size == 1:
+        return forward
+    with warnings.catch_warnings():
+        # The successor that is recommended synchronises buffers at the start, this one never.
+        warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
+        # Residuals of derivatives alone give the output bias no gradient: without
+        # find_unused_parameters DDP would silently skip the reduction.
+        return DistributedDataParallel(
+            forward, find_unused_parameters=True, broadcast_buffers=False
+        )
+
+
 class Adam:
-    """First-order steps on the weighted residual rows, `scale` times as long as settings ask."""
+    """First-order steps on the weighted residual rows, `scale` times as long as settings ask.
+
+    `forward` is what `distributed` makes of the residuals.
+    """
 
     def __init__(
-        self, settings: config.Adam, residuals: Residuals, ranks: Ranks, scale: float = 1.0
+        self, settings: config.Adam, forward: nn.Module, ranks: Ranks, scale: float = 1.0
     ) -> None:
         self.settings = settings
+        self.forward = forward
         self.scale = scale
         self.ranks = ranks
-        self.adam = torch.optim.Adam(residuals.parameters(), lr=settings.learning_rate)
+        self.adam = torch.optim.Adam(forward.parameters(), lr=settings.learning_rate)
         decays = math.log(settings.final_learning_rate / settings.learning_rate)
         decays /= math.log(settings.decay)
         self.interval = settings.iterations / max(decays, 1e-12)
         self.steps = 0
-        self.forward = compiled(residuals) if settings.compile else residuals
-        if ranks.size > 1:
-            # Residuals of derivatives alone give the output bias no gradient: without
-            # find_unused_parameters DDP would silently skip the reduction.
-            self.forward = DistributedDataParallel(
-                self.forward, find_unused_parameters=True, broadcast_buffers=False
-            )
 
     @property
     def control(self) -> float:
