@@ -1,10 +1,10 @@
-# make run | test | test-slurm | soak | lint | bench | bench-scaling | bench-cost | validate | records | twin | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | validate | records | twin | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
 CORES ?= 2
 
-.PHONY: help run test test-slurm soak lint bench bench-scaling bench-cost validate records twin physiological schema clean
+.PHONY: help run test test-slurm soak lint bench bench-scaling bench-cost bench-optimisers validate records twin physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -48,6 +48,9 @@ bench-scaling: .venv/installed  ## one and two ranks, and a plan for many; write
 
 bench-cost: .venv/installed  ## every method of the paper's profile, per iteration; writes results/bench_cost.json
 	OMP_NUM_THREADS=1 $(BIN)/python bench/cost.py
+
+bench-optimisers: .venv/installed  ## every optimiser on both benchmarks, side by side on two cores (half an hour)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake optimisers --cores $(CORES)
 
 validate: .venv/installed  ## Allen-Cahn and Helmholtz with quick settings (6 minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake validate --cores $(CORES)

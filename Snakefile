@@ -50,3 +50,8 @@ rule validate_paper:
 rule records:
     input:
         expand("results/benchmarks/records/{problem}/report.html", problem=PROBLEMS),
+
+
+rule optimisers:
+    input:
+        expand("results/benchmarks/optimisers/{problem}/report.html", problem=PROBLEMS),

@@ -247,8 +247,11 @@ class GaussNewton:
     """Steps until other points are drawn."""
     adaptive: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the points drawn in proportion to their residuals; the others are drawn evenly."""
-    memory: Positive = 30.0
-    """Steps in which the memory of the curvature J^T J grows by one draw of these points."""
+    memory: Positive | None = 30.0
+    """Steps in which the memory of the curvature J^T J grows by one draw of these points; none
+    forgets, and takes its steps in sample space where rows are fewer than parameters."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the last step that the damping holds the next one to (SPRING)."""
 
 
 @dataclass(frozen=True, config=_strict)
@@ -263,7 +266,17 @@ class LBFGS:
     """Compile the residuals with torch.compile where a C++ compiler is present."""
 
 
-Optimiser = Annotated[Adam | GaussNewton | LBFGS, Field(discriminator="name")]
+@dataclass(frozen=True, config=_strict)
+class SSBroyden:
+    name: Literal["ssbroyden"] = "ssbroyden"
+    """Self-scaled Broyden method (Al-Baali 1998), on batches that do not change."""
+    iterations: Count = 2000
+    """Training steps."""
+    compile: bool = True
+    """Compile the residuals with torch.compile where a C++ compiler is present."""
+
+
+Optimiser = Annotated[Adam | GaussNewton | LBFGS | SSBroyden, Field(discriminator="name")]
 
 
 @dataclass(frozen=True, config=_strict)

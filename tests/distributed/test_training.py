@@ -32,6 +32,16 @@ OPTIMISERS = {
         "adaptive": 0.5,
         "redraw": 3,
     },
+    # 180 rows for 188 parameters.
+    "sample_space": {
+        "name": "gauss_newton",
+        "rows": [10, 35, 20],
+        "damping": 1.0,
+        "smallest_damping": 0.3,
+        "memory": None,
+        "momentum": 0.5,
+    },
+    "ssbroyden": {"name": "ssbroyden", "compile": False},
     "adam": ADAM | {"compile": False},
     "adam_compiled": ADAM | {"compile": True},
     "adam_then_lbfgs": ADAM | {"compile": False},
@@ -39,6 +49,8 @@ OPTIMISERS = {
 STEPS = {
     "gauss_newton": 40,
     "adaptive_gauss_newton": 20,
+    "sample_space": 20,
+    "ssbroyden": 20,
     "adam": 200,
     "adam_compiled": 200,
     "adam_then_lbfgs": 20,
@@ -99,6 +111,8 @@ def tensors(tree, name=""):
     [
         ("gauss_newton", "rba", 0),
         ("adaptive_gauss_newton", "rba", 8),
+        ("sample_space", "rba", 0),
+        ("ssbroyden", "rba", 0),
         ("adam", "rba", 8),
         ("adam", "none", 0),
         ("adam", "self_adaptive", 8),

@@ -10,7 +10,8 @@ from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Residuals
-from aiv_rba.train.gauss_newton import PROBE, GaussNewton
+from aiv_rba.train.gauss_newton import PROBE, GaussNewton, _second_derivative
+from aiv_rba.train.least_squares import ParameterSpace, SampleSpace
 from aiv_rba.train.normal_equations import factored, jacobian, upper_gram
 from aiv_rba.train.velocimetry import FlowResiduals
 
@@ -70,7 +71,7 @@ def problem(**settings):
     x = torch.rand(12, 2, dtype=torch.float64)
     y = (x @ torch.tensor([[2.0], [1.0]], dtype=torch.float64) + 3) ** 2
     batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(12)}, {"data": 12})
-    settings = config.GaussNewton(rows=(12,), memory=1e12, smallest_damping=1e-14, **settings)
+    settings = config.GaussNewton(rows=(12,), memory=None, smallest_damping=1e-14, **settings)
     return batch, GaussNewton(settings, Squares(Linear(2, 1).double()), ONE, 0)
 
 
@@ -88,10 +89,75 @@ def test_second_derivative_of_quadratic_residuals_is_exact():
     rows, jacobians = {"data": weights["data"] * e}, {"data": weights["data"] * j[:, 0]}
     optimiser._move(start + PROBE * velocity)
     ahead = optimiser._rows(batch, weights)
-    found = optimiser._second_derivative(rows, ahead, jacobians, velocity)
+    found = _second_derivative(rows, ahead, jacobians, velocity)["data"]
     along = torch.cat([x, torch.ones(12, 1, dtype=torch.float64)], dim=1) @ velocity
-    expected = jacobians["data"].T @ (weights["data"][:, 0] * 2 * along**2)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, weights["data"] * 2 * along.unsqueeze(1) ** 2)
+
+
+@pytest.mark.parametrize("levenberg", [False, True])
+@pytest.mark.parametrize("rows", [7, 30])
+def test_both_spaces_solve_the_damped_least_squares_problem(levenberg, rows):
+    torch.manual_seed(0)
+    jacobians = {"a": torch.randn(rows, 12).double(), "b": 9 * torch.randn(4, 12).double()}
+    right = {"a": torch.randn(rows, 1).double(), "b": torch.randn(2, 2).double()}
+    parameter_space = ParameterSpace(torch.zeros(12).double(), None, ONE, levenberg=levenberg)
+    parameter_space.update(jacobians, 3)
+    j = torch.cat([jacobians["a"], jacobians["b"]])
+    squares = j.square().sum(0)
+    unit = squares.mean().expand(12) if levenberg else squares
+    # |J x - rows|^2 + damping |x|_unit^2 as one problem, by another method.
+    design = torch.cat([j, (0.3 * unit).sqrt().diag()])
+    values = torch.cat([right["a"].flatten(), right["b"].flatten(), torch.zeros(12).double()])
+    expected = torch.linalg.lstsq(design, values.unsqueeze(1)).solution[:, 0]
+    for system in (parameter_space, SampleSpace(jacobians, ONE, levenberg=levenberg)):
+        torch.testing.assert_close(system.unit, unit)
+        torch.testing.assert_close(system.damped(0.3)(right), expected)
+
+
+def test_steps_in_either_space_are_the_same():
+    """Two rows more than parameters, and two fewer."""
+
+    def train(extra):
+        torch.manual_seed(0)
+        x = torch.rand(11, 2, dtype=torch.float64)
+        squares = Squares(torch.nn.Sequential(Linear(2, 3), Linear(3, 1)).double())
+        # Rows of zero weight change nothing but the space.
+        x = torch.cat([x, x[:extra]])
+        weights = torch.cat([torch.ones(11, 1), torch.zeros(extra, 1)]).double()
+        batch = Batch(
+            0,
+            {"data": (x, x.sum(1, keepdim=True))},
+            {"data": torch.arange(len(x))},
+            {"data": len(x)},
+        )
+        settings = config.GaussNewton(
+            rows=(99,), memory=None, momentum=0.5, scaling="levenberg", acceleration=True
+        )
+        optimiser = GaussNewton(settings, squares, ONE, 0)
+        for _ in range(6):
+            order = optimiser._draw(batch)["data"]
+            optimiser.step(batch, lambda batch, e, order=order: {"data": weights[order]})
+        in_samples = "parameter_space" not in vars(optimiser)
+        return in_samples, torch.nn.utils.parameters_to_vector(optimiser.parameters)
+
+    (few, sample), (many, parameter) = train(0), train(4)
+    assert few
+    assert not many
+    torch.testing.assert_close(sample, parameter, rtol=1e-8, atol=1e-8)
+
+
+def test_momentum_holds_the_step_to_a_part_of_the_last_one():
+    """With much damping the step is that part, but for the gradient's share."""
+    batch, optimiser = problem(momentum=0.5)
+    optimiser.damping = 1e12
+    start = optimiser._position()
+    optimiser.step(batch, weigh)
+    # Downhill, and small enough that half of it more is downhill too.
+    first = optimiser._position() - start
+    optimiser.last_step = 1e6 * first
+    optimiser.step(batch, weigh)
+    second = optimiser._position() - start - first
+    torch.testing.assert_close(second, 5e5 * first, rtol=1e-4, atol=0)
 
 
 class Canyon(Residuals):
@@ -114,7 +180,7 @@ def test_acceleration_follows_a_canyon_in_fewer_steps(scaling):
         origin = torch.zeros(1, 1, dtype=torch.float64)
         batch = Batch(0, {"canyon": (origin,)}, {"canyon": torch.arange(1)}, {"canyon": 1})
         settings = config.GaussNewton(
-            rows=(1,), memory=1e12, scaling=scaling, acceleration=acceleration
+            rows=(1,), memory=None, scaling=scaling, acceleration=acceleration
         )
         optimiser = GaussNewton(settings, canyon, ONE, 0)
         for step in range(1000):
@@ -157,7 +223,7 @@ def test_steps_of_a_linear_problem_are_predicted_and_find_its_solution():
     torch.manual_seed(0)
     x, y = torch.rand(12, 2, dtype=torch.float64), torch.rand(12, 1, dtype=torch.float64)
     batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(12)}, {"data": 12})
-    settings = config.GaussNewton(rows=(12,), memory=1e12, damping=0.1, update="gain")
+    settings = config.GaussNewton(rows=(12,), memory=None, damping=0.1, update="gain")
     optimiser = GaussNewton(settings, Line(Linear(2, 1).double()), ONE, 0)
     for step in range(5):
         optimiser.step(batch, lambda batch, e: {"data": torch.ones_like(e["data"])})

@@ -6,12 +6,12 @@ PROBLEMS = ["allen_cahn", "helmholtz"]
 # Raised when the method of a stage changes, so that its results are made again.
 VERSION = {
     "ingest": 1,
-    "points": 1,
-    "train": 2,
+    "points": 2,
+    "train": 3,
     "fields": 2,
     "score": 2,
     "report": 2,
-    "benchmark": 2,
+    "benchmark": 3,
 }
 
 

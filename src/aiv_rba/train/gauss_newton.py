@@ -15,7 +15,14 @@ from aiv_rba.errors import NotFinite, UserError
 from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Residuals
-from aiv_rba.train.normal_equations import factored, jacobian, upper_gram
+from aiv_rba.train.least_squares import (
+    ParameterSpace,
+    SampleSpace,
+    Solver,
+    System,
+    transposed,
+)
+from aiv_rba.train.normal_equations import jacobian
 
 # Length at which the residuals' bend is measured, and how much of the velocity it may be; the
 # values of Transtrum & Sethna 2012.
@@ -35,6 +42,11 @@ class GaussNewton:
     (Marquardt 1963) or to its mean (Levenberg 1944); a step that does not lower the loss of the
     drawn rows is refused and the damping raised, by the ratio of the decrease to what H predicts
     if `update` is gain (Nielsen 1999). J^T J and J^T r are sums over rows, so ranks add theirs.
+
+    Without a memory, and with fewer rows than parameters, the same step is found in sample space.
+    There `momentum` takes the place of the memory, as in SPRING (Goldshlager, Abrahamsen & Lin
+    2024): the damping holds the step to that part of the last one, instead of to zero. A refused
+    step is tried again without.
 
     With `adaptive` more rows are drawn where the residuals are large (Wu et al. 2023), which
     sharp fronts need: points drawn evenly leave gaps in them.
@@ -77,13 +89,23 @@ class GaussNewton:
                 f"of {', '.join(residuals.terms)}"
             )
         self.parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
-        count = sum(p.numel() for p in self.parameters)
-        self.curvature = self.parameters[0].new_zeros(count, count)
+        self.last_step = torch.zeros_like(self._position())
         self.damping = settings.damping
         self.steps = 0
         # Numbers of the drawn rows of each block among those of all ranks, and how many these were.
         self.drawn: Blocks = {}
         self.drawn_from: dict[str, int] = {}
+
+    @cached_property
+    def parameter_space(self) -> ParameterSpace:
+        """The curvature, and its memory."""
+        return ParameterSpace(
+            self._position(), self.settings.memory, self.ranks, levenberg=self._levenberg
+        )
+
+    @property
+    def _levenberg(self) -> bool:
+        return self.settings.scaling == "levenberg"
 
     @property
     def control(self) -> float:
@@ -101,34 +123,41 @@ class GaussNewton:
         rows = {block: weights[block] * values for block, values in e.items()}
         for block, j in jacobians.items():
             jacobians[block] = (j * weights[block].unsqueeze(-1)).flatten(0, 1)
-        gradient = self._accumulate(rows, jacobians)
+        gradient = transposed(jacobians, rows, self.ranks)
         if not gradient.isfinite().all():
             raise NotFinite(
                 batch.step + 1,
                 "found a derivative of the residuals that is not a finite number, expected finite "
                 "ones",
             )
+        samples = sum(part.counts[block] * values.shape[1] for block, values in e.items())
+        system = self._system(jacobians, samples)
         before = float(self.ranks.sum(_sum_of_squares(rows)))
 
-        start = nn.utils.parameters_to_vector(self.parameters).detach()
+        start = self._position()
+        prior = self.settings.momentum * self.last_step
+        self.last_step = torch.zeros_like(prior)
         growth = 2.0 if self.settings.update == "gain" else 3.0
         for _ in range(self.settings.trials):
-            solve, damping = self._factored()
-            velocity = -solve(gradient)
+            solve = self._factored(system)
+            velocity = prior - solve(_moved(rows, jacobians, prior))
             step = velocity
             if self.settings.acceleration:
                 self._move(start + PROBE * velocity)
                 ahead = self._rows(part, weights)
-                bend = -solve(self._second_derivative(rows, ahead, jacobians, velocity)) / 2
+                bend = -solve(_second_derivative(rows, ahead, jacobians, velocity)) / 2
                 # Farther out the expansion does not hold.
                 if float(bend.norm()) <= LARGEST_BEND * float(velocity.norm()):
                     step = velocity + bend
             self._move(start + step)
             after = float(self.ranks.sum(_sum_of_squares(self._rows(part, weights))))
             if after < before:
-                predicted = float(velocity @ (damping * velocity - gradient))
+                damped = self.control * system.unit * (velocity - prior)
+                predicted = float(velocity @ (damped - gradient))
                 self._lower_damping((before - after) / predicted)
+                self.last_step = step
                 break
+            prior = torch.zeros_like(prior)
             self.damping *= growth
             if self.settings.update == "gain":
                 growth *= 2
@@ -136,6 +165,21 @@ class GaussNewton:
             self._move(start)
         self.steps += 1
         return rows
+
+    def _system(self, jacobians: Blocks, samples: int) -> System:
+        """In the space of smaller dimension; the memory is one of parameters."""
+        if self.settings.memory is None and samples < len(self.last_step):
+            return SampleSpace(jacobians, self.ranks, levenberg=self._levenberg)
+        self.parameter_space.update(jacobians, self.steps)
+        return self.parameter_space
+
+    def _factored(self, system: System) -> Solver:
+        """Solver of the damped system, whose damping is raised until it is positive definite."""
+        while True:
+            try:
+                return system.damped(self.control)
+            except LinAlgError:
+                self.damping *= 3
 
     def _lower_damping(self, gain: float) -> None:
         """After a step that lowered the loss `gain` times as much as predicted."""
@@ -186,79 +230,50 @@ class GaussNewton:
         counts[self.ranks.rank] = len(batch.rows[block])
         return int(self.ranks.sum(counts)[: self.ranks.rank].sum())
 
-    def _accumulate(self, rows: Blocks, jacobians: Blocks) -> Tensor:
-        """Update the curvature; J^T r (P,) over all ranks."""
-        gram = torch.zeros_like(self.curvature)
-        gradient = gram.new_zeros(len(gram))
-        for block, j in jacobians.items():
-            gradient += j.T @ rows[block].flatten()
-            gram += upper_gram(j)
-        self.ranks.sum(gram)
-        self.ranks.sum(gradient)
-        forgetting = self.steps / (self.steps + self.settings.memory)
-        self.curvature.mul_(forgetting).add_(gram)
-        return gradient
-
-    def _factored(self) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-        """Solver of the damped system, and the damping (P,) of every parameter.
-
-        The damping is raised until the system is positive definite.
-        """
-        diagonal = self.curvature.diagonal()
-        mean = float(diagonal.mean())
-        if self.settings.scaling == "levenberg":
-            unit = torch.full_like(diagonal, mean)
-        else:
-            # A parameter that no row depends on still needs a positive pivot.
-            unit = diagonal.clamp_min(1e-6 * mean)
-        while True:
-            damped, damping = self.curvature.clone(), self.control * unit
-            damped.diagonal().add_(damping)
-            try:
-                return factored(damped), damping
-            except LinAlgError:
-                self.damping *= 3
-
-    def _second_derivative(
-        self, rows: Blocks, ahead: Blocks, jacobians: Blocks, velocity: Tensor
-    ) -> Tensor:
-        """J^T r'' (P,) over all ranks; r'' along the velocity, from the rows a small way ahead."""
-        total = torch.zeros_like(velocity)
-        for block, j in jacobians.items():
-            slope = (ahead[block] - rows[block]).flatten() / PROBE
-            total += j.T @ (2 / PROBE * (slope - j @ velocity))
-        return self.ranks.sum(total)
-
     @torch.no_grad()
     def _rows(self, part: Batch, weights: Blocks) -> Blocks:
         """Weighted residual rows with the parameters as they are."""
         e = self.residuals(part.inputs)
         return {block: weights[block] * values for block, values in e.items()}
 
+    def _position(self) -> Tensor:
+        return nn.utils.parameters_to_vector(self.parameters).detach()
+
     def _move(self, parameters: Tensor) -> None:
         nn.utils.vector_to_parameters(parameters, self.parameters)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        return {
+        state = {
             "damping": self.damping,
             "steps": self.steps,
             "drawn": self.drawn,
             "drawn_from": self.drawn_from,
-            "curvature": self.curvature[self._upper],
+            "last_step": self.last_step,
         }
+        if self.settings.memory is not None:
+            state["parameter_space"] = self.parameter_space.state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.damping, self.steps = state["damping"], state["steps"]
         self.drawn = {block: order.cpu() for block, order in state["drawn"].items()}
         self.drawn_from = state["drawn_from"]
-        self.curvature[self._upper] = state["curvature"].to(self.curvature)
+        self.last_step.copy_(state["last_step"])
+        if self.settings.memory is not None:
+            self.parameter_space.load_state_dict(state["parameter_space"])
 
-    @cached_property
-    def _upper(self) -> tuple[Tensor, Tensor]:
-        i, j = torch.triu_indices(*self.curvature.shape, device=self.curvature.device)
-        return i, j
+
+def _moved(rows: Blocks, jacobians: Blocks, step: Tensor) -> Blocks:
+    """Rows after a step, to first order."""
+    return {b: r + (jacobians[b] @ step).view_as(r) for b, r in rows.items()}
+
+
+def _second_derivative(rows: Blocks, ahead: Blocks, jacobians: Blocks, velocity: Tensor) -> Blocks:
+    """Second derivative of the rows along the velocity, from the rows a small way ahead."""
+    here = _moved(rows, jacobians, PROBE * velocity)
+    return {block: 2 / PROBE**2 * (ahead[block] - values) for block, values in here.items()}
 
 
 def _sum_of_squares(rows: Blocks) -> Tensor:

@@ -6,19 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
 from aiv_rba import config
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.train.compilation import compiled
+from aiv_rba.train.objective import Objective
 
 
 class LBFGS:
     """Quasi-Newton steps; the multipliers stay as they are during one step's line search.
 
-    Gradients are summed over ranks by hand: the line search needs the loss of all ranks too. It
-    starts from `scale` times the quasi-Newton step.
+    The line search starts from `scale` times the quasi-Newton step.
     """
 
     def __init__(
@@ -48,28 +47,19 @@ class LBFGS:
 
     def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
         """One step; the weighted residual rows (n, terms) of each block before it."""
-        weights: Blocks = {}
-        before: Blocks = {}
+        objective = Objective(self.forward, self.parameters, self.ranks, batch, weigh)
 
         def loss() -> float:
-            e: Blocks = self.forward(batch.inputs)
-            if not weights:
-                weights.update(weigh(batch, e))
-            rows = {block: weights[block] * values for block, values in e.items()}
-            if not before:
-                before.update(rows)
-            own = torch.stack([values.square().sum() for values in rows.values()]).sum()
-            parts = torch.autograd.grad(own, self.parameters, materialize_grads=True)
-            gradient = self.ranks.sum(nn.utils.parameters_to_vector(parts))
+            value, gradient = objective()
             slices = torch.split(gradient, self.sizes)
             for parameter, part in zip(self.parameters, slices, strict=True):
                 parameter.grad = part.view_as(parameter)
-            return float(self.ranks.sum(own.detach()))
+            return value
 
         for group in self.lbfgs.param_groups:
             group["lr"] = self.scale
         self.lbfgs.step(loss)
-        return before
+        return objective.rows
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""

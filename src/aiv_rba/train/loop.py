@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from aiv_rba import config
 from aiv_rba.errors import Interrupted, NotFinite, RankError
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Problem, not_finite
-from aiv_rba.train.adam import Adam
+from aiv_rba.train.adam import Adam, distributed
 from aiv_rba.train.checkpoint import Checkpoints
 from aiv_rba.train.gauss_newton import GaussNewton
 from aiv_rba.train.interrupt import StopRequest, stop_request
 from aiv_rba.train.lbfgs import LBFGS
+from aiv_rba.train.ssbroyden import SSBroyden
 from aiv_rba.weights import Weighting, make_weighting
 
 
@@ -55,6 +56,7 @@ class Run:
         self.weighting: Weighting = make_weighting(
             settings.weighting, problem, ranks, settings.seed
         )
+        self._wrapped: dict[bool, nn.Module] = {}
         # Every restart halves the length of the steps.
         self.restarts = 0
         self.optimiser = self._make(settings.optimiser)
@@ -195,11 +197,19 @@ class Run:
         residuals, scale = self.problem.residuals, 0.5**self.restarts
         match settings:
             case config.Adam():
-                return Adam(settings, residuals, self.ranks, scale)
+                return Adam(settings, self._distributed(settings.compile), self.ranks, scale)
             case config.LBFGS():
                 return LBFGS(settings, residuals, self.ranks, scale)
+            case config.SSBroyden():
+                return SSBroyden(settings, residuals, self.ranks, scale)
             case config.GaussNewton():
                 return GaussNewton(settings, residuals, self.ranks, self.settings.seed, scale)
+
+    def _distributed(self, compile: bool) -> nn.Module:
+        if compile not in self._wrapped:
+            residuals = self.problem.residuals
+            self._wrapped[compile] = distributed(residuals, self.ranks, compile=compile)
+        return self._wrapped[compile]
 
     def _record(self, step: int, rows: Blocks) -> dict[str, float]:
         terms = self._losses(rows)
