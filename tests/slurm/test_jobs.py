@@ -55,9 +55,8 @@ def wait_until(condition, folder, job):
         time.sleep(0.05)
 
 
-def test_the_workflow_goes_through_the_executor(checkout):
-    config = write_tube_experiment(checkout / "experiment")
-    command = ("sbatch", "--wait", "slurm/run.sbatch", str(config))
+def submit_workflow(folder, *arguments):
+    """Run slurm/run.sbatch to its end."""
     # The virtual cluster has no accounting.
     options = ("--slurm-status-command", "squeue", "--slurm-no-account")
     quick = (
@@ -66,11 +65,35 @@ def test_the_workflow_goes_through_the_executor(checkout):
         "--seconds-between-status-checks",
         "2",
     )
-    run(checkout, *command, *options, *quick, timeout=400)
+    command = ("sbatch", "--wait", "slurm/run.sbatch", *arguments)
+    run(folder, *command, *options, *quick, timeout=400)
+
+
+def test_the_workflow_goes_through_the_executor(checkout):
+    submit_workflow(checkout, str(write_tube_experiment(checkout / "experiment")))
     summary = json.loads((checkout / "results" / "tube" / "summary.json").read_text())
     assert summary["world_size"] == 2
     assert (checkout / "results" / "tube" / "fields" / "volume.pvd").is_file()
     assert logs(checkout).count("has been submitted with SLURM jobid") == 6
+
+
+def test_a_benchmark_goes_through_the_executor(checkout):
+    """A small profile by the command that the README gives for the paper's."""
+    (checkout / "workflow").unlink()
+    shutil.copytree(REPOSITORY / "workflow", checkout / "workflow")
+    method = {
+        "points": 64,
+        "network": {"layers": 1, "width": 5},
+        "optimiser": {"name": "adam", "iterations": 10, "compile": False},
+    }
+    profile = yaml.safe_dump({"helmholtz": {"methods": {"rba": method}}})
+    (checkout / "workflow/config/validation/small.yaml").write_text(profile)
+    page = "results/benchmarks/small/helmholtz/report.html"
+    submit_workflow(checkout, "workflow/config/default.yaml", page)
+    assert (checkout / page).is_file()
+    found = json.loads((checkout / page).with_name("rba.json").read_text())
+    assert found["world_size"] == 2
+    assert found["iterations"] == 10
 
 
 def write_results(folder, **train_options):

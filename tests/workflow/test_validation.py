@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_the_targets_plan_every_profile_of_both_problems():
     binaries = Path(sys.executable).parent
-    targets = ("validate", "validate_paper", "records")
+    targets = ("validate", "validate_paper", "records", "optimisers")
     planned = subprocess.run(
         [str(binaries / "snakemake"), "--dry-run", "--forceall", "--cores", "2", *targets],
         cwd=REPOSITORY,
@@ -22,5 +22,5 @@ def test_the_targets_plan_every_profile_of_both_problems():
         timeout=120,
     ).stdout
     pages = set(re.findall(r"results/benchmarks/(\w+)/(\w+)/report.html", planned))
-    profiles = ("quick", "paper", "plain", "records")
+    profiles = ("quick", "paper", "plain", "records", "optimisers")
     assert pages == {(p, problem) for p in profiles for problem in ("allen_cahn", "helmholtz")}

@@ -20,6 +20,7 @@ from aiv_rba.errors import UserError
 from aiv_rba.parallel.ddp import Ranks, process_group
 from aiv_rba.store import Array, atomic_path, create_h5, open_h5, sha256
 from aiv_rba.train.loop import Run
+from aiv_rba.train.provenance import versions
 
 # Reference of Allen-Cahn: modes and steps, and how much of it is kept for scoring.
 MODES, STEPS, TIMES, PLACES = 4096, 2000, 100, 512
@@ -134,7 +135,7 @@ def _train(
         "history": {key: [row[key] for row in runs[0].history] for key in runs[0].history[0]},
         "settings": asdict(settings),
         "world_size": ranks.size,
-        "version": __version__,
+        "versions": versions(),
     }
 
 

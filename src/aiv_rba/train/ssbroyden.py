@@ -59,7 +59,8 @@ class SSBroyden:
         here = start.double().cpu().numpy()
         loss, gradient = along(here)
         if self.fresh:
-            self.inverse_hessian.zero_().diagonal().fill_(self.reach / float(gradient.norm()))
+            steepness = max(float(gradient.norm()), np.finfo(np.float64).tiny)
+            self.inverse_hessian.zero_().diagonal().fill_(self.reach / steepness)
         direction = -self.scale * (self.inverse_hessian @ gradient)
         found = self._search(along, here, direction, loss, gradient)
         if found is None:
