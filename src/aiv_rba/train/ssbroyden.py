@@ -87,7 +87,7 @@ class SSBroyden:
         with warnings.catch_warnings():
             # A failure is told by its result.
             warnings.simplefilter("ignore")
-            length: float | None = line_search(
+            length = line_search(
                 losses,
                 slopes,
                 here,
@@ -96,7 +96,8 @@ class SSBroyden:
                 old_fval=loss,
                 maxiter=20,
             )[0]
-        return length
+        # A plain number: checkpoints take no others.
+        return None if length is None else float(length)
 
     def _update(self, s: Tensor, y: Tensor, b_s: Tensor) -> None:
         h_y = self.inverse_hessian @ y
