@@ -48,6 +48,12 @@ class Ranks:
         length = -(-count // self.size)
         return slice(min(count, length * self.rank), min(count, length * (self.rank + 1)))
 
+    def first_row(self, own: int) -> int:
+        """Number of this rank's first row among the rows of all ranks, where it has `own` rows."""
+        counts = torch.zeros(self.size, dtype=torch.int64, device=self.device)
+        counts[self.rank] = own
+        return int(self.sum(counts)[: self.rank].sum())
+
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum over ranks, in place."""
         if self.size > 1:

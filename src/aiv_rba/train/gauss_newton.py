@@ -195,7 +195,7 @@ class GaussNewton:
         chosen, counts = {}, {}
         for block, order in self.drawn.items():
             counts[block] = len(order)
-            local = order - self._first_row(batch, block)
+            local = order - self.ranks.first_row(len(batch.rows[block]))
             local = local[(local >= 0) & (local < len(batch.rows[block]))]
             chosen[block] = local.to(self.ranks.device)
         return batch.select(chosen, counts)
@@ -223,12 +223,6 @@ class GaussNewton:
         e = self.ranks.gather(own).cpu()
         relative = (e / e.mean(0).clamp_min(torch.finfo(e.dtype).tiny)).mean(1)
         return 1 - self.settings.adaptive + self.settings.adaptive * relative
-
-    def _first_row(self, batch: Batch, block: str) -> int:
-        """Number of this rank's first row of the batch among those of all ranks."""
-        counts = torch.zeros(self.ranks.size, dtype=torch.int64, device=self.ranks.device)
-        counts[self.ranks.rank] = len(batch.rows[block])
-        return int(self.ranks.sum(counts)[: self.ranks.rank].sum())
 
     @torch.no_grad()
     def _rows(self, part: Batch, weights: Blocks) -> Blocks:

@@ -105,10 +105,8 @@ class SampleSpace:
         squares = ranks.sum(own.square().sum(0))
         self.unit = unit_damping(squares, levenberg=levenberg)
         self.scaled = own / self.unit.sqrt()
-        counts = torch.zeros(ranks.size, dtype=torch.int64, device=own.device)
-        counts[ranks.rank] = len(own)
-        before = ranks.sum(counts)[: ranks.rank].sum()
-        self.own = slice(int(before), int(before) + len(own))
+        first = ranks.first_row(len(own))
+        self.own = slice(first, first + len(own))
         if ranks.size == 1:
             self.kernel = upper_gram(self.scaled.T)
         else:
