@@ -146,6 +146,8 @@ def stop_at(folder, run, step):
     ("optimiser", "weighting", "step"),
     [
         ("gauss_newton", "rba", 4),
+        ("sample_space", "rba", 4),
+        ("ssbroyden", "rba", 4),
         ("adam", "self_adaptive", 4),
         # Within the second optimiser, and before it.
         ("adam_then_lbfgs", "annealing", 8),
