@@ -248,8 +248,8 @@ class GaussNewton:
     adaptive: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the points drawn in proportion to their residuals; the others are drawn evenly."""
     memory: Positive | None = 30.0
-    """Steps in which the memory of the curvature J^T J grows by one draw of these points; none
-    forgets, and takes its steps in sample space where rows are fewer than parameters."""
+    """Steps in which the memory of the curvature J^T J grows by one draw of these points; null
+    forgets, and finds steps in the space of the rows where these are fewer than parameters."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the last step that the damping holds the next one to (SPRING)."""
 

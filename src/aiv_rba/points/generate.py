@@ -84,7 +84,7 @@ def slab(
     first, levels = time_bins(settings.time_levels, n_t)
     batch = np.arange(settings.per_group)[None]
     points = np.empty((own.stop - own.start, settings.per_group, 4))
-    rows = _rows_of_a_block(settings)
+    rows = max(1, BLOCK // max(settings.per_group, int(cells.counts.max())))
     for at in range(0, len(points), rows):
         block = points[at : at + rows]
         number = own.start + np.arange(at, at + len(block))[:, None]
@@ -100,10 +100,6 @@ def slab(
         block[..., 0] = level / settings.time_levels * case.scales.nondimensional_period
         block[..., 1:] = cells.positions(cell[:, 0], candidate)
     return points
-
-
-def _rows_of_a_block(settings: config.Points) -> int:
-    return max(1, BLOCK // settings.per_group)
 
 
 def _coprime_stride(counts: np.ndarray) -> np.ndarray:
@@ -132,7 +128,7 @@ def write(
         "interior": (settings.n_t, settings.n_r, settings.n_theta, settings.n_y),
         "wall": (settings.wall_n_t, settings.n_theta, settings.n_y),
     }
-    rows = _rows_of_a_block(settings)
+    rows = max(1, BLOCK // settings.per_group)
     if group.rank > 0:
         for own in slabs.values():
             list(group.blocks(own, rows))
