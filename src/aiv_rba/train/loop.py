@@ -63,6 +63,7 @@ class Run:
         # Largest multiplier of each block since the last row of the history.
         self.peaks: Blocks = {}
         self.history: list[dict[str, float]] = []
+        # Of all steps but the first of each start.
         self.seconds = 0.0
 
     def train(self, folder: Path, observe: Callable[[int], None] | None = None) -> None:
@@ -102,7 +103,7 @@ class Run:
         observe: Callable[[int], None] | None,
     ) -> None:
         iterations = self.settings.iterations
-        started = time.perf_counter() - self.seconds
+        started = 0.0
         progress = tqdm(
             range(first, iterations),
             initial=first,
@@ -116,6 +117,9 @@ class Run:
                 if self.settings.then and step == self.settings.optimiser.iterations:
                     self.optimiser = self._make(self.settings.then)
                 rows = self.optimiser.step(self.problem.batch(step), self.weigh)
+                if step == first:
+                    # The first step compiles, which says nothing about the others.
+                    started = time.perf_counter() - self.seconds
                 self.seconds = time.perf_counter() - started
                 last = step + 1 == iterations
                 stop = bool(asked_to_stop) and not last
