@@ -50,6 +50,8 @@ class ParameterSpace:
         Damp all parameters alike, instead of each by its own curvature.
     """
 
+    unit: Tensor
+
     def __init__(
         self, parameters: Tensor, memory: float | None, ranks: Ranks, *, levenberg: bool
     ) -> None:
@@ -57,7 +59,6 @@ class ParameterSpace:
         self.memory = memory
         self.ranks = ranks
         self.levenberg = levenberg
-        self.unit = parameters
         self.jacobians: Blocks = {}
 
     def update(self, jacobians: Blocks, steps: int) -> None:
