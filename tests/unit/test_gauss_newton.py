@@ -11,7 +11,7 @@ from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Residuals
 from aiv_rba.train.gauss_newton import PROBE, GaussNewton, _second_derivative
-from aiv_rba.train.least_squares import ParameterSpace, SampleSpace
+from aiv_rba.train.least_squares import Curvature, ParameterSpace, SampleSpace
 from aiv_rba.train.normal_equations import factored, jacobian, upper_gram
 from aiv_rba.train.velocimetry import FlowResiduals
 
@@ -100,8 +100,9 @@ def test_both_spaces_solve_the_damped_least_squares_problem(levenberg, rows):
     torch.manual_seed(0)
     jacobians = {"a": torch.randn(rows, 12).double(), "b": 9 * torch.randn(4, 12).double()}
     right = {"a": torch.randn(rows, 1).double(), "b": torch.randn(2, 2).double()}
-    parameter_space = ParameterSpace(torch.zeros(12).double(), None, ONE, levenberg=levenberg)
-    parameter_space.update(jacobians, 3)
+    curvature = Curvature(torch.zeros(12).double(), None, ONE)
+    curvature.update(jacobians, 3)
+    parameter_space = ParameterSpace(curvature, jacobians, ONE, levenberg=levenberg)
     j = torch.cat([jacobians["a"], jacobians["b"]])
     squares = j.square().sum(0)
     unit = squares.mean().expand(12) if levenberg else squares
@@ -137,7 +138,7 @@ def test_steps_in_either_space_are_the_same():
         for _ in range(6):
             order = optimiser._draw(batch)["data"]
             optimiser.step(batch, lambda batch, e, order=order: {"data": weights[order]})
-        in_samples = "parameter_space" not in vars(optimiser)
+        in_samples = "curvature" not in vars(optimiser)
         return in_samples, torch.nn.utils.parameters_to_vector(optimiser.parameters)
 
     (few, sample), (many, parameter) = train(0), train(4)

@@ -16,6 +16,7 @@ from aiv_rba.nn.layers import Linear
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.train.least_squares import (
+    Curvature,
     ParameterSpace,
     SampleSpace,
     Solver,
@@ -97,15 +98,9 @@ class GaussNewton:
         self.drawn_from: dict[str, int] = {}
 
     @cached_property
-    def parameter_space(self) -> ParameterSpace:
-        """The curvature, and its memory."""
-        return ParameterSpace(
-            self._position(), self.settings.memory, self.ranks, levenberg=self._levenberg
-        )
-
-    @property
-    def _levenberg(self) -> bool:
-        return self.settings.scaling == "levenberg"
+    def curvature(self) -> Curvature:
+        """H and its memory; sample space does without."""
+        return Curvature(self._position(), self.settings.memory, self.ranks)
 
     @property
     def control(self) -> float:
@@ -168,10 +163,11 @@ class GaussNewton:
 
     def _system(self, jacobians: Blocks, samples: int) -> System:
         """In the space of smaller dimension; the memory is one of parameters."""
+        levenberg = self.settings.scaling == "levenberg"
         if self.settings.memory is None and samples < len(self.last_step):
-            return SampleSpace(jacobians, self.ranks, levenberg=self._levenberg)
-        self.parameter_space.update(jacobians, self.steps)
-        return self.parameter_space
+            return SampleSpace(jacobians, self.ranks, levenberg=levenberg)
+        self.curvature.update(jacobians, self.steps)
+        return ParameterSpace(self.curvature, jacobians, self.ranks, levenberg=levenberg)
 
     def _factored(self, system: System) -> Solver:
         """Solver of the damped system, whose damping is raised until it is positive definite."""
@@ -246,7 +242,7 @@ class GaussNewton:
             "last_step": self.last_step,
         }
         if self.settings.memory is not None:
-            state["parameter_space"] = self.parameter_space.state_dict()
+            state["curvature"] = self.curvature.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -256,7 +252,7 @@ class GaussNewton:
         self.drawn_from = state["drawn_from"]
         self.last_step.copy_(state["last_step"])
         if self.settings.memory is not None:
-            self.parameter_space.load_state_dict(state["parameter_space"])
+            self.curvature.load_state_dict(state["curvature"])
 
 
 def _moved(rows: Blocks, jacobians: Blocks, step: Tensor) -> Blocks:

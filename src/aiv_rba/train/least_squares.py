@@ -34,11 +34,11 @@ def transposed(jacobians: Blocks, rows: Blocks, ranks: Ranks) -> Tensor:
     return ranks.sum(torch.stack(parts).sum(0))
 
 
-class ParameterSpace:
-    """(H + D) x = J^T rows, where H (P, P) may remember the Jacobians of earlier steps.
+class Curvature:
+    """H (P, P), the sum of J^T J over the rows of all ranks, with a fading memory of earlier steps.
 
     H_k = k / (k + memory) H_{k-1} + J^T J, as in recursive least squares (Ljung 1999, section
-    11.2); without a memory it is J^T J. Ranks add theirs.
+    11.2); without a memory it is J^T J.
 
     Parameters
     ----------
@@ -46,51 +46,53 @@ class ParameterSpace:
         (P,) tensor like the parameters.
     memory
         Steps in which the memory grows by the rows of one; None for none.
-    levenberg
-        Damp all parameters alike, instead of each by its own curvature.
     """
 
-    unit: Tensor
-
-    def __init__(
-        self, parameters: Tensor, memory: float | None, ranks: Ranks, *, levenberg: bool
-    ) -> None:
-        self.curvature = parameters.new_zeros(len(parameters), len(parameters))
+    def __init__(self, parameters: Tensor, memory: float | None, ranks: Ranks) -> None:
+        self.matrix = parameters.new_zeros(len(parameters), len(parameters))
         self.memory = memory
         self.ranks = ranks
-        self.levenberg = levenberg
-        self.jacobians: Blocks = {}
 
     def update(self, jacobians: Blocks, steps: int) -> None:
-        """Take the Jacobian (n, P) of the rows of every block, after so many steps."""
-        gram = torch.zeros_like(self.curvature)
+        """Add the Jacobian (n, P) of the rows of every block, after so many steps."""
+        gram = torch.zeros_like(self.matrix)
         for j in jacobians.values():
             gram += upper_gram(j)
         self.ranks.sum(gram)
         forgetting = 0.0 if self.memory is None else steps / (steps + self.memory)
-        self.curvature.mul_(forgetting).add_(gram)
-        self.unit = unit_damping(self.curvature.diagonal(), levenberg=self.levenberg)
-        self.jacobians = jacobians
-
-    def damped(self, damping: float) -> Solver:
-        """Solver of the damped system, from a Cholesky factor of order P."""
-        damped = self.curvature.clone()
-        damped.diagonal().add_(damping * self.unit)
-        solve = factored(damped)
-        return lambda rows: solve(transposed(self.jacobians, rows, self.ranks))
+        self.matrix.mul_(forgetting).add_(gram)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {"curvature": self.curvature[self._upper]}
+        """What a resumed run needs: the upper triangle."""
+        return {"upper": self.matrix[self._upper]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
-        self.curvature[self._upper] = state["curvature"].to(self.curvature)
+        self.matrix[self._upper] = state["upper"].to(self.matrix)
 
     @cached_property
     def _upper(self) -> tuple[Tensor, Tensor]:
-        i, j = torch.triu_indices(*self.curvature.shape, device=self.curvature.device)
+        i, j = torch.triu_indices(*self.matrix.shape, device=self.matrix.device)
         return i, j
+
+
+class ParameterSpace:
+    """(H + damping U) x = J^T rows, with the curvature H (P, P) of these rows and earlier ones."""
+
+    def __init__(
+        self, curvature: Curvature, jacobians: Blocks, ranks: Ranks, *, levenberg: bool
+    ) -> None:
+        self.matrix = curvature.matrix
+        self.jacobians = jacobians
+        self.ranks = ranks
+        self.unit = unit_damping(self.matrix.diagonal(), levenberg=levenberg)
+
+    def damped(self, damping: float) -> Solver:
+        """Solver of the damped system, from a Cholesky factor of order P."""
+        damped = self.matrix.clone()
+        damped.diagonal().add_(damping * self.unit)
+        solve = factored(damped)
+        return lambda rows: solve(transposed(self.jacobians, rows, self.ranks))
 
 
 class SampleSpace:
