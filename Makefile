@@ -1,10 +1,13 @@
-# make run | test | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | validate | records | twin | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | validate | records | twin | twins | generalise | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
 CORES ?= 2
+HALF ?= judge
+FAMILY := workflow/config/twins.yaml
+TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY)))
 
-.PHONY: help run test test-slurm soak lint bench bench-scaling bench-cost bench-optimisers validate records twin physiological schema clean
+.PHONY: help run test test-slurm soak lint bench bench-scaling bench-cost bench-optimisers validate records twin twins generalise physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -60,6 +63,16 @@ records: .venv/installed  ## the most accurate solutions of both, side by side o
 
 twin: .venv/installed  ## make the bundled experiment anew (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset phantom --out data/perivascular
+
+# The truth is written last: a twin that has it is finished, and is not made again.
+results/twins/%/truth.h5: | .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --family $(FAMILY) --name $* --out $(@D)
+
+twins: .venv/installed  ## make the family of twins, CORES at a time (an hour or two)
+	$(MAKE) --jobs $(CORES) $(TWINS:%=results/twins/%/truth.h5)
+
+generalise: .venv/installed  ## the workflow on the judged half of the family (HALF=choose: the other); hours
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python bench/generalise.py --half $(HALF) --cores $(CORES)
 
 results/twin/physiological/truth.h5: | .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset physiological --out $(@D)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aiv_rba import __version__
@@ -111,9 +112,21 @@ def _benchmark(arguments: argparse.Namespace) -> None:
 
 
 def _twin(arguments: argparse.Namespace) -> None:
-    from aiv_rba.twin.generate import Twin, generate
+    from aiv_rba.twin.family import find_twin
+    from aiv_rba.twin.generate import generate
+    from aiv_rba.twin.options import preset
 
-    report = generate(Twin(preset=arguments.preset, seed=arguments.seed), arguments.out)
+    if (arguments.family is None) != (arguments.name is None):
+        raise UserError("found only one of --family and --name, expected both or neither")
+    if arguments.family is not None:
+        twin = find_twin(arguments.family, arguments.name)
+        experiment = f"twins_{arguments.name}"
+        if arguments.seed is not None:
+            twin = replace(twin, seed=arguments.seed)
+            experiment += f"_{arguments.seed}"
+        report = generate(twin, arguments.out, experiment)
+    else:
+        report = generate(preset(arguments.preset, arguments.seed or 0), arguments.out)
     for name, value in report.items():
         print(f"{name}: {value:.3g}")
 
@@ -211,8 +224,17 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.set_defaults(command=_benchmark)
     text = "Make an experiment with known truth by CFD (needs the extra 'twin')."
     twin = stages.add_parser("twin", help=text, description=text)
-    twin.add_argument("--preset", choices=("phantom", "physiological"), default="phantom")
-    twin.add_argument("--seed", type=int, default=0, help="seed of tracers and sample points")
+    twin.add_argument("--family", type=Path, help="twins and their options (YAML)")
+    twin.add_argument("--name", help="twin of the family")
+    twin.add_argument(
+        "--preset",
+        choices=("phantom", "physiological"),
+        default="phantom",
+        help="without a family: the bundled twin, or the same at 50 um and 50 um/s",
+    )
+    twin.add_argument(
+        "--seed", type=int, help="other tracers, noise and sample points than those of the twin"
+    )
     twin.add_argument("--out", type=Path, required=True, help="output folder")
     twin.set_defaults(command=_twin)
     return parser

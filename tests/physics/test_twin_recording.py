@@ -1,4 +1,6 @@
-"""The camera of the twin against a flow in closed form, and the files of a coarse twin."""
+"""The camera of the twin against a flow in closed form, and the files of coarse twins."""
+
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -7,12 +9,16 @@ import pytest
 import yaml
 
 from aiv_rba.cli import main
+from aiv_rba.config import load_stage
 from aiv_rba.store import read_case
-from aiv_rba.twin.generate import SCALES, Twin, generate
-from aiv_rba.twin.geometry import Lobe
-from aiv_rba.twin.sampling import Interpolant, _place
-from aiv_rba.twin.solver import Discretisation
-from aiv_rba.twin.tracers import Camera, in_lumen, record
+from aiv_rba.twin.axes import Axes
+from aiv_rba.twin.generate import generate
+from aiv_rba.twin.mesh import Discretisation
+from aiv_rba.twin.options import Truth, Twin, preset
+from aiv_rba.twin.sampling import BEYOND, Interpolant
+from aiv_rba.twin.shapes import Annulus, Lobe, Tube
+from aiv_rba.twin.surface import Wall
+from aiv_rba.twin.tracers import Camera, Scene, record
 
 SPAN = (-1.0, 13.0)
 SHAPE = (57, 48, 13)
@@ -34,7 +40,7 @@ def interpolant():
         np.linspace(0, 1, SHAPE[2]),
         indexing="ij",
     )
-    points = _place(lobe, r.ravel(), theta.ravel(), y.ravel())
+    points = lobe.place(r.ravel(), theta.ravel(), y.ravel())
     # Three values of a mean and a cosine give both.
     mean = (flow(points, 0.0) + flow(points, 0.5)) / 2
     modes = np.stack([mean, flow(points, 0.0) - mean])
@@ -42,7 +48,7 @@ def interpolant():
 
 
 def test_interpolated_flow_is_that_of_the_grid(interpolant):
-    inside = in_lumen(Lobe(), np.random.default_rng(0), 4000, 0.0, 12.0)
+    inside = Lobe().uniform(np.random.default_rng(0), 4000, 0.0, 12.0)
     for phase in (0.0, 0.3, 0.71):
         np.testing.assert_allclose(interpolant(inside, phase), flow(inside, phase), atol=1e-3)
     outside = inside + np.array([0, 0, 5.0])
@@ -51,7 +57,8 @@ def test_interpolated_flow_is_that_of_the_grid(interpolant):
 
 def recorded(interpolant, **changes):
     """Table and truth of the same tracers, whatever the noise."""
-    return record(Lobe(), interpolant, 1.0, Camera(rows=1000, **changes), seed=1)
+    scene = Scene(Lobe(), interpolant, 1.0, Axes())
+    return record(scene, Camera(rows=1000, **changes), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -85,46 +92,83 @@ def test_noise_and_mismatches_have_the_shares_asked_for(interpolant, clean):
     assert 0.02 < far.mean() < 0.1
 
 
+def plug(points, phase):
+    """A uniform flow along the axis."""
+    return np.tile([0.0, 1.0, 0.0], (len(points), 1))
+
+
+@pytest.fixture(scope="module")
+def periodic_scene():
+    """A plug flow in a tube of length 4 that repeats."""
+    tube, shape = Tube(length=4.0), (4 * BEYOND + 1, 16, 5)
+    beyond = BEYOND * tube.length / (shape[0] - 1 - 2 * BEYOND)
+    modes = np.zeros((1, *shape, 3), dtype=complex)
+    modes[..., 1] = 1
+    return lambda axis: Scene(
+        tube, Interpolant(tube, modes, (-beyond, 4.0 + beyond), wrap=4.0), 3.0, Axes(axis)
+    )
+
+
+@pytest.mark.parametrize(("axis", "axial"), [("y", "v"), ("x", "u"), ("z", "w")])
+def test_tracers_of_a_periodic_flow_come_in_again(periodic_scene, axis, axial):
+    """They travel three quarters of the length, and no track shows a jump."""
+    # A camera that looks along the vessel sees a tracer while it crosses the slab.
+    exact = Camera(depths=(0.3, 0.7), loss=0, noise_u=0, noise_v=0, noise_w=0, outliers=0)
+    camera = replace(exact, rows=2000, thickness=0.5 if axis == "z" else 0.2)
+    table, _ = record(periodic_scene(axis), camera, seed=2)
+    assert list(table) == ["t", "x", "y", "z_plane", "u", "v", "w", "track", "frame"]
+    np.testing.assert_allclose(table[axial], 1, atol=1e-9)
+    still = [name for name in "uvw" if name != axial]
+    np.testing.assert_allclose(table[still], 0, atol=1e-9)
+    depth = {"y": (-0.4, 0.4), "x": (-0.4, 0.4), "z": (1.2, 2.8)}[axis]
+    np.testing.assert_allclose(np.unique(table["z_plane"]), depth, atol=1e-3)
+    if axis != "z":
+        # All along the vessel, whatever the phase, there is something to see.
+        late = table[table["t"] > 2]
+        assert np.histogram(late[axis], bins=4, range=(0, 4))[0].min() > 0.15 * len(late)
+
+
+COARSE = Discretisation(
+    section=2, rings=1, axial=10, order=2, steps=12, cycles=1, modes=3, lookup=(33, 24, 9)
+)
+
+
 @pytest.fixture(scope="module")
 def coarse(tmp_path_factory):
     """A mesh that is far too coarse, to see that the files fit together."""
     out = tmp_path_factory.mktemp("twin")
-    twin = Twin(
-        preset="physiological",
-        discretisation=Discretisation(section=2, rings=1, axial=10, order=2, steps=12, cycles=1),
+    twin = replace(
+        preset("physiological", 0),
+        discretisation=COARSE,
         camera=Camera(rows=1500),
-        points=200,
-        wall_points=100,
+        truth=Truth(points=200, wall_points=100, at="vertices"),
     )
-    report = generate(twin, out)
+    report = generate(twin, out, "coarse")
     return twin, out, report
+
+
+def ingested(out, folder):
+    """Case of the experiment.yaml beside the tracks."""
+    files = {"case": folder / "case.h5", "summary": folder / "s.txt", "picture": folder / "p.png"}
+    files["config"] = out / "experiment.yaml"
+    options = [text for key, file in files.items() for text in (f"--{key}", str(file))]
+    assert main(["ingest", *options]) == 0
+    return read_case(folder / "case.h5")
 
 
 def test_a_coarse_twin_can_be_ingested(coarse, tmp_path):
     twin, out, report = coarse
     assert report["mass_imbalance"] < 1e-6
     assert len(pd.read_csv(out / "tracks.csv")) == 1500
-    scales = SCALES[twin.preset]
-    section = {
-        "tracks": str(out / "tracks.csv"),
-        "wall": str(out / "wall.stl"),
-        "fluid": {"density": scales.density, "viscosity": scales.viscosity},
-        "period": scales.period,
-        "length_scale": scales.length,
-        "velocity_scale": scales.velocity,
-    }
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"ingest": section}))
-    files = {"case": "case.h5", "summary": "s.txt", "picture": "p.png", "config": "a.yaml"}
-    options = [text for key, f in files.items() for text in (f"--{key}", str(tmp_path / f))]
-    assert main(["ingest", *options]) == 0
-    case = read_case(tmp_path / "case.h5")
+    case = ingested(out, tmp_path)
     assert len(case.tracks.row) > 1400
-    assert case.scales.reynolds == pytest.approx(3.59e-3, rel=2e-3)
+    assert load_stage(out / "experiment.yaml", "score").truth == str(out / "truth.h5")
+    assert twin.scales.reynolds == pytest.approx(3.59e-3, rel=2e-3)
 
 
 def test_the_truth_of_a_coarse_twin_hangs_together(coarse):
     twin, out, _ = coarse
-    lobe, scales = twin.duct, SCALES[twin.preset]
+    lobe, scales = twin.duct, twin.scales
     with h5py.File(out / "truth.h5") as truth:
         inside = truth["points/position"][:] / scales.length
         on_wall = truth["wall/position"][:] / scales.length
@@ -138,6 +182,57 @@ def test_the_truth_of_a_coarse_twin_hangs_together(coarse):
         assert truth["points/velocity"][0, :, 1].real.mean() > 0
         assert stress[0, :, 1].real.mean() > 0
         assert truth["tracks/v"].shape == (1500,)
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory):
+    """A coarse annulus along x in millimetres, with a coarse wall."""
+    out = tmp_path_factory.mktemp("ring")
+    twin = Twin(
+        duct=Annulus(length=6.0),
+        axis="x",
+        unit="mm",
+        womersley=2.0,
+        discretisation=COARSE,
+        camera=Camera(depths=(0.2, 0.5, 0.8), rows=1500),
+        wall=Wall(around=24, along=21),
+        truth=Truth(points=300, wall_points=200),
+    )
+    generate(twin, out, "ring")
+    return twin, out
+
+
+def test_an_annulus_along_x_can_be_ingested(ring, tmp_path):
+    _, out = ring
+    case = ingested(out, tmp_path)
+    assert (case.lumen, case.axis) == ("annular", 0)
+    assert len(case.tracks.row) > 1400
+    settings = yaml.safe_load((out / "experiment.yaml").read_text())
+    assert set(settings) == {"name", "ingest", "score"}
+
+
+def test_the_truth_of_an_annulus_has_both_walls(ring):
+    twin, out = ring
+    ring_, length = twin.duct, twin.scales.length
+    with h5py.File(out / "truth.h5") as truth:
+        at = truth["wall/position"][:] / length
+        inside = truth["points/position"][:] / length
+        normals = truth["wall/normal"][:]
+        given, facing = truth["given/position"][:] / length, truth["given/normal"][:]
+        stress = truth["given/wall_shear_stress"][:]
+    r = np.hypot(*ring_.unbend(at[:, 1], at[:, 0], at[:, 2]))
+    inner = np.abs(r - ring_.core) < 1e-9
+    np.testing.assert_allclose(r[~inner], 1, atol=1e-9)
+    # Walls are met in proportion to their areas, 0.8 to 1.6.
+    assert 0.2 < inner.mean() < 0.5
+    # Shrunk along their normals both walls come to lie in the lumen.
+    within = at - 1e-3 * normals
+    assert ring_.contains(within[:, [1, 0, 2]]).all()
+    assert ring_.contains(inside[:, [1, 0, 2]]).all()
+    # 24 vertices round 1.6: triangles up to 1.6 (1 - cos(pi / 24)) = 0.014 inside the wall.
+    assert 0 < np.linalg.norm(given - at, axis=1).max() < 0.03
+    assert np.sum(facing * normals, axis=1).min() > 0.9
+    assert np.abs(np.einsum("kni,ni->kn", stress, facing)).max() < 1e-5 * np.abs(stress).max()
 
 
 def test_twin_refuses_an_unknown_preset(capsys, tmp_path):

@@ -12,6 +12,7 @@ from aiv_rba.config import STAGES, json_schema, load_benchmarks, load_stage
 
 REPOSITORY = Path(__file__).parents[2]
 CONDA_NAMES = {"torch": "pytorch"}
+FAMILY = REPOSITORY / "workflow/config/twins.yaml"
 
 
 def project():
@@ -44,7 +45,8 @@ def test_schema_file_is_that_of_the_dataclasses():
 
 
 def test_every_configuration_loads():
-    configs = sorted((REPOSITORY / "workflow/config").glob("*.yaml"))
+    # twins.yaml lists digital twins.
+    configs = sorted(set((REPOSITORY / "workflow/config").glob("*.yaml")) - {FAMILY})
     assert {path.stem for path in configs} >= {"default", "smoke", "paper"}
     for path in configs:
         for stage in STAGES:

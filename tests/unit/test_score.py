@@ -1,6 +1,7 @@
 """Stage score on flows whose errors are known."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -8,14 +9,17 @@ import pytest
 import torch
 
 from aiv_rba import config
+from aiv_rba.errors import UserError
 from aiv_rba.fields.score import against_truth, fourier, noise_floor, on_tracks, relative_l2, score
 from tests.exact import (
+    RADIUS,
     SCALES,
     ExactFlow,
     case_of,
     model_of,
     noisy,
     swirling,
+    tube,
     write_trained,
     write_truth,
 )
@@ -36,24 +40,82 @@ def test_fourier_sums_the_modes(tmp_path):
             assert fourier(file["c"], phase)[0] == pytest.approx(expected)
 
 
+def compared(path, flow, wall=None):
+    """The truth of `swirling` against a flow, in a case whose wall may be another one."""
+    case = case_of(swirling)
+    if wall is not None:
+        case = replace(case, wall=wall)
+    with h5py.File(path) as file:
+        return against_truth(file, case, model_of(flow))
+
+
+def fine(radius=RADIUS):
+    """A tube whose triangles are 6e-5 off the wall."""
+    return tube(256, 3, radius)
+
+
 def test_exact_flow_scores_nothing(tmp_path):
-    """Every error of the exact flow is rounding: the truth is in single precision."""
+    """Every error of the exact flow is rounding: the truth is in single precision.
+
+    The stress is read on the triangles of the given wall.
+    """
     write_truth(tmp_path / "truth.h5")
-    with h5py.File(tmp_path / "truth.h5") as file:
-        errors = against_truth(file, case_of(swirling), model_of(ExactFlow(swirling)))
-    assert set(errors) == {
+    found = compared(tmp_path / "truth.h5", ExactFlow(swirling), fine())
+    assert set(found.errors) == {
         *("velocity", "u", "v", "w", "pressure", "vorticity", "wss", "flow_rate")
     }
-    assert max(errors.values()) < 1e-6
+    for name in ("wss", "flow_rate"):
+        assert found.errors.pop(name) < 3e-4
+    assert max(found.errors.values()) < 1e-6
+    assert found.wall_share is None
 
 
 def test_flow_that_is_too_fast_by_a_tenth(tmp_path):
     """Ten percent of the flow is ten percent of error in every field; the gauge costs nothing."""
     write_truth(tmp_path / "truth.h5")
     flow = ExactFlow(lambda q: 1.1 * swirling(q) + torch.tensor([0.0, 0.0, 0.0, 50.0]))
+    found = compared(tmp_path / "truth.h5", flow, fine())
+    np.testing.assert_allclose(list(found.errors.values()), 0.1, rtol=3e-3)
+
+
+def test_points_outside_the_given_wall_are_counted_and_left_out(tmp_path):
+    """A wall of 0.9 radius holds 0.81 of the points; the flow is wrong only beyond it."""
+    write_truth(tmp_path / "truth.h5")
+    given = fine(0.9 * RADIUS)
+
+    def wrong_beyond(q):
+        beyond = torch.hypot(q[:, 1], q[:, 3]) > 0.9 * RADIUS
+        return swirling(q) + 5.0 * beyond[:, None]
+
     with h5py.File(tmp_path / "truth.h5") as file:
-        errors = against_truth(file, case_of(swirling), model_of(flow))
-    np.testing.assert_allclose(list(errors.values()), 0.1, rtol=1e-5)
+        position = (file["points/position"][:] - SCALES.origin) / SCALES.length
+    outside = np.hypot(position[:, 0], position[:, 2]) > 0.9 * RADIUS
+    found = compared(tmp_path / "truth.h5", ExactFlow(wrong_beyond), given)
+    assert 30 < outside.sum() < 90
+    counts = {"of": 300, "wall_points": 300, "wall_of": 300}
+    # Chords leave a few more outside than the circle does.
+    assert found.outside == {"points": pytest.approx(outside.sum(), abs=2)} | counts
+    for name in ("velocity", "pressure", "vorticity"):
+        assert found.errors[name] < 1e-6
+    # Shear grows with the radius: read on the given wall it is a tenth too small.
+    assert found.errors["wss"] == pytest.approx(0.1, rel=1e-3)
+
+
+def test_share_of_the_wall_in_the_error_of_the_shear_stress(tmp_path):
+    """The true flow on the given triangles has a stress a fifth too large."""
+    write_truth(tmp_path / "truth.h5")
+    with h5py.File(tmp_path / "truth.h5", "a") as file:
+        file["given/wall_shear_stress"] = 1.2 * file["wall/wall_shear_stress"][:]
+    found = compared(tmp_path / "truth.h5", ExactFlow(swirling))
+    assert found.wall_share == pytest.approx(0.2, rel=1e-5)
+
+
+def test_truth_of_another_place_is_refused(tmp_path):
+    write_truth(tmp_path / "truth.h5")
+    with h5py.File(tmp_path / "truth.h5", "a") as file:
+        file["points/position"][:] += 1.0
+    with pytest.raises(UserError, match="none of 300 truth points inside the given wall"):
+        compared(tmp_path / "truth.h5", ExactFlow(swirling))
 
 
 def test_errors_on_tracks():
@@ -106,5 +168,7 @@ def test_stage_writes_scores(tmp_path, known):
     files = {name: tmp_path / f"{name}" for name in ("case.h5", "model.pt", "scores.json")}
     score(settings, case=files["case.h5"], model=files["model.pt"], scores=files["scores.json"])
     result = json.loads(files["scores.json"].read_text())
-    assert ("truth" in result) == ("noise_floor" in result) == known
+    for name in ("truth", "truth_outside", "noise_floor"):
+        assert (name in result) == known
+    assert "wss_wall_share" not in result
     assert result["seconds"] > 0

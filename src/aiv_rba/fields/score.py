@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time as clock
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pyvista as pv
 from numpy.typing import NDArray
 
 from aiv_rba import config
@@ -17,7 +19,7 @@ from aiv_rba.fields.derived import at_time, sample
 from aiv_rba.fields.hydraulics import hydraulics
 from aiv_rba.geometry import Lumen
 from aiv_rba.nn.model_file import Model, load_model
-from aiv_rba.store import Array, Case, atomic_path, check_same_case, open_h5, read_case
+from aiv_rba.store import Array, Case, Wall, atomic_path, check_same_case, open_h5, read_case
 
 PHASES = 20
 SECTIONS = 21
@@ -44,7 +46,10 @@ def score(settings: config.Score, *, case: Path, model: Path, scores: Path) -> N
     if settings.truth:
         with open_h5(Path(settings.truth), "truth") as file:
             result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
-            result["truth"] = against_truth(file, experiment, trained)
+            compared = against_truth(file, experiment, trained)
+        result["truth"], result["truth_outside"] = compared.errors, compared.outside
+        if compared.wall_share is not None:
+            result["wss_wall_share"] = compared.wall_share
     result["case"] = experiment.identity
     result["seconds"] = clock.perf_counter() - started
     with atomic_path(scores) as temporary:
@@ -93,46 +98,107 @@ def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:
     return floor
 
 
-def against_truth(file: h5py.File, case: Case, model: Model) -> dict[str, float]:
-    """Relative L2 over space and time of every field that the truth holds."""
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison with the truth gives.
+
+    Attributes
+    ----------
+    errors
+        Relative L2 over space and time of every field that the truth holds.
+    outside
+        Numbers of truth points in the vessel (`points`, out of `of`) and on its wall
+        (`wall_points`, out of `wall_of`) that lie outside the given wall.
+    wall_share
+        Error that the given triangles alone make of the wall shear stress: that of the true flow
+        on them, with their normals, against that on the smooth wall. None if the truth does not
+        say.
+    """
+
+    errors: dict[str, float]
+    outside: dict[str, int]
+    wall_share: float | None
+
+
+def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
+    """Compare with the truth where a flow is inferred at all: inside the given wall.
+
+    A point of the true wall beyond the given one has its inferred stress at the nearest point of
+    the given wall, where a user reads it.
+
+    Raises
+    ------
+    UserError
+        If no point of the truth lies inside the given wall.
+    """
     scales = model.scales
-    inside, on_wall = (
+    positions, on_wall = (
         (file[f"{group}/position"][:] - np.array(scales.origin)) / scales.length
         for group in ("points", "wall")
     )
+    lumen = Lumen.from_wall(case.wall, case.axis)
+    kept = lumen.inside(positions)
+    if not kept.any():
+        raise UserError(
+            f"{file.filename}: found none of {len(kept)} truth points inside the given wall, "
+            "expected the truth and the wall of one experiment"
+        )
+    beyond = lumen.distance(on_wall) > 0
+    on_wall[beyond] = nearest_on(case.wall, on_wall[beyond])
     normals = file["wall/normal"][:]
-    names = ("velocity", "pressure", "vorticity", "wss")
-    predicted: dict[str, list[Array]] = {name: [] for name in names}
-    exact: dict[str, list[Array]] = {name: [] for name in names}
+    true = {
+        name: file[f"points/{name}"][:][:, kept] for name in ("velocity", "pressure", "vorticity")
+    }
+    true["wss"] = file["wall/wall_shear_stress"][:]
+
+    predicted: dict[str, list[Array]] = {name: [] for name in true}
+    exact: dict[str, list[Array]] = {name: [] for name in true}
     phases = np.arange(PHASES) / PHASES
     for phase in phases:
         time = phase * scales.nondimensional_period
-        flow = sample(model.network, scales, at_time(inside, time))
+        flow = sample(model.network, scales, at_time(positions[kept], time))
         wall = sample(model.network, scales, at_time(on_wall, time))
         predicted["velocity"].append(flow.velocity)
         predicted["pressure"].append(flow.pressure - flow.pressure.mean())
         predicted["vorticity"].append(flow.vorticity)
         predicted["wss"].append(wall.wall_shear_stress(normals, scales.viscosity))
-        pressure = fourier(file["points/pressure"], phase)
-        exact["velocity"].append(fourier(file["points/velocity"], phase))
-        exact["pressure"].append(pressure - pressure.mean())
-        exact["vorticity"].append(fourier(file["points/vorticity"], phase))
-        exact["wss"].append(fourier(file["wall/wall_shear_stress"], phase))
+        for name, modes in true.items():
+            field = fourier(modes, phase)
+            exact[name].append(field - field.mean() if name == "pressure" else field)
 
-    errors = {n: relative_l2(np.array(predicted[n]), np.array(exact[n])) for n in names}
+    errors = {n: relative_l2(np.array(predicted[n]), np.array(exact[n])) for n in true}
     for i, name in enumerate("uvw"):
         component = np.array(exact["velocity"])[..., i]
         if component.any():
             errors[name] = relative_l2(np.array(predicted["velocity"])[..., i], component)
-    lumen = Lumen.from_wall(case.wall, case.axis)
     times = phases * scales.nondimensional_period
     flow_rate = hydraulics(model.network, scales, lumen, times, SECTIONS).flow_rate_m3_s
     true_rate = np.array([fourier(file["flow_rate"], phase) for phase in phases])
     errors["flow_rate"] = relative_l2(flow_rate.to_numpy(), true_rate)
-    return errors
+    share = None
+    if "given" in file:
+        given = file["given/wall_shear_stress"][:]
+        on_given = np.array([fourier(given, phase) for phase in phases])
+        share = relative_l2(on_given, np.array(exact["wss"]))
+    outside = {
+        "points": int(np.sum(~kept)),
+        "of": len(kept),
+        "wall_points": int(beyond.sum()),
+        "wall_of": len(beyond),
+    }
+    return Compared(errors, outside, share)
 
 
-def fourier(modes: h5py.Dataset, phase: float) -> NDArray[np.float64]:
+def nearest_on(wall: Wall, points: Array) -> Array:
+    """Nearest points (N, 3) of the triangles of a wall."""
+    if not len(points):
+        return points
+    surface = pv.PolyData(wall.points, np.insert(wall.triangles, 0, 3, axis=1))
+    found: Any = surface.find_closest_cell(points, return_closest_point=True)
+    return np.asarray(found[1])
+
+
+def fourier(modes: h5py.Dataset | NDArray[Any], phase: float) -> NDArray[np.float64]:
     """Re sum_k c_k exp(2 pi i k phase) of modes (K, ...)."""
     waves = np.exp(2j * np.pi * np.arange(modes.shape[0]) * phase)
     return np.asarray(np.tensordot(waves, modes[:], axes=1).real)

@@ -2,211 +2,120 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+import pandas as pd
 import pyvista as pv
+import yaml
 
-from aiv_rba.scales import Scales
-from aiv_rba.store import atomic_path, create_h5
-from aiv_rba.twin.geometry import Lobe
-from aiv_rba.twin.sampling import (
-    Interpolant,
-    flow_at,
-    vorticity,
-    wall_shear_stress,
-    wall_surface,
-)
-from aiv_rba.twin.solver import Discretisation, Solution, solve
-from aiv_rba.twin.tracers import Camera, in_lumen, record
+from aiv_rba.store import atomic_path
+from aiv_rba.twin.axes import Axes
+from aiv_rba.twin.options import UNITS, Twin
+from aiv_rba.twin.sampling import Interpolant
+from aiv_rba.twin.solver import Solution, solve
+from aiv_rba.twin.surface import Surface, given_walls
+from aiv_rba.twin.tracers import Scene, record
+from aiv_rba.twin.truth import inside_points, write_truth
 
-# Water at body temperature, kg/m^3 and Pa s; period of a mouse's heart, s.
-DENSITY, VISCOSITY, PERIOD = 993.3, 6.92e-4, 0.303
-UNIT_LENGTH = (VISCOSITY / DENSITY * PERIOD) ** 0.5
-
-SCALES = {
-    # Unit length and speed such that the Reynolds number and the period are one.
-    "phantom": Scales(UNIT_LENGTH, UNIT_LENGTH / PERIOD, DENSITY, VISCOSITY, PERIOD),
-    "physiological": Scales(50e-6, 50e-6, DENSITY, VISCOSITY, PERIOD),
-}
-# Length of duct beyond both measured ends, in gaps: the ends' flow profile dies out within one.
+# Length of duct beyond both open ends, in widths: the ends' flow profile dies out within one.
 BUFFER = 3.0
-MICROMETRE = 1e-6
+# Tracers that are seen may come from, and go, beyond the measured ends; also in widths.
+REACH = 1.25
+NAMES = ("wall", "inner_wall")
 
 
-@dataclass(frozen=True)
-class Twin:
-    """Options of one digital twin.
+def generate(twin: Twin, out: Path, name: str | None = None) -> dict[str, float]:
+    """Write tracks, wall and, last, truth.h5; returns the solver's figures.
 
-    Attributes
-    ----------
-    preset
-        "phantom" (Re = 1) or "physiological" (50 um, 50 um/s).
-    seed
-        Seed of tracers and sample points.
-    duct, discretisation, camera
-        Geometry, resolution and recording.
-    points, wall_points
-        Points at which the truth is written.
-    """
-
-    preset: str = "phantom"
-    seed: int = 0
-    duct: Lobe = field(default_factory=Lobe)
-    discretisation: Discretisation = field(default_factory=Discretisation)
-    camera: Camera = field(default_factory=Camera)
-    points: int = 4000
-    wall_points: int = 2000
-
-
-def flow_rate(duct: Lobe, period: float, t: float) -> float:
-    """Pulsatile flow rate: mean and three harmonics, reversed about one third of the cycle."""
-    section = np.pi / 2 * duct.opening * (duct.artery + duct.gap / 2) * duct.gap
-    phase = 2 * np.pi * (t / period - 0.83)
-    wave = 0.35 + 0.55 * np.cos(phase) + 0.15 * np.cos(2 * phase) + 0.06 * np.cos(3 * phase)
-    return float(section * wave)
-
-
-def generate(twin: Twin, out: Path) -> dict[str, float]:
-    """Write tracks.csv, wall.stl, wall.vtp and truth.h5; returns the solver's figures.
+    With the `name` of an experiment, experiment.yaml says the least that a user would.
 
     Raises
     ------
     UserError
-        If NGSolve is missing or a file cannot be written.
+        If NGSolve is missing, the flow cannot be solved or a file cannot be written.
     """
     solution = solve_twin(twin)
-    write(twin, solution, out)
-    return solution.report
+    write(twin, solution, out, name)
+    return {**solution.report, **twin.numbers}
 
 
 def solve_twin(twin: Twin) -> Solution:
     """The periodic flow of a twin."""
-    scales, buffer = SCALES[twin.preset], BUFFER * twin.duct.gap
-    period = scales.nondimensional_period
+    buffer = BUFFER * twin.duct.width if twin.ends == "open" else 0.0
     return solve(
         twin.duct,
-        lambda t: flow_rate(twin.duct, period, t),
-        reynolds=scales.reynolds,
-        period=period,
+        twin.flow_rate,
+        reynolds=twin.scales.reynolds,
+        period=twin.scales.nondimensional_period,
         span=(-buffer, twin.duct.length + buffer),
         discretisation=twin.discretisation,
+        ends=twin.ends,
+        progress=lambda line: print(line, flush=True),
     )
 
 
-def write(twin: Twin, solution: Solution, out: Path) -> None:
-    """Sample the solution and write the four files."""
-    scales, duct = SCALES[twin.preset], twin.duct
+def write(twin: Twin, solution: Solution, out: Path, name: str | None) -> None:
+    """Sample the solution and write the files."""
+    scales, duct, axes = twin.scales, twin.duct, Axes(twin.axis)
     rng = np.random.default_rng(twin.seed)
-    micrometres = scales.length / MICROMETRE
+    surfaces = given_walls(duct, twin.wall, twin.radius, twin.seed + 3)
+    for wall, surface in zip(NAMES, surfaces, strict=False):
+        _write_wall(out / wall, surface, axes, scales.length / UNITS[twin.unit])
 
-    surface = wall_surface(duct, 72, 161, (0.0, duct.length))
-    points, _, triangles = surface
-    mesh = pv.PolyData(points * micrometres, np.insert(triangles, 0, 3, axis=1))
-    for name in ("wall.stl", "wall.vtp"):
-        with atomic_path(out / name) as temporary:
+    reach = REACH * duct.width
+    field = Interpolant.sample(
+        duct, solution, (-reach, duct.length + reach), twin.discretisation.lookup
+    )
+    scene = Scene(duct, field, scales.nondimensional_period, axes)
+    table, true_velocity = record(scene, twin.camera, twin.seed + 1)
+    _write_tracks(out / "tracks.csv", twin, table)
+
+    if name is not None:
+        with atomic_path(out / "experiment.yaml") as temporary:
+            experiment = _experiment(twin, out, name, len(surfaces))
+            temporary.write_text(yaml.safe_dump(experiment, sort_keys=False))
+    write_truth(out / "truth.h5", twin, solution, inside_points(twin, rng), surfaces, true_velocity)
+
+
+def _write_wall(path: Path, surface: Surface, axes: Axes, unit: float) -> None:
+    triangles = np.insert(axes.triangles(surface.triangles), 0, 3, axis=1)
+    mesh = pv.PolyData(axes.vectors(surface.points) * unit, triangles)
+    for suffix in (".stl", ".vtp"):
+        with atomic_path(path.with_suffix(suffix)) as temporary:
             # The writer goes by the ending, which the temporary name lacks.
-            named = temporary.with_suffix(Path(name).suffix)
+            named = temporary.with_suffix(suffix)
             mesh.save(named)
             named.replace(temporary)
 
-    # Tracers that are seen may come from, and go, beyond the measured ends.
-    reach = 1.25 * duct.gap
-    span = (-reach, duct.length + reach)
-    interpolant = Interpolant.sample(duct, solution, span)
-    table, true_velocity = record(
-        duct, interpolant, scales.nondimensional_period, twin.camera, twin.seed + 1
-    )
-    table["t"] *= scales.time
-    table[["x", "y", "z_plane"]] *= micrometres
-    table[["u", "v"]] *= scales.velocity / MICROMETRE
-    with atomic_path(out / "tracks.csv") as temporary:
-        formats = {"t": "{:.6f}", "x": "{:.3f}", "y": "{:.3f}", "z_plane": "{:.3f}"}
-        text = table.assign(**{c: table[c].map(f.format) for c, f in formats.items()})
-        text.to_csv(temporary, index=False, float_format="%.3f")
 
-    inside = np.empty((0, 3))
-    while len(inside) < twin.points:
-        inside = np.concatenate([inside, in_lumen(duct, rng, 50_000, 0.0, duct.length)])
-    _write_truth(
-        out / "truth.h5",
-        scales,
-        solution,
-        duct,
-        inside[: twin.points],
-        surface,
-        twin,
-        true_velocity,
-    )
+def _write_tracks(path: Path, twin: Twin, table: pd.DataFrame) -> None:
+    unit = twin.scales.length / UNITS[twin.unit]
+    speed = twin.scales.velocity / UNITS[twin.unit]
+    table["t"] *= twin.scales.time
+    table[["x", "y", "z_plane"]] *= unit
+    velocities = [name for name in "uvw" if name in table]
+    table[velocities] *= speed
+    decimals = 3 if twin.unit == "um" else 6
+    formats = {"t": "{:.6f}"} | dict.fromkeys(("x", "y", "z_plane"), f"{{:.{decimals}f}}")
+    text = table.assign(**{name: table[name].map(f.format) for name, f in formats.items()})
+    with atomic_path(path) as temporary:
+        text.to_csv(temporary, index=False, float_format=f"%.{decimals}f")
 
 
-def _write_truth(
-    path: Path,
-    scales: Scales,
-    solution: Solution,
-    duct: Lobe,
-    inside: np.ndarray,
-    surface: tuple[np.ndarray, np.ndarray, np.ndarray],
-    twin: Twin,
-    true_velocity: dict[str, np.ndarray],
-) -> None:
-    velocity, pressure, gradient = flow_at(duct, solution, inside)
-    on_wall, normals, triangles = surface
-    corners = on_wall[triangles]
-    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.zeros(len(on_wall))
-    np.add.at(area, triangles.ravel(), np.repeat(np.linalg.norm(faces, axis=1), 3))
-    # The surface's vertices lie on the true wall, its triangles do not.
-    rng = np.random.default_rng(twin.seed + 2)
-    chosen = rng.choice(len(on_wall), twin.wall_points, replace=False, p=area / area.sum())
-    on_wall, normals = on_wall[chosen], normals[chosen]
-    _, _, wall_gradient = flow_at(duct, solution, on_wall)
-
-    attributes: dict[str, Any] = {
-        "period": scales.period,
-        "reynolds": scales.reynolds,
-        "preset": twin.preset,
-        **solution.report,
+def _experiment(twin: Twin, out: Path, name: str, walls: int) -> dict[str, Any]:
+    """The least that a user would write."""
+    files = {wall: str(out / f"{wall}.stl") for wall in NAMES[:walls]}
+    return {
+        "name": name,
+        "ingest": {
+            "tracks": str(out / "tracks.csv"),
+            **files,
+            "axis": twin.axis,
+            "units": {"length": twin.unit, "velocity": f"{twin.unit}/s", "wall": twin.unit},
+            "fluid": {"density": twin.fluid.density, "viscosity": twin.fluid.viscosity},
+            "period": twin.period,
+        },
+        "score": {"truth": str(out / "truth.h5")},
     }
-    # In the solver pressure is in rho U^2 and stress in mu U / L.
-    pressure_unit = scales.density * scales.velocity**2
-    stress_unit = scales.viscosity * scales.shear_rate
-    datasets: dict[str, np.ndarray] = {
-        "points/position": inside * scales.length,
-        "points/velocity": (velocity * scales.velocity).astype(np.complex64),
-        "points/pressure": (pressure * pressure_unit).astype(np.complex64),
-        "points/vorticity": (vorticity(gradient) * scales.shear_rate).astype(np.complex64),
-        "wall/position": on_wall * scales.length,
-        "wall/normal": normals,
-        "wall/wall_shear_stress": (wall_shear_stress(wall_gradient, normals) * stress_unit).astype(
-            np.complex64
-        ),
-        "flow_rate": _flow_rate_modes(duct, scales, len(velocity)),
-    }
-    for group, true in true_velocity.items():
-        for column, name in enumerate("uvw"):
-            datasets[f"{group}/{name}"] = (true[:, column] * scales.velocity).astype(np.float32)
-    with create_h5(path, "truth", attributes) as file:
-        for name, values in datasets.items():
-            file.create_dataset(name, data=values, compression="gzip", shuffle=True)
-        _describe(file)
-
-
-def _flow_rate_modes(duct: Lobe, scales: Scales, modes: int) -> np.ndarray:
-    count = 64
-    times = np.arange(count) / count
-    values = [flow_rate(duct, 1.0, t) for t in times]
-    spectrum = np.fft.rfft(values)[:modes] / count
-    spectrum[1:] *= 2
-    return np.asarray(spectrum * scales.flow_rate)
-
-
-def _describe(file: h5py.File) -> None:
-    file.attrs["about"] = (
-        "A field is f(t) = Re sum_k c_k exp(2 pi i k t / period), k = 0, 1, ...; SI units. "
-        "wall_shear_stress is the tangential viscous stress of the fluid on the wall. tracers is "
-        "the velocity of every row's tracer, tracks that of the fluid where the row places it."
-    )

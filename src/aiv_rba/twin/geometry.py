@@ -1,103 +1,110 @@
-"""A perivascular lobe bent round an artery, as a map from a straight square duct.
+"""Ducts as maps from a disc, or from a ring, to the sections of a vessel along y.
 
-Square (xi, y, zeta) -> disc (r, theta) -> lobe (x, y, z). Every step has a closed inverse, so
-that a field sampled on a (theta, r, y) grid can be looked up at any point. Lengths are in units
-of the twin's length scale; y is the vessel axis.
+Square (xi, y, zeta) -> disc (a, b) = r (cos theta, sin theta) -> section (x, z). Every step has a
+closed inverse, so that a field sampled on a (theta, r, y) grid can be looked up at any point.
+Lengths are in units of the twin's length scale; y is the vessel axis.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 # Half width of the inner square of the O-grid in the square, and what it becomes in the disc.
 INNER = 0.5
 INNER_IN_DISC = 0.45
+# A box round the sections is larger than the vertices that it is measured by.
+BOX_MARGIN = 0.02
 
 
-@dataclass(frozen=True)
-class Lobe:
-    """Lobe of a perivascular space.
-
-    With the defaults every section can be seen whole from its centroid, so that copies of the
-    wall shrunk towards the centre line stay inside.
+class Duct(ABC):
+    """A vessel along y whose sections repeat after `length`.
 
     Attributes
     ----------
-    artery
-        Radius of the artery that the lobe is bent round.
-    gap
-        Mean width of the gap at mid-lobe.
-    opening
-        Half angle of the lobe round the artery, radians.
     length
-        Length that is measured; the irregularity has this period.
-    irregularity
-        Relative amplitude of the irregularity along the axis and round the section.
+        Length that is measured, also the period along y.
+    core
+        Radius of the inner wall in the disc; zero in a single lumen.
     """
 
-    artery: float = 0.6
-    gap: float = 0.8
-    opening: float = 0.85
-    length: float = 12.0
-    irregularity: float = 0.15
+    core: ClassVar[float] = 0.0
+    length: float
 
-    def shape(self, a: Any, y: Any, sin: Any = np.sin) -> tuple[Any, Any, Any, Any]:
-        """Mean radius, gap, opening angle and turn of the lobe at arc coordinate a, height y."""
-        k = 2 * np.pi / self.length
-        e = self.irregularity
-        gap = self.gap * (
-            1
-            + e * sin(k * y + 0.4)
-            + 0.6 * e * sin(2 * k * y + 1.9)
-            + e * a * sin(k * y + 2.2)
-            + 0.8 * e * (2 * a * a - 1) * sin(2 * k * y + 0.3)
-        )
-        radius = self.artery + self.gap / 2 + self.gap * e * (0.8 * sin(k * y + 3.0) + 0.5 * a)
-        opening = self.opening * (1 + e * sin(k * y + 5.0) + 0.5 * e * sin(2 * k * y + 1.0))
-        turn = 0.8 * e * sin(k * y + 1.2)
-        return radius, gap, opening, turn
+    @property
+    @abstractmethod
+    def width(self) -> float:
+        """Mean width of the gap, or the diameter."""
 
-    def bend(self, a: Any, b: Any, y: Any, sin: Any = np.sin, cos: Any = np.cos) -> tuple[Any, Any]:
-        """X and z of the disc point (a, b) of the section at y."""
-        radius, gap, opening, turn = self.shape(a, y, sin)
-        r = radius + gap / 2 * b
-        phi = turn + opening * a
-        return r * sin(phi), r * cos(phi) - self.artery - self.gap / 2
+    @property
+    @abstractmethod
+    def section(self) -> float:
+        """Area that the flow rate is a multiple of: about that of a section."""
 
-    def unbend(self, x: Array, y: Array, z: Array) -> tuple[Array, Array]:
-        """Disc point (a, b) of the lobe point (x, y, z)."""
-        z = z + self.artery + self.gap / 2
-        _, _, opening, turn = self.shape(np.zeros_like(y), y)
-        a = (np.arctan2(x, z) - turn) / opening
-        radius, gap, _, _ = self.shape(a, y)
-        return a, 2 * (np.hypot(x, z) - radius) / gap
+    @abstractmethod
+    def bend(self, a: Any, b: Any, y: Any, lib: Any = np) -> tuple[Any, Any]:
+        """X and z of the disc point (a, b) of the section at y.
 
+        `lib` has the functions sin, cos, exp and sqrt: NumPy, or NGSolve for the mesh.
+        """
 
-@dataclass(frozen=True)
-class Tube:
-    """A round tube, for which the flow is known in closed form."""
-
-    radius: float = 1.0
-    length: float = 2.0
-
-    def bend(self, a: Any, b: Any, y: Any, sin: Any = np.sin, cos: Any = np.cos) -> tuple[Any, Any]:
-        """X and z of the disc point (a, b)."""
-        return self.radius * a, self.radius * b
-
+    @abstractmethod
     def unbend(self, x: Array, y: Array, z: Array) -> tuple[Array, Array]:
         """Disc point (a, b) of (x, y, z)."""
-        return x / self.radius, z / self.radius
+
+    @property
+    def walls(self) -> tuple[float, ...]:
+        """Radius in the disc of every wall: the outer one and, in an annulus, the inner one."""
+        return (1.0, self.core) if self.core else (1.0,)
+
+    def place(self, r: Array, theta: Array, y: Array) -> Array:
+        """Points (..., 3) of disc radii, angles and heights (...)."""
+        x, z = self.bend(r * np.cos(theta), r * np.sin(theta), y)
+        return np.stack([x, y, z], axis=-1)
+
+    def contains(self, points: Array) -> NDArray[np.bool_]:
+        """Whether points (N, 3) lie in the lumen, whatever their height."""
+        r = np.hypot(*self.unbend(*points.T))
+        inside: NDArray[np.bool_] = r < 1 - 1e-6
+        return inside & (r > self.core + 1e-6) if self.core else inside
+
+    @cached_property
+    def extent(self) -> tuple[Array, Array]:
+        """Lowest and highest x and z (2,) of the wall."""
+        theta, y = np.meshgrid(np.linspace(0, 2 * np.pi, 181), np.linspace(0, self.length, 241))
+        wall = self.place(np.ones_like(theta), theta, y)[..., [0, 2]].reshape(-1, 2)
+        return wall.min(axis=0), wall.max(axis=0)
+
+    @cached_property
+    def box(self) -> tuple[Array, Array]:
+        """Lowest and highest x and z (2,) of a box round the sections."""
+        low, high = self.extent
+        margin = BOX_MARGIN * (high - low)
+        return low - margin, high + margin
+
+    def uniform(self, rng: np.random.Generator, tries: int, start: float, stop: float) -> Array:
+        """Points uniform in the lumen, those of `tries` in a box that fall inside."""
+        (x_low, z_low), (x_high, z_high) = self.box
+        low, high = np.array([x_low, start, z_low]), np.array([x_high, stop, z_high])
+        points = rng.uniform(low, high, size=(tries, 3))
+        return np.asarray(points[self.contains(points)])
 
 
-def disc_to_square(r: Array, theta: Array) -> tuple[Array, Array]:
+def disc_to_square(r: Array, theta: Array, core: float = 0.0) -> tuple[Array, Array]:
     """Square point of the disc point (r, theta); angles are kept."""
     sec = 1 / np.maximum(np.abs(np.cos(theta)), np.abs(np.sin(theta)))
-    inner = INNER_IN_DISC * sec
-    rho = np.where(r <= inner, INNER * r / inner, INNER + (1 - INNER) * (r - inner) / (1 - inner))
+    if core:
+        rho = INNER + (1 - INNER) * (r - core) / (1 - core)
+    else:
+        inner = INNER_IN_DISC * sec
+        rho = np.where(
+            r <= inner, INNER * r / inner, INNER + (1 - INNER) * (r - inner) / (1 - inner)
+        )
     return rho * sec * np.cos(theta), rho * sec * np.sin(theta)

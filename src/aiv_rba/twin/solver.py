@@ -1,4 +1,4 @@
-"""Unsteady incompressible Navier-Stokes in a duct: Taylor-Hood Q3-Q2 hexahedra, SBDF3.
+"""Unsteady incompressible Navier-Stokes in a duct: Taylor-Hood hexahedra, SBDF3.
 
 Nondimensional, dv/dt + (v . grad) v = -grad p + lap v / Re. The flow rate is prescribed: a step
 is the response to the history plus a multiple of the response to a unit pressure difference, and
@@ -9,137 +9,60 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.twin.geometry import INNER, INNER_IN_DISC, Lobe, Tube
+from aiv_rba.twin.geometry import Duct
+from aiv_rba.twin.mesh import Discretisation, Ends, deform, ngsolve, square_mesh
 
 Array = NDArray[np.float64]
-
-
-def _ngsolve() -> Any:
-    try:
-        import ngsolve
-    except ImportError:
-        raise UserError("twin: ngsolve not found, expected pip install 'aiv-rba[twin]'") from None
-    return ngsolve
-
-
-@dataclass(frozen=True)
-class Discretisation:
-    """Resolution in space and time.
-
-    Attributes
-    ----------
-    section
-        Elements along a side of the inner square of the O-grid.
-    rings
-        Rings of elements round it.
-    axial
-        Elements along the axis.
-    order
-        Polynomial order of the velocity; pressure has one less.
-    steps, cycles
-        Time steps per cycle; cycles, the last of which is kept.
-    modes
-        Highest harmonic kept.
-    """
-
-    section: int = 4
-    rings: int = 2
-    axial: int = 30
-    order: int = 3
-    steps: int = 80
-    cycles: int = 2
-    modes: int = 6
-
-
-def square_mesh(d: Discretisation, start: float, stop: float) -> Any:
-    """O-grid of hexahedra on [-1, 1]^2 x [start, stop]; faces named wall, inlet, outlet."""
-    ngsolve = _ngsolve()
-    from netgen.csg import Pnt
-    from netgen.meshing import Element2D, Element3D, FaceDescriptor, Mesh, MeshPoint
-
-    sides = np.tan(np.pi / 4 * np.linspace(-1, 1, d.section + 1))
-    number: dict[tuple[float, float], int] = {}
-    quads: list[list[int]] = []
-
-    def node(x: float, z: float) -> int:
-        return number.setdefault((round(x, 10) + 0.0, round(z, 10) + 0.0), len(number))
-
-    for i in range(d.section):
-        for j in range(d.section):
-            corners = ((i, j), (i, j + 1), (i + 1, j + 1), (i + 1, j))
-            quads.append([node(INNER * sides[a], INNER * sides[b]) for a, b in corners])
-    rho = np.linspace(INNER, 1, d.rings + 1)
-    rim = []
-    for quarter in range(4):
-        c, s = round(np.cos(quarter * np.pi / 2)), round(np.sin(quarter * np.pi / 2))
-        for i in range(d.section):
-            for j in range(d.rings):
-                corners = ((j, i), (j, i + 1), (j + 1, i + 1), (j + 1, i))
-                points = [(rho[a], rho[a] * sides[b]) for a, b in corners]
-                quads.append([node(c * x - s * z, s * x + c * z) for x, z in points])
-            rim.append((quads[-1][3], quads[-1][2]))
-
-    section = list(number)
-    mesh = Mesh()
-    mesh.dim = 3
-    heights = np.linspace(start, stop, d.axial + 1)
-    ids = [[mesh.Add(MeshPoint(Pnt(x, y, z))) for x, z in section] for y in heights]
-    for face, name in enumerate(("wall", "inlet", "outlet")):
-        mesh.Add(FaceDescriptor(surfnr=face + 1, domin=1, domout=0, bc=face + 1))
-        mesh.SetBCName(face, name)
-    for low, high in pairwise(ids):
-        for quad in quads:
-            mesh.Add(Element3D(1, [low[n] for n in quad] + [high[n] for n in quad]))
-        for a, b in rim:
-            mesh.Add(Element2D(1, [low[b], high[b], high[a], low[a]]))
-    for quad in quads:
-        mesh.Add(Element2D(2, [ids[0][n] for n in reversed(quad)]))
-        mesh.Add(Element2D(3, [ids[-1][n] for n in quad]))
-    return ngsolve.Mesh(mesh)
-
-
-def deform(mesh: Any, duct: Lobe | Tube, order: int) -> Any:
-    """Bend the square duct into shape; returns the displacement, which must stay alive."""
-    n = _ngsolve()
-    xi, y, zeta = n.x, n.y, n.z
-    ax, az = n.IfPos(xi, xi, -xi), n.IfPos(zeta, zeta, -zeta)
-    rho = n.IfPos(ax - az, ax, az)
-    distance = n.sqrt(xi * xi + zeta * zeta + 1e-30)
-    inner = INNER_IN_DISC * distance / (rho + 1e-30)
-    r = n.IfPos(
-        INNER - rho,
-        distance * INNER_IN_DISC / INNER,
-        inner + (rho - INNER) / (1 - INNER) * (1 - inner),
-    )
-    a, b = r * xi / distance, r * zeta / distance
-    x, z = duct.bend(a, b, y, n.sin, n.cos)
-    displacement = n.GridFunction(n.VectorH1(mesh, order=order))
-    displacement.Set(n.CF((x - xi, 0, z - zeta)).Compile())
-    mesh.SetDeformation(displacement)
-    return displacement
 
 
 class Solution:
     """Periodic flow as Fourier modes, f(t) = Re sum_k c_k exp(2 pi i k t / T).
 
     Points are given in the square duct; derivatives are physical.
+
+    Attributes
+    ----------
+    mesh, displacement
+        The square duct and what bends it.
+    modes
+        Cosine and sine part (velocity, pressure) of every harmonic.
+    push
+        (K,) complex: mean pressure gradient against the flow, which a periodic pressure lacks.
+    wrap
+        Length after which the flow repeats along y; None if its ends are open.
+    report
+        Figures of the run.
     """
 
-    def __init__(self, mesh: Any, modes: list[tuple[Any, Any]], report: dict[str, float]) -> None:
+    def __init__(
+        self,
+        mesh: Any,
+        displacement: Any,
+        modes: list[tuple[Any, Any]],
+        push: NDArray[np.complex128],
+        wrap: float | None,
+        report: dict[str, float],
+    ) -> None:
         self.mesh = mesh
+        self.displacement = displacement
         self.modes = modes
+        self.push = push
+        self.wrap = wrap
         self.report = report
 
     def evaluate(self, square: Array) -> tuple[Any, Any, Any]:
         """Velocity (K, N, 3), pressure (K, N), velocity gradient (K, N, 3, 3), complex."""
-        n = _ngsolve()
+        n = ngsolve()
+        height = square[:, 1]
+        if self.wrap is not None:
+            square = square.copy()
+            square[:, 1] %= self.wrap
         points = self.mesh(*(np.ascontiguousarray(column) for column in square.T))
 
         def modes(pick: Callable[[Any], Any]) -> Any:
@@ -151,21 +74,60 @@ class Solution:
             )
 
         count, rows = len(self.modes), len(square)
+        pressure = modes(lambda f: f.components[1]).reshape(count, rows)
         return (
             modes(lambda f: f.components[0]),
-            modes(lambda f: f.components[1]).reshape(count, rows),
+            pressure - self.push[:, None] * height,
             modes(lambda f: n.Grad(f.components[0])).reshape(count, rows, 3, 3),
         )
 
 
+@dataclass
+class _Drive:
+    """What pushes the flow through the duct, and measures it.
+
+    Attributes
+    ----------
+    push
+        Load of a unit pressure difference (open ends) or gradient (periodic ends).
+    through
+        Functional u -> flow rate, so that a flow rate is a dot product.
+    out
+        Functional u -> flow rate through the outlet.
+    """
+
+    push: Any
+    through: Any
+    out: Any
+
+
+def _drive(space: Any, ends: Ends, length: float) -> _Drive:
+    n = ngsolve()
+    v, _ = space.TestFunction()
+    normal = n.specialcf.normal(3)
+
+    def functional(form: Any) -> Any:
+        functional = n.LinearForm(space)
+        functional += form
+        functional.Assemble()
+        return functional
+
+    out = functional(v * normal * n.ds("outlet"))
+    if ends == "periodic":
+        return _Drive(functional(v[1] * n.dx), functional(v[1] / length * n.dx), out)
+    inlet = -v * normal * n.ds("inlet")
+    return _Drive(functional(inlet), functional(inlet), out)
+
+
 def solve(
-    duct: Lobe | Tube,
+    duct: Duct,
     flow_rate: Callable[[float], float],
     *,
     reynolds: float,
     period: float,
     span: tuple[float, float],
     discretisation: Discretisation,
+    ends: Ends = "open",
     progress: Callable[[str], None] = print,
 ) -> Solution:
     """Solve to the periodic state.
@@ -182,14 +144,26 @@ def solve(
         Ends of the duct along y, buffers included.
     discretisation
         Resolution.
+    ends
+        Open ends have no stress but the pressure; at periodic ones the flow goes on where it
+        came in, so that inflow at high Reynolds number needs no profile.
     progress
         Called with a line now and then.
+
+    Raises
+    ------
+    UserError
+        If the time steps are too long for the explicit convection.
     """
-    n = _ngsolve()
+    n = ngsolve()
     d = discretisation
-    mesh = square_mesh(d, *span)
+    mesh = square_mesh(d, *span, hollow=duct.core > 0, ends=ends)
     displacement = deform(mesh, duct, d.order)
-    space = n.VectorH1(mesh, order=d.order, dirichlet="wall") * n.H1(mesh, order=d.order - 1)
+    velocity = n.VectorH1(mesh, order=d.order, dirichlet="wall")
+    pressure = n.H1(mesh, order=d.order - 1)
+    space = (
+        n.Periodic(velocity) * n.Periodic(pressure) if ends == "periodic" else velocity * pressure
+    )
     (u, p), (v, q) = space.TnT()
     dt = period / d.steps
     progress(f"twin: {mesh.ne} hexahedra, {space.ndof} unknowns")
@@ -202,23 +176,17 @@ def solve(
         - q * n.div(u)
     ) * n.dx
     stokes.Assemble()
-    inverse = stokes.mat.Inverse(space.FreeDofs(), inverse="sparsecholesky")
+    free = space.FreeDofs()
+    if ends == "periodic":
+        # A periodic pressure is known but for a constant.
+        free.Clear(space.Range(1).start)
+    inverse = stokes.mat.Inverse(free, inverse="sparsecholesky")
     progress("twin: factorised")
 
-    normal = n.specialcf.normal(3)
-    push = n.LinearForm(space)
-    push += -v * normal * n.ds("inlet")
-    push.Assemble()
+    drive = _drive(space, ends, span[1] - span[0])
     unit = n.GridFunction(space)
-    unit.vec.data = inverse * push.vec
-
-    # The functional u -> integral of u_y over the inlet, so that a flow rate is a dot product.
-    through = n.LinearForm(space)
-    through += -v * normal * n.ds("inlet")
-    through.Assemble()
-    out = n.LinearForm(space)
-    out += v * normal * n.ds("outlet")
-    out.Assemble()
+    unit.vec.data = inverse * drive.push.vec
+    unit_rate = n.InnerProduct(drive.through.vec, unit.vec)
 
     history = [n.GridFunction(space) for _ in range(3)]
     now = n.GridFunction(space)
@@ -231,13 +199,14 @@ def solve(
     forcing += past.Compile() * v * n.dx
 
     modes = [(n.GridFunction(space), n.GridFunction(space)) for _ in range(d.modes + 1)]
+    push = np.zeros(d.modes + 1, dtype=complex)
     before = now.vec.CreateVector()
     total = d.steps * d.cycles
     for step in range(1, total + 1):
         forcing.Assemble()
         now.vec.data = inverse * forcing.vec
-        missing = flow_rate(step * dt) - n.InnerProduct(through.vec, now.vec)
-        now.vec.data += missing / n.InnerProduct(through.vec, unit.vec) * unit.vec
+        missing = flow_rate(step * dt) - n.InnerProduct(drive.through.vec, now.vec)
+        now.vec.data += missing / unit_rate * unit.vec
         for older, newer in ((2, 1), (1, 0)):
             history[older].vec.data = history[newer].vec
         history[0].vec.data = now.vec
@@ -249,17 +218,23 @@ def solve(
                 weight = (1 if k == 0 else 2) / d.steps
                 cosine.vec.data += weight * float(np.cos(angle)) * now.vec
                 sine.vec.data += weight * float(np.sin(angle)) * now.vec
+                push[k] += weight * np.exp(-1j * angle) * missing / unit_rate
         if step % 20 == 0:
+            if not np.isfinite(missing):
+                raise UserError(
+                    f"twin: the flow grew beyond all bounds before step {step}, expected more "
+                    f"than {d.steps} discretisation.steps"
+                )
             progress(f"twin: step {step} of {total}")
 
     size = n.Norm(now.vec)
     before.data -= now.vec
-    inflow = n.InnerProduct(through.vec, now.vec)
+    inflow = n.InnerProduct(drive.through.vec, now.vec)
     report = {
         "unknowns": float(space.ndof),
         "cycle_to_cycle": n.Norm(before) / size,
-        "mass_imbalance": abs(n.InnerProduct(out.vec, now.vec) - inflow) / abs(inflow),
+        "mass_imbalance": abs(n.InnerProduct(drive.out.vec, now.vec) - inflow) / abs(inflow),
     }
-    solution = Solution(mesh, modes, report)
-    solution.keep_alive = displacement  # type: ignore[attr-defined]
-    return solution
+    if ends == "open":
+        return Solution(mesh, displacement, modes, 0 * push, None, report)
+    return Solution(mesh, displacement, modes, push, span[1] - span[0], report)

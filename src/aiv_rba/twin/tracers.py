@@ -1,4 +1,4 @@
-"""What a camera would see: tracers in three optical slabs, with noise, loss and mismatches."""
+"""What a camera would see: tracers in optical slabs, with noise, loss and mismatches."""
 
 from __future__ import annotations
 
@@ -6,48 +6,81 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass as checked
 
-from aiv_rba.twin.geometry import Lobe
+from aiv_rba.twin.axes import Axes
+from aiv_rba.twin.geometry import Array, Duct
 from aiv_rba.twin.sampling import Interpolant
+from aiv_rba.twin.settings import STRICT, Count, NonNegative, Positive, Share
 
-Array = NDArray[np.float64]
+
+@checked(frozen=True, config=STRICT)
+class Camera:
+    """Recording and tracking."""
+
+    planes: tuple[float, ...] = (-0.3, -0.08, 0.14)
+    """Depths of the optical slabs, in length units of the twin."""
+    depths: tuple[Share, ...] = ()
+    """Depths as shares of the vessel's extent in depth, instead of `planes`."""
+    thickness: Positive = 0.08
+    """Thickness of the slabs, in length units of the twin."""
+    frames: Positive = 75.7
+    """Frames per cycle; not a whole number, so that merged phases fill the cycle."""
+    rows: Count = 23_400
+    """Rows wanted."""
+    loss: Share = 0.03
+    """Probability that a tracer is lost between two frames."""
+    noise_u: NonNegative = 0.15
+    """Standard deviation of the noise of u over its rms."""
+    noise_v: NonNegative = 0.12
+    """Standard deviation of the noise of v over its rms."""
+    noise_w: NonNegative | None = None
+    """Standard deviation of the noise of w over its rms; none: w is not measured."""
+    outliers: Share = 0.02
+    """Share of rows whose velocity belongs to another particle."""
+
+    def __post_init__(self) -> None:
+        """Check that there is a plane to see."""
+        if not (self.planes or self.depths):
+            raise ValueError("no plane, expected planes or depths")
+
+    @property
+    def noise(self) -> dict[str, float]:
+        """Noise of every measured component."""
+        noise = {"u": self.noise_u, "v": self.noise_v}
+        return noise if self.noise_w is None else {**noise, "w": self.noise_w}
+
+    def plane_depths(self, duct: Duct, axes: Axes) -> Array:
+        """Depths of the slabs, in length units of the twin."""
+        if not self.depths:
+            return np.array(self.planes)
+        low, high = duct.extent
+        ends = {0: (low[0], high[0]), 1: (0.0, duct.length), 2: (low[1], high[1])}[axes.depth]
+        return np.asarray(ends[0] + np.array(self.depths) * (ends[1] - ends[0]))
 
 
 @dataclass(frozen=True)
-class Camera:
-    """Recording and tracking.
+class Scene:
+    """What the camera looks at.
 
     Attributes
     ----------
-    planes, thickness
-        Depths and thickness of the optical slabs, in length units of the twin.
-    frames
-        Frames per cycle; not a whole number, so that merged phases fill the cycle.
-    rows
-        Rows wanted.
-    loss
-        Probability that a tracer is lost between two frames.
-    noise_u, noise_v
-        Standard deviation of the velocity noise over the component's rms.
-    outliers
-        Share of rows whose velocity belongs to another particle.
+    field
+        Velocity, in coordinates of the solver.
+    period
+        Nondimensional period.
+    axes
+        Coordinates of the files.
     """
 
-    planes: tuple[float, float, float] = (-0.3, -0.08, 0.14)
-    thickness: float = 0.08
-    frames: float = 75.7
-    rows: int = 23_400
-    loss: float = 0.03
-    noise_u: float = 0.15
-    noise_v: float = 0.12
-    outliers: float = 0.02
+    duct: Duct
+    field: Interpolant
+    period: float
+    axes: Axes
 
 
-def record(
-    duct: Lobe, field: Interpolant, period: float, camera: Camera, seed: int
-) -> tuple[pd.DataFrame, dict[str, Array]]:
-    """Tracks in units of the twin, and what is true of every row.
+def record(scene: Scene, camera: Camera, seed: int) -> tuple[pd.DataFrame, dict[str, Array]]:
+    """Tracks in units of the twin, and what is true of every row, in coordinates of the files.
 
     Tracers start all over the duct and are advected by the midpoint rule through one cycle.
     Velocities are central differences over two frame intervals.
@@ -63,37 +96,37 @@ def record(
     parts: list[pd.DataFrame] = []
     tracks = 0
     while sum(map(len, parts)) < camera.rows:
-        part, tracks = _one_cycle(duct, field, period, camera, rng, tracks)
+        part, tracks = _one_cycle(scene, camera, rng, tracks)
         parts.append(part)
     table = pd.concat(parts, ignore_index=True)[: camera.rows]
     truth = {
         name: table[[f"{name}_{c}" for c in "uvw"]].to_numpy() for name in ("tracers", "tracks")
     }
 
-    for name, share in (("u", camera.noise_u), ("v", camera.noise_v)):
+    measured = list(camera.noise)
+    for name, share in camera.noise.items():
         rms = np.sqrt(np.mean(table[name] ** 2))
         table[name] += share * rms * rng.standard_normal(len(table))
     mismatched = rng.random(len(table)) < camera.outliers
     others = rng.integers(len(table), size=int(mismatched.sum()))
-    table.loc[mismatched, ["u", "v"]] = table[["u", "v"]].to_numpy()[others]
-    return table[["t", "x", "y", "z_plane", "u", "v", "track", "frame"]], truth
+    table.loc[mismatched, measured] = table[measured].to_numpy()[others]
+    return table[["t", "x", "y", "z_plane", *measured, "track", "frame"]], truth
 
 
 def _one_cycle(
-    duct: Lobe,
-    field: Interpolant,
-    period: float,
+    scene: Scene,
     camera: Camera,
     rng: np.random.Generator,
     first_track: int,
     tracers: int = 700,
 ) -> tuple[pd.DataFrame, int]:
-    start, stop = field.span
+    duct, field, period, axes = scene.duct, scene.field, scene.period, scene.axes
+    start, stop = (0.0, field.wrap) if field.wrap else field.span
     positions = _seed(duct, rng, tracers, start, stop)
     interval = period / camera.frames
     offset = rng.uniform(0, period)
     count = int(camera.frames) + 2
-    planes = np.array(camera.planes)
+    planes = camera.plane_depths(duct, axes)
     paths, velocities, recorded = [], [], []
     for frame in range(count):
         phase = ((offset + frame * interval) / period) % 1
@@ -101,21 +134,29 @@ def _one_cycle(
         paths.append(positions)
         velocities.append(velocity)
         at_plane = positions.copy()
-        at_plane[:, 2] = planes[np.abs(positions[:, 2:] - planes).argmin(axis=1)]
+        depth = positions[:, axes.depth]
+        at_plane[:, axes.depth] = planes[np.abs(depth[:, None] - planes).argmin(axis=1)]
         recorded.append(field(at_plane, phase))
         half = positions + interval / 2 * velocity
         middle = ((offset + (frame + 0.5) * interval) / period) % 1
         positions = positions + interval * field(half, middle)
-    path = np.stack(paths)
-    true = {"tracers": np.stack(velocities), "tracks": np.stack(recorded)}
+        if field.wrap:
+            positions[:, 1] %= field.wrap
+    path = axes.vectors(np.stack(paths))
+    true = {
+        "tracers": axes.vectors(np.stack(velocities)),
+        "tracks": axes.vectors(np.stack(recorded)),
+    }
 
-    depth = path[..., 2]
+    depth, along = path[..., 2], path[..., axes.axis]
     distance = np.abs(depth[..., None] - planes)
     plane = distance.argmin(axis=-1)
     seen = distance.min(axis=-1) < camera.thickness / 2
-    seen &= (path[..., 1] > 0) & (path[..., 1] < duct.length)
+    seen &= (along > 0) & (along < duct.length)
     lost = rng.random(seen.shape) < camera.loss
     linked = seen[:-1] & seen[1:] & (plane[:-1] == plane[1:]) & ~lost[1:]
+    # A tracer that comes in again at the other end of a periodic duct is a new one to the camera.
+    linked &= np.abs(np.diff(along, axis=0)) < duct.length / 2
     both = linked[:-1] & linked[1:]
 
     difference = (path[2:] - path[:-2]) / (2 * interval)
@@ -131,11 +172,9 @@ def _one_cycle(
             "x": at[:, 0],
             "y": at[:, 1],
             "z_plane": planes[plane[centre, tracer]],
-            "u": difference[step, tracer, 0],
-            "v": difference[step, tracer, 1],
-            "track": number[step, tracer],
-            "frame": centre,
         }
+        | {name: difference[step, tracer, i] for i, name in enumerate("uvw")}
+        | {"track": number[step, tracer], "frame": centre}
         | {
             f"{name}_{component}": velocity[centre, tracer, i]
             for name, velocity in true.items()
@@ -145,18 +184,8 @@ def _one_cycle(
     return table, first_track + int(begins.sum())
 
 
-def _seed(duct: Lobe, rng: np.random.Generator, count: int, start: float, stop: float) -> Array:
+def _seed(duct: Duct, rng: np.random.Generator, count: int, start: float, stop: float) -> Array:
     found = np.empty((0, 3))
     while len(found) < count:
-        found = np.concatenate([found, in_lumen(duct, rng, 4 * count, start, stop)])
+        found = np.concatenate([found, duct.uniform(rng, 4 * count, start, stop)])
     return found[:count]
-
-
-def in_lumen(duct: Lobe, rng: np.random.Generator, tries: int, start: float, stop: float) -> Array:
-    """Points uniform in the lumen, those of `tries` in a box that fall inside."""
-    reach = duct.artery + 2 * duct.gap
-    low = np.array([-reach, start, -reach])
-    high = np.array([reach, stop, 2 * duct.gap])
-    points = rng.uniform(low, high, size=(tries, 3))
-    a, b = duct.unbend(*points.T)
-    return np.asarray(points[np.hypot(a, b) < 1 - 1e-6])
