@@ -9,9 +9,10 @@ from scipy.special import ive, jv, kve
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.family import load_family
 from aiv_rba.twin.geometry import disc_to_square
+from aiv_rba.twin.lobes import Crescent, Lobe
 from aiv_rba.twin.mesh import Discretisation
 from aiv_rba.twin.sampling import flow_at, vorticity, wall_shear_stress
-from aiv_rba.twin.shapes import Annulus, Bend, Crescent, Lobe, Stenosis, Tube
+from aiv_rba.twin.shapes import Annulus, Bend, Stenosis, Tube
 from aiv_rba.twin.solver import solve
 from aiv_rba.twin.surface import (
     Wall,

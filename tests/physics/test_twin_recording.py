@@ -13,10 +13,11 @@ from aiv_rba.config import load_stage
 from aiv_rba.store import read_case
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.generate import generate
+from aiv_rba.twin.lobes import Lobe
 from aiv_rba.twin.mesh import Discretisation
 from aiv_rba.twin.options import Truth, Twin, preset
 from aiv_rba.twin.sampling import BEYOND, Interpolant
-from aiv_rba.twin.shapes import Annulus, Lobe, Tube
+from aiv_rba.twin.shapes import Annulus, Tube
 from aiv_rba.twin.surface import Wall
 from aiv_rba.twin.tracers import Camera, Scene, record
 

@@ -1,13 +1,22 @@
 """What bench/generalise.py keeps of runs that others did, and how it tells of failures."""
 
 import json
+import subprocess
 import sys
 
 import pytest
 import yaml
 
-from aiv_rba.twin.family import Member
+from aiv_rba.twin.family import Member, load_family
 from bench import generalise
+
+
+def test_make_knows_every_twin_of_the_family():
+    told = subprocess.run(
+        ["make", "--dry-run", "twins"], capture_output=True, text=True, check=True
+    ).stdout
+    for name, member in load_family(generalise.FAMILY).items():
+        assert (f"results/twins/{name}/truth.h5" in told) == (member.twin is not None)
 
 
 def outcome(error, seconds):

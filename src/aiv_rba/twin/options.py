@@ -12,9 +12,10 @@ from pydantic.dataclasses import dataclass
 
 from aiv_rba.scales import Scales
 from aiv_rba.twin.axes import AxisName
+from aiv_rba.twin.lobes import Lobe
 from aiv_rba.twin.mesh import Discretisation, Ends
 from aiv_rba.twin.settings import STRICT, Count, Positive, Seed
-from aiv_rba.twin.shapes import Lobe, Shape
+from aiv_rba.twin.shapes import Shape
 from aiv_rba.twin.surface import Wall, hydraulic_radius
 from aiv_rba.twin.tracers import Camera
 from aiv_rba.twin.wave import DrawnWave, Wave, Waveform
