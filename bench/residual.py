@@ -32,7 +32,15 @@ from aiv_rba.weights.rba import RBA  # noqa: E402
 
 POINTS, LAYERS, WIDTH = 5250, 8, 200
 PRODUCTS = 20
-ARCHITECTURE = {"layers": LAYERS, "width": WIDTH, "activation": "sin", "time_harmonics": 0}
+ARCHITECTURE = {
+    "layers": LAYERS,
+    "width": WIDTH,
+    "activation": "sin",
+    "time": "input",
+    "time_harmonics": 0,
+    "no_slip": "soft",
+    "output_scales": (0.1, 1.0, 0.1, 100.0),
+}
 
 
 def network(*, weight_normalisation: bool = False) -> FlowNetwork:

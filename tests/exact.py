@@ -15,6 +15,7 @@ from aiv_rba.pde.navier_stokes import SECOND_ORDER
 from aiv_rba.scales import Scales
 from aiv_rba.store import Case, Tracks, Wall, create_h5, write_case
 from tests.exact_flows import jet_by_autograd
+from tests.training_case import parabola
 
 SCALES = Scales(2e-4, 3e-3, 1e3, 1e-3, 0.2, origin=(1e-3, -2e-3, 3e-3))
 RADIUS, LENGTH = 0.8, 4.0
@@ -126,7 +127,21 @@ def case_of(function, rows=200, seed=0):
         rng.permutation(rows + 20)[:rows],
         rng.uniform(size=rows) > 0.6,
     )
-    return Case(tracks, tube(16, 9), SCALES, 1, "single", {"tracks.csv": "0" * 64}, "exact", 1.0)
+    return Case(
+        tracks,
+        tube(16, 9),
+        SCALES,
+        axis=1,
+        lumen="single",
+        radius=RADIUS,
+        wall_function=parabola(RADIUS),
+        noise={"u": 0.01, "v": 0.01},
+        harmonics=1,
+        chosen={"length scale": "0.2 mm"},
+        sources={"tracks.csv": "0" * 64},
+        identity="exact",
+        seconds=1.0,
+    )
 
 
 def model_of(flow):
@@ -146,6 +161,7 @@ def metadata():
         "parameters": 100,
         "points": {"interior": 600, "wall": 200},
         "settings": {"seed": 3, "network": {"layers": 1, "output_scales": (0.1, 1.0)}},
+        "chosen": {"network.time_harmonics": 1},
         "versions": {"torch": "2.0"},
     }
 
@@ -156,12 +172,17 @@ def write_trained(folder: Path, identity="exact"):
     write_case(folder / "case.h5", case)
     with create_h5(folder / "points.h5", "points", {"identity": "exact", "seconds": 2.0}):
         pass
-    settings = config.Network(layers=1, width=6)
+    settings = config.Network(
+        layers=1, width=6, time_harmonics=1, output_scales=(0.1, 1.0, 0.1, 100.0)
+    )
     torch.manual_seed(1)
     low, high = case.wall.points.min(axis=0), case.wall.points.max(axis=0)
     period = SCALES.nondimensional_period
     network = FlowNetwork(
-        settings, torch.tensor([0.0, *low]).double(), torch.tensor([period, *high]).double()
+        settings,
+        torch.tensor([0.0, *low]).double(),
+        torch.tensor([period, *high]).double(),
+        case.wall_function,
     )
     save_model(folder / "model.pt", Model(network, SCALES, identity, metadata()), settings)
     return network

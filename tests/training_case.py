@@ -6,9 +6,30 @@ import numpy as np
 import yaml
 
 from aiv_rba.scales import Scales
-from aiv_rba.store import Case, Tracks, Wall, create_h5, write_case
+from aiv_rba.store import Case, Tracks, Wall, WallFunction, create_h5, write_case
 
 RADIUS, LENGTH = 0.5, 2.0
+# The paper's network and soft no-slip, which has all three blocks of loss terms.
+PLAIN = {
+    "time": "input",
+    "time_harmonics": 3,
+    "no_slip": "soft",
+    "first_layer": "xavier",
+    "output_scales": [0.1, 1.0, 0.1, 100.0],
+}
+WEIGHTS = {
+    "no_slip": [100.0, 100.0, 100.0],
+    "tracks": [20.0, 20.0, 20.0],
+    "momentum": [0.02, 0.02, 0.02],
+    "mass": 60.0,
+}
+
+
+def parabola(radius: float) -> WallFunction:
+    """(radius^2 - r^2) / 4, which needs no sources."""
+    return WallFunction(
+        np.zeros((0, 3)), np.zeros(0), radius**2 / 4, axis=1, unit=radius**2 / 4, misfit=0.0
+    )
 
 
 def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11) -> None:
@@ -47,6 +68,11 @@ def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11
         scales=Scales(1e-3, 1e-3, 1e3, 1e-3, 1.0),
         axis=1,
         lumen="single",
+        radius=RADIUS,
+        wall_function=parabola(RADIUS),
+        noise={"u": 0.01, "v": 0.01},
+        harmonics=1,
+        chosen={},
         sources={},
         identity="training-case",
         seconds=0.0,
@@ -60,9 +86,9 @@ def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11
 
 
 def write_config(folder: Path, **train) -> Path:
-    """Write train.yaml with the given section."""
+    """Write train.yaml with the given section; global weights are `WEIGHTS` if it has none."""
     path = folder / "train.yaml"
-    path.write_text(yaml.safe_dump({"train": train}))
+    path.write_text(yaml.safe_dump({"train": {"weights": WEIGHTS} | train}))
     return path
 
 
@@ -70,7 +96,8 @@ def write_tiny_training(folder: Path, *, iterations: int, **train) -> Path:
     """Case, points and configuration of a training that takes no time; the folder itself."""
     write_training_case(folder)
     optimiser = {"name": "gauss_newton", "iterations": iterations, "rows": [5, 9, 9]}
-    write_config(folder, network={"layers": 1, "width": 4}, optimiser=optimiser, **train)
+    network = {"layers": 1, "width": 4} | PLAIN
+    write_config(folder, network=network, optimiser=optimiser, **train)
     return folder
 
 

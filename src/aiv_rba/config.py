@@ -24,6 +24,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Triple = tuple[NonNegative, NonNegative, NonNegative]
+Auto = Literal["auto"]
 
 
 @dataclass(frozen=True, config=_strict)
@@ -66,12 +67,12 @@ class Ingest:
     """Properties of the fluid."""
     period: Positive
     """Cardiac period, s."""
-    length_scale: Positive
-    """Unit of length L, m."""
-    velocity_scale: Positive
-    """Unit of velocity U, m/s."""
-    pressure_scaling: Literal["inertial", "viscous"] = "inertial"
-    """Measure pressure in rho U^2 (Eq. 33) or, at small Reynolds number, in mu U / L."""
+    length_scale: Positive | Auto = "auto"
+    """Unit of length L, m; auto: the hydraulic radius of the lumen."""
+    velocity_scale: Positive | Auto = "auto"
+    """Unit of velocity U, m/s; auto: the rms of the measured axial velocity, or of the speed."""
+    pressure_scaling: Literal["auto", "inertial", "viscous"] = "auto"
+    """Measure pressure in rho U^2 (Eq. 33) or in mu U / L; auto: the latter where Re < 1."""
     inner_wall: str | None = None
     """Inner wall of an annular lumen; none for a single lumen."""
     axis: Literal["x", "y", "z"] = "y"
@@ -130,22 +131,48 @@ class Perceptron:
 class Network(Perceptron):
     """Network of the flow."""
 
-    time_harmonics: Annotated[int, Field(ge=0)] = 3
-    """Harmonics of the periodic embedding of time (Eq. 22); 0 leaves time as it is."""
-    output_scales: tuple[Positive, Positive, Positive, Positive] = (0.1, 1.0, 0.1, 100.0)
+    time: Literal["coefficients", "input"] = "coefficients"
+    """The network of the position alone gives Fourier coefficients of every field in time, or time
+    is one of its inputs as in the paper."""
+    time_harmonics: Annotated[int, Field(ge=0)] | Auto = "auto"
+    """Harmonics of time; auto: as many as the tracks support. As an input, time is embedded by
+    them (Eq. 22), and 0 leaves it as it is."""
+    no_slip: Literal["exact", "soft"] = "exact"
+    """Multiply the velocity by a function that vanishes on the wall (Eq. 20), or impose the
+    condition on points of the wall by a loss term (Eq. 39)."""
+    first_layer: Literal["ridges", "xavier"] = "ridges"
+    """Initial first layer of a network of the position alone: ridges of one length in all
+    directions through random points of the lumen, or Xavier's weights. Where time is an input the
+    weights are Xavier's."""
+    ridge_length: Positive = 2.0
+    """Length of the ridges, hydraulic radii."""
+    output_scales: tuple[Positive, Positive, Positive, Positive] | Auto = "auto"
     """Scales of u, v, w, p (Eqs. 35-38), nondimensional."""
 
 
 @dataclass(frozen=True, config=_strict)
 class GlobalWeights:
-    no_slip: Triple = (100.0, 100.0, 100.0)
+    """Global weights of the loss terms, nondimensional.
+
+    A weight that is auto is the inverse square of the size that a residual may have.
+    """
+
+    no_slip: Triple | Auto = "auto"
     """No-slip condition in x, y, z."""
-    tracks: Triple = (20.0, 20.0, 20.0)
-    """Measured velocity in x, y and, where it is measured, z."""
-    momentum: Triple = (0.02, 0.02, 0.02)
+    tracks: Triple | Auto = "auto"
+    """Measured velocity in x, y and, where it is measured, z; auto: 1 over the noise squared."""
+    momentum: Triple | Auto = "auto"
     """Conservation of momentum in x, y, z."""
-    mass: NonNegative = 60.0
+    mass: NonNegative | Auto = "auto"
     """Conservation of mass."""
+    no_slip_tolerance: Positive = 0.02
+    """Velocity at the wall that an automatic weight allows, velocity scales."""
+    momentum_tolerance: Positive = 0.4
+    """Residual of the axial momentum that an automatic weight allows, over the viscous and the
+    unsteady force of a flow at the velocity scale in the hydraulic radius. Across the vessel it
+    is smaller by the ratio of the velocities, down to a quarter."""
+    mass_tolerance: Positive = 0.025
+    """Divergence that an automatic weight allows, velocity scales over the hydraulic radius."""
 
 
 @dataclass(frozen=True, config=_strict)
@@ -227,7 +254,7 @@ class Adam:
 class GaussNewton:
     name: Literal["gauss_newton"] = "gauss_newton"
     """Recursive Gauss-Newton with damping, for networks of a few thousand parameters."""
-    iterations: Count = 220
+    iterations: Count = 150
     """Training steps."""
     damping: Positive = 1e-3
     """Initial damping, relative to the diagonal of J^T J or to its mean."""
@@ -241,8 +268,9 @@ class GaussNewton:
     """Change the damping by factors of three, or by how well a step was predicted (Nielsen)."""
     trials: Count = 6
     """Tries of one step, each with more damping."""
-    rows: tuple[Count, ...] = (300, 2000, 1200)
-    """Wall, track and interior points of one step over all ranks, drawn at random."""
+    rows: tuple[Count, ...] | Auto = "auto"
+    """Points of each block of one step over all ranks, drawn at random: of wall (where no-slip is
+    a loss term), tracks and interior. auto: 300, 2000 and 1200, or all on known problems."""
     redraw: Count = 1
     """Steps until other points are drawn."""
     adaptive: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -313,7 +341,7 @@ class Train(Training):
     network: Network = field(default_factory=Network)
     """The network."""
     weights: GlobalWeights = field(default_factory=GlobalWeights)
-    """Global weights of the loss terms, nondimensional; best the inverse squares of their sizes."""
+    """Global weights of the loss terms."""
     robust_tracks: bool = True
     """Weight track residuals by Cauchy's robust weights, so that outliers hardly pull."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0
@@ -522,12 +550,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _first_problem(error: ValidationError, stage: str) -> str:
     problem = error.errors()[0]
-    key = ".".join([stage, *(str(part) for part in problem["loc"])])
+    path = [str(part) for part in problem["loc"]]
+    # Where auto may stand for a value, pydantic names the kind of the value in the path.
+    names = [part for part in path if not part.startswith(("constrained-", "tuple["))]
+    key = ".".join([stage, *names])
     if problem["type"] == "missing":
         return f"{key}: missing, expected a value"
     if problem["type"] == "unexpected_keyword_argument":
         return f"{key}: unknown key, expected one that the schema lists"
     message = problem["msg"][0].lower() + problem["msg"][1:]
+    if len(names) < len(path):
+        message += " or auto"
     return f"{key}: found {problem['input']!r}, {message}"
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from aiv_rba.errors import UserError
 from aiv_rba.scales import Scales
 
-FORMAT_VERSION = 1
+VERSIONS = {"case": 2, "points": 1, "truth": 1, "reference": 1, "model": 2, "checkpoint": 2}
+"""Version of the format of each kind of file, ``aiv_rba/<kind>``."""
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -58,7 +59,7 @@ def create_h5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[h5p
     """Write an HDF5 file of format ``aiv_rba/<kind>`` atomically."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = f"aiv_rba/{kind}"
-        file.attrs["version"] = FORMAT_VERSION
+        file.attrs["version"] = VERSIONS[kind]
         file.attrs.update(attributes)
         yield file
 
@@ -84,8 +85,8 @@ def open_h5(path: Path, kind: str) -> Iterator[h5py.File]:
         if found != f"aiv_rba/{kind}":
             raise UserError(f"{path}: format is {found!r}, expected 'aiv_rba/{kind}'")
         version = file.attrs.get("version")
-        if version != FORMAT_VERSION:
-            raise UserError(f"{path}: format version is {version}, expected {FORMAT_VERSION}")
+        if version != VERSIONS[kind]:
+            raise UserError(f"{path}: format version is {version}, expected {VERSIONS[kind]}")
         try:
             yield file
         except KeyError as error:
@@ -148,6 +149,49 @@ class Wall:
 
 
 @dataclass(frozen=True)
+class WallFunction:
+    """A smooth function that vanishes on the wall and is positive in the lumen, nondimensional.
+
+    phi(x) = constant - |x_across|^2 / 4 + sum_j strengths_j / |x - sources_j|: its Laplacian is -1
+    everywhere in the lumen, since the sources lie outside.
+
+    Attributes
+    ----------
+    sources
+        (S, 3).
+    strengths
+        (S,).
+    constant
+        Its constant part.
+    axis
+        Vessel axis, which |x_across| leaves out.
+    unit
+        What phi is about in the middle of the lumen: a quarter of the squared hydraulic radius.
+    misfit
+        Root mean square of phi on the given wall, over its unit.
+    """
+
+    sources: Array
+    strengths: Array
+    constant: float
+    axis: int
+    unit: float
+    misfit: float
+
+    def __call__(self, points: Array) -> Array:
+        """Values (N,) at points (N, 3)."""
+        across = np.delete(points, self.axis, axis=1)
+        # Sources lie far enough from the points for the squares not to cancel.
+        squares = (
+            np.sum(points**2, axis=1)[:, None]
+            + np.sum(self.sources**2, axis=1)
+            - 2 * points @ self.sources.T
+        )
+        field = (1 / np.sqrt(squares)) @ self.strengths
+        return np.asarray(self.constant - np.sum(across**2, axis=1) / 4 + field)
+
+
+@dataclass(frozen=True)
 class Case:
     """One experiment after ingestion, nondimensional.
 
@@ -159,6 +203,16 @@ class Case:
         Vessel axis: 0, 1 or 2 for x, y, z.
     lumen
         "single" or "annular".
+    radius
+        Hydraulic radius of the lumen.
+    wall_function
+        Smooth function that vanishes on the wall.
+    noise
+        Standard deviation of the noise of each measured velocity component.
+    harmonics
+        Harmonics of time that the measured velocities support.
+    chosen
+        What the ingestion chose by itself, and why, for people to read.
     sources
         SHA-256 of each source file, by file name.
     identity
@@ -172,6 +226,11 @@ class Case:
     scales: Scales
     axis: int
     lumen: str
+    radius: float
+    wall_function: WallFunction
+    noise: dict[str, float]
+    harmonics: int
+    chosen: dict[str, str]
     sources: dict[str, str]
     identity: str
     seconds: float
@@ -183,6 +242,9 @@ def write_case(path: Path, case: Case) -> None:
         "identity": case.identity,
         "axis": case.axis,
         "lumen": case.lumen,
+        "radius": case.radius,
+        "harmonics": case.harmonics,
+        "chosen": json.dumps(case.chosen),
         "reynolds": case.scales.reynolds,
         "sources": json.dumps(case.sources, sort_keys=True),
         "seconds": case.seconds,
@@ -200,6 +262,12 @@ def write_case(path: Path, case: Case) -> None:
         wall = file.create_group("wall")
         for name in ("points", "normals", "triangles", "patch"):
             wall[name] = getattr(case.wall, name)
+        tracks.attrs.update({f"noise_{name}": sigma for name, sigma in case.noise.items()})
+        function = file.create_group("wall_function")
+        function["sources"] = case.wall_function.sources
+        function["strengths"] = case.wall_function.strengths
+        for name in ("constant", "axis", "unit", "misfit"):
+            function.attrs[name] = getattr(case.wall_function, name)
 
 
 def read_case(path: Path) -> Case:
@@ -211,11 +279,12 @@ def read_case(path: Path) -> Case:
         If it is missing, damaged or of another version.
     """
     with open_h5(path, "case") as file:
-        tracks, wall = file["tracks"], file["wall"]
+        tracks, wall, function = file["tracks"], file["wall"], file["wall_function"]
+        components = [name for name in "uvw" if name in tracks]
         return Case(
             tracks=Tracks(
                 points=np.stack([tracks[name][:] for name in "txyz"], axis=1),
-                velocity={name: tracks[name][:] for name in "uvw" if name in tracks},
+                velocity={name: tracks[name][:] for name in components},
                 track=tracks["track"][:],
                 plane=tracks["plane"][:],
                 row=tracks["row"][:],
@@ -225,6 +294,18 @@ def read_case(path: Path) -> Case:
             scales=Scales.from_dict(dict(file["scales"].attrs)),
             axis=int(file.attrs["axis"]),
             lumen=str(file.attrs["lumen"]),
+            radius=float(file.attrs["radius"]),
+            wall_function=WallFunction(
+                function["sources"][:],
+                function["strengths"][:],
+                float(function.attrs["constant"]),
+                int(function.attrs["axis"]),
+                float(function.attrs["unit"]),
+                float(function.attrs["misfit"]),
+            ),
+            noise={name: float(tracks.attrs[f"noise_{name}"]) for name in components},
+            harmonics=int(file.attrs["harmonics"]),
+            chosen=json.loads(file.attrs["chosen"]),
             sources=json.loads(file.attrs["sources"]),
             identity=str(file.attrs["identity"]),
             seconds=float(file.attrs["seconds"]),

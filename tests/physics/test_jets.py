@@ -2,14 +2,18 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from aiv_rba import config, jets
+from aiv_rba.nn.distance import WallDistance
 from aiv_rba.nn.embedding import BoxDistance, Fourier1D, Fourier2D, Normalise
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.nn.layers import MLP
+from aiv_rba.store import WallFunction
 from tests.exact_flows import jet_by_autograd
+from tests.training_case import parabola
 
 NS = torch.tensor([0.0, 1.0, 1.0, 1.0], dtype=torch.float64)
 HELMHOLTZ = torch.tensor([1.0, 1.0], dtype=torch.float64)
@@ -35,7 +39,10 @@ def test_flow_network(activation, architecture, weight_normalisation, harmonics)
         width=9,
         activation=activation,
         weight_normalisation=weight_normalisation,
+        time="input",
         time_harmonics=harmonics,
+        no_slip="soft",
+        output_scales=(0.1, 1.0, 0.1, 100.0),
     )
     lower = torch.tensor([0.0, -1.0, 0.0, -2.0], dtype=torch.float64)
     network = FlowNetwork(settings, lower, lower + torch.tensor([1.0, 2.0, 6.0, 3.0]))
@@ -44,8 +51,45 @@ def test_flow_network(activation, architecture, weight_normalisation, harmonics)
     assert torch.equal(network.jet(x)[0], network.value(x))
 
 
-def test_periodic_time_is_periodic():
-    settings = config.Network(time_harmonics=2, width=8)
+@pytest.mark.parametrize("no_slip", ["exact", "soft"])
+@pytest.mark.parametrize("harmonics", [0, 2])
+def test_flow_network_of_fourier_coefficients(no_slip, harmonics):
+    torch.manual_seed(2)
+    settings = config.Network(
+        layers=2,
+        width=9,
+        time_harmonics=harmonics,
+        no_slip=no_slip,
+        output_scales=(0.1, 1.0, 0.1, 100.0),
+    )
+    lower = torch.tensor([0.0, -1.0, 0.0, -2.0], dtype=torch.float64)
+    upper = lower + torch.tensor([0.7, 2.0, 6.0, 4.0], dtype=torch.float64)
+    rng = np.random.default_rng(3)
+    sources = 5 * rng.normal(size=(7, 3)) + 20
+    function = WallFunction(sources, rng.normal(size=7), 0.2, axis=1, unit=0.1, misfit=0.0)
+    network = FlowNetwork(settings, lower, upper, function)
+    x = lower + torch.rand(17, 4, dtype=torch.float64)
+    network.start_with_ridges(x[:, 1:], 1.3, seed=0)
+    _assert_jet(network, x, NS)
+    assert torch.allclose(network.jet(x)[0], network.value(x), rtol=1e-13, atol=1e-14)
+
+
+def test_wall_distance_of_a_parabola():
+    function = parabola(0.5)
+    x = torch.tensor([[0.0, 3.0, 0.0], [0.5, 1.0, 0.0], [0.3, 2.0, 0.4]], dtype=torch.float64)
+    jet = WallDistance(function, x.dtype)(x, derivatives=True)[..., 0]
+    expected = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    assert torch.allclose(jet[0], expected, atol=1e-15)
+    slope = torch.stack([-x[:, 0], 0 * x[:, 1], -x[:, 2]]) / 2 / function.unit
+    assert torch.allclose(jet[1:4], slope)
+    assert torch.allclose(jet[4], torch.full_like(jet[4], -1 / function.unit))
+
+
+@pytest.mark.parametrize("time", ["coefficients", "input"])
+def test_periodic_time_is_periodic(time):
+    settings = config.Network(
+        time=time, time_harmonics=2, no_slip="soft", width=8, output_scales=(1.0, 1.0, 1.0, 1.0)
+    )
     lower = torch.zeros(4, dtype=torch.float64)
     upper = torch.tensor([0.7, 1.0, 1.0, 1.0], dtype=torch.float64)
     network = FlowNetwork(settings, lower, upper)

@@ -14,18 +14,28 @@ from aiv_rba.train.gauss_newton import PROBE, GaussNewton, _second_derivative
 from aiv_rba.train.least_squares import Curvature, ParameterSpace, SampleSpace
 from aiv_rba.train.normal_equations import factored, jacobian, upper_gram
 from aiv_rba.train.velocimetry import FlowResiduals
+from tests.training_case import parabola
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 TERMS = {"data": ("data",)}
 CANYON = {"canyon": ("slope", "floor")}
 
 
-def test_jacobian_of_every_block_is_that_of_automatic_differentiation():
+@pytest.mark.parametrize("time", ["coefficients", "input"])
+def test_jacobian_of_every_block_is_that_of_automatic_differentiation(time):
     torch.manual_seed(0)
-    settings = config.Network(architecture="modified_mlp", layers=2, width=5, time_harmonics=1)
+    settings = config.Network(
+        architecture="modified_mlp",
+        layers=2,
+        width=5,
+        time=time,
+        time_harmonics=1,
+        no_slip="exact" if time == "coefficients" else "soft",
+        output_scales=(0.1, 1.0, 0.1, 10.0),
+    )
     lower = -torch.ones(4, dtype=torch.float64)
-    network = FlowNetwork(settings, lower, -lower)
-    module = FlowResiduals(network, 1.0, 1.0, [0, 1])
+    network = FlowNetwork(settings, lower, -lower, parabola(1.0))
+    module = FlowResiduals(network, 1.0, 1.0, [0, 1], soft_wall=True)
     layers = [m for m in module.modules() if isinstance(m, Linear)]
     parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
     points = torch.rand(6, 4, dtype=torch.float64)

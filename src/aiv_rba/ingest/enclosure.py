@@ -24,6 +24,13 @@ class Enclosure:
     def _closed(self) -> list[pv.PolyData]:
         return [_closed(wall) for wall in (self.outer, self.inner) if wall is not None]
 
+    @property
+    def ends(self) -> Array:
+        """Triangles (M, 3, 3) that close the two ends of the outer wall."""
+        mesh = self._closed[0]
+        triangles = mesh.faces.reshape(-1, 4)[len(self.outer.triangles) :, 1:]
+        return np.asarray(mesh.points[triangles], dtype=np.float64)
+
     @cached_property
     def volume(self) -> float:
         """Volume between the walls."""

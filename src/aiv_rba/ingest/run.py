@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from aiv_rba.config import Ingest
 from aiv_rba.errors import UserError
+from aiv_rba.ingest.choices import choose_harmonics, choose_noise, choose_scales
 from aiv_rba.ingest.enclosure import Enclosure
 from aiv_rba.ingest.picture import draw
 from aiv_rba.ingest.summary import Findings, summarise
 from aiv_rba.ingest.tracks import MINIMUM_ROWS, TrackTable, read_tracks, validation_rows
 from aiv_rba.ingest.velocities import differences, noise
+from aiv_rba.ingest.wall_function import fit_wall_function
 from aiv_rba.ingest.walls import Surface, read_wall
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.store import Array, Case, Tracks, Wall, atomic_path, sha256, write_case
@@ -63,7 +65,9 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
     walls = [read_wall(Path(config.wall), config.units.wall, axis)]
     if config.inner_wall is not None:
         walls.append(read_wall(Path(config.inner_wall), config.units.wall, axis, inner=True))
-    scales = _scales(config, walls[0])
+    origin, radius = _size(walls)
+    choice = choose_scales(config, table, radius, origin)
+    scales = choice.scales
     walls = [replace(wall, points=_scaled(wall.points, scales)) for wall in walls]
     enclosure = Enclosure(*walls)
     enclosure.check_nested(axis, f"{config.inner_wall} in {config.wall}")
@@ -82,12 +86,21 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
 
     files = [config.tracks, config.wall, *([config.inner_wall] if config.inner_wall else [])]
     sources = {file: sha256(Path(file)) for file in files}
+    tracks = _tracks(table, scales, validation_rows(table.track, config.split))
+    sigma = choose_noise(table, scales.velocity)
+    function = fit_wall_function(enclosure, axis)
+    harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
-        tracks=_tracks(table, scales, validation_rows(table.track, config.split)),
+        tracks=tracks,
         wall=_wall(walls),
         scales=scales,
         axis=axis,
         lumen="single" if enclosure.inner is None else "annular",
+        radius=enclosure.radius,
+        wall_function=function,
+        noise=sigma,
+        harmonics=harmonics,
+        chosen=choice.reasons | {"harmonics of time": reason},
         sources=sources,
         identity=_identity(config, list(sources.values())),
         seconds=0.0,
@@ -111,18 +124,14 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         write_case(case, replace(result, seconds=time.perf_counter() - start))
 
 
-def _scales(config: Ingest, wall: Surface) -> Scales:
-    """Scales with their origin in the middle of the wall's bounding box."""
-    x, y, z = ((wall.points.min(axis=0) + wall.points.max(axis=0)) / 2).tolist()
-    return Scales(
-        length=config.length_scale,
-        velocity=config.velocity_scale,
-        density=config.fluid.density,
-        viscosity=config.fluid.viscosity,
-        period=config.period,
-        origin=(x, y, z),
-        pressure_scaling=config.pressure_scaling,
-    )
+def _size(walls: list[Surface]) -> tuple[tuple[float, float, float], float]:
+    """Middle of the outer wall's bounding box, and hydraulic radius of the lumen, m."""
+    low, high = walls[0].points.min(axis=0), walls[0].points.max(axis=0)
+    x, y, z = ((low + high) / 2).tolist()
+    # VTK's tolerances suit lengths of order one.
+    unit = float(np.linalg.norm(high - low))
+    scaled = [replace(w, points=(w.points - np.array([x, y, z])) / unit) for w in walls]
+    return (x, y, z), Enclosure(*scaled).radius * unit
 
 
 def _scaled(points: Array, scales: Scales) -> Array:

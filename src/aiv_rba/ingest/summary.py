@@ -44,6 +44,7 @@ def summarise(config: Ingest, case: Case, enclosure: Enclosure, findings: Findin
         "Velocity": _velocity(config, case, findings),
         "Wall": _wall(config, case, enclosure),
         "Scales": _scales(case),
+        "Chosen from the data": case.chosen,
     }
     lines = [f"Ingested {config.tracks} and {config.wall}", f"case {case.identity[:12]}"]
     for title, entries in sections.items():
@@ -103,6 +104,7 @@ def _wall(config: Ingest, case: Case, enclosure: Enclosure) -> dict[str, str]:
         "length, end to end": f"{length:.4g} {unit}",
         "hydraulic radius": f"{enclosure.radius * factor:.4g} {unit}",
         "area of the wall": f"{enclosure.area * factor**2:.4g} {unit}^2",
+        "wall function": f"{100 * case.wall_function.misfit:.2g} % of its size at the vertices",
         "volume of the lumen": f"{enclosure.volume * factor**3:.4g} {unit}^3",
     }
 

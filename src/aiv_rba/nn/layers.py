@@ -107,6 +107,13 @@ class MLP(nn.Module):
         self.encoders = nn.ModuleList(linear(inputs, width) for _ in range(2 if modified else 0))
         self.register_buffer("second_order", second_order, persistent=False)
 
+    @property
+    def first(self) -> Linear:
+        """The first hidden layer."""
+        layer = self.hidden[0]
+        assert isinstance(layer, Linear)
+        return layer
+
     def forward(self, jet: Tensor) -> Tensor:
         """Jet (K, N, outputs)."""
         encodings = [self.activation(encode(jet)) for encode in self.encoders]

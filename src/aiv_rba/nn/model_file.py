@@ -13,9 +13,9 @@ from aiv_rba import config
 from aiv_rba.errors import UserError
 from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.scales import Scales
-from aiv_rba.store import FORMAT_VERSION, atomic_path
+from aiv_rba.store import VERSIONS, WallFunction, atomic_path
 
-FORMAT = "aiv_rba/model"
+KIND = "model"
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,25 @@ class Model:
 def save_model(path: Path, model: Model, settings: config.Network) -> None:
     """Write ``model.pt`` atomically."""
     normalise = model.network.normalise
+    function = model.network.wall_function
     content = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
         "settings": asdict(settings),
         "state": model.network.state_dict(),
         "lower": (-1 - normalise.shift) / normalise.scale,
         "upper": (1 - normalise.shift) / normalise.scale,
+        "wall_function": None if function is None else _plain(function),
         "scales": model.scales.to_dict(),
         "identity": model.identity,
         "metadata": model.metadata,
     }
-    save_plain(path, content)
+    save_plain(path, KIND, content)
+
+
+def _plain(function: WallFunction) -> dict[str, Any]:
+    """The wall function as tensors and plain values."""
+    values = asdict(function)
+    arrays = {name: torch.from_numpy(values[name]) for name in ("sources", "strengths")}
+    return values | arrays
 
 
 def load_model(path: Path) -> Model:
@@ -65,25 +72,34 @@ def load_model(path: Path) -> Model:
     UserError
         If the file is missing, damaged, or of another format or version.
     """
-    content = load_plain(path, FORMAT)
+    content = load_plain(path, KIND)
+    saved = content["wall_function"]
+    function = None
+    if saved is not None:
+        arrays = {name: saved[name].numpy() for name in ("sources", "strengths")}
+        function = WallFunction(**(saved | arrays))
     network = FlowNetwork(
         config.Network(**content["settings"]),
         content["lower"].double(),
         content["upper"].double(),
+        function,
     )
     network.load_state_dict(content["state"])
     scales = Scales.from_dict(content["scales"])
     return Model(network.double().eval(), scales, content["identity"], content["metadata"])
 
 
-def save_plain(path: Path, content: dict[str, Any]) -> None:
-    """Write a torch file of tensors and plain values atomically, through to the disk.
+def save_plain(path: Path, kind: str, content: dict[str, Any]) -> None:
+    """Write a torch file ``aiv_rba/<kind>`` of tensors and plain values, through to the disk.
+
+    The file is written whole or not at all.
 
     Raises
     ------
     UserError
         If the folder cannot be written to or the disk is full.
     """
+    content = {"format": f"aiv_rba/{kind}", "version": VERSIONS[kind]} | content
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         try:
             torch.save(content, file)
@@ -95,24 +111,25 @@ def save_plain(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_plain(path: Path, kind: str) -> dict[str, Any]:
-    """Load a torch file of tensors and plain values, of the given format and this version.
+    """Load a torch file ``aiv_rba/<kind>`` of tensors and plain values, of this version.
 
     Raises
     ------
     UserError
         If the file is missing, damaged, or of another format or version.
     """
+    expected = f"aiv_rba/{kind}"
     if not Path(path).is_file():
-        raise UserError(f"{path}: not found, expected an {kind} file")
+        raise UserError(f"{path}: not found, expected an {expected} file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
         # torch.load raises half a dozen unrelated types for a damaged or foreign file.
-        raise UserError(f"{path}: not a readable torch file, expected {kind}") from None
+        raise UserError(f"{path}: not a readable torch file, expected {expected}") from None
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
-    if found != kind:
-        raise UserError(f"{path}: format is {found!r}, expected {kind!r}")
-    if content["version"] != FORMAT_VERSION:
+    if found != expected:
+        raise UserError(f"{path}: format is {found!r}, expected {expected!r}")
+    if content["version"] != VERSIONS[kind]:
         found = content["version"]
-        raise UserError(f"{path}: format version is {found}, expected {FORMAT_VERSION}")
+        raise UserError(f"{path}: format version is {found}, expected {VERSIONS[kind]}")
     return dict(content)

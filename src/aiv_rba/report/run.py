@@ -114,6 +114,7 @@ def _summary(
         "versions": training["versions"]
         | {"pyvista": pv.__version__, "python": sys.version.split()[0]},
         "revision": training["versions"].get("git", ""),
+        "chosen": case.chosen | training["chosen"],
         "case": case.identity,
         "sources": case.sources,
     }
@@ -164,6 +165,7 @@ def _page(
             "Womersley number": f"{scales.womersley:.4g}",
             "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
         },
+        "Chosen from the data": {k: _plain(v) for k, v in result["chosen"].items()},
         "Training": {key: _plain(value) for key, value in _flat(training["settings"])},
         "Provenance": {
             "aiv_rba": __version__,

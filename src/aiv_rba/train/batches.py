@@ -28,6 +28,13 @@ class Batches:
         Interior groups of one step over all ranks; 0 for all.
     seed
         Seed of the order, the same on all ranks.
+    soft_wall
+        Whether wall points take part: not where no-slip is exact.
+
+    Attributes
+    ----------
+    first_points
+        (groups, 3) positions of the first interior batch, the same on all ranks.
 
     Raises
     ------
@@ -44,8 +51,10 @@ class Batches:
         seed: int,
         ranks: Ranks,
         dtype: torch.dtype,
+        soft_wall: bool,
     ) -> None:
         self.seed = seed
+        self.soft_wall = soft_wall
         self.ranks = ranks
 
         def tensor(values: np.ndarray) -> Tensor:
@@ -63,6 +72,7 @@ class Batches:
             own, own_wall = ranks.share(self.groups), ranks.share(self.wall_groups)
             self.interior = tensor(file["interior/points"][:, own])
             self.wall = tensor(file["wall/points"][:, own_wall])
+            self.first_points = tensor(file["interior/points"][0, :, 1:])
 
         training = np.flatnonzero(~case.tracks.validation)
         mine = training[ranks.share(len(training))]
@@ -77,8 +87,8 @@ class Batches:
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Owned rows and terms of each block."""
-        return {
-            "no_slip": (self.wall.shape[1], 3),
+        wall = {"no_slip": (self.wall.shape[1], 3)} if self.soft_wall else {}
+        return wall | {
             "tracks": (self.measured.shape[0], self.measured.shape[1]),
             "navier_stokes": (self.interior.shape[1], 4),
         }
@@ -94,21 +104,25 @@ class Batches:
         first = (part - self.first_group) % self.parts
         device = self.ranks.device
         groups = torch.arange(first, self.interior.shape[1], self.parts, device=device)
+        inputs: dict[str, tuple[Tensor, ...]] = {
+            "no_slip": (self.wall[b],),
+            "tracks": (self.tracks, self.measured),
+            "navier_stokes": (self.interior[b, groups],),
+        }
+        rows = {
+            "no_slip": torch.arange(self.wall.shape[1], device=device),
+            "tracks": torch.arange(len(self.tracks), device=device),
+            "navier_stokes": groups,
+        }
+        counts = {
+            "no_slip": self.wall_groups,
+            "tracks": self.track_count,
+            "navier_stokes": len(range(part, self.groups, self.parts)),
+        }
+        blocks = self.sizes
         return Batch(
             step=step,
-            inputs={
-                "no_slip": (self.wall[b],),
-                "tracks": (self.tracks, self.measured),
-                "navier_stokes": (self.interior[b, groups],),
-            },
-            rows={
-                "no_slip": torch.arange(self.wall.shape[1], device=device),
-                "tracks": torch.arange(len(self.tracks), device=device),
-                "navier_stokes": groups,
-            },
-            counts={
-                "no_slip": self.wall_groups,
-                "tracks": self.track_count,
-                "navier_stokes": len(range(part, self.groups, self.parts)),
-            },
+            inputs={block: inputs[block] for block in blocks},
+            rows={block: rows[block] for block in blocks},
+            counts={block: counts[block] for block in blocks},
         )

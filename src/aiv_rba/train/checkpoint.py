@@ -15,9 +15,9 @@ from aiv_rba.errors import RankError, UserError
 from aiv_rba.nn.model_file import load_plain, save_plain
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Blocks
-from aiv_rba.store import FORMAT_VERSION, atomic_path
+from aiv_rba.store import atomic_path
 
-FORMAT = "aiv_rba/checkpoint"
+KIND = "checkpoint"
 KEEP = 2
 BEST = "best.pt"
 
@@ -65,8 +65,6 @@ class Checkpoints:
         if score < self.best_score:
             self.best_score, self.best_step = score, step
         header = {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
             "training": self.folder.name,
             "step": step,
             "best": [self.best_score, self.best_step],
@@ -128,7 +126,7 @@ class Checkpoints:
         return None
 
     def _read(self, path: Path) -> dict[str, Any]:
-        saved = load_plain(path, FORMAT)
+        saved = load_plain(path, KIND)
         if saved.get("training") != self.folder.name:
             found = saved.get("training")
             raise UserError(f"{path}: of training {found!r}, expected {self.folder.name!r}")
@@ -136,7 +134,7 @@ class Checkpoints:
 
     def _write(self, step: int, content: dict[str, Any]) -> None:
         path = self._path(step)
-        save_plain(path, content)
+        save_plain(path, KIND, content)
         self.passed_over.discard(path)
         if self.best_step == step:
             with atomic_path(self.folder / BEST) as temporary:

@@ -84,7 +84,7 @@ class GaussNewton:
                 "train.network.weight_normalisation: found true, expected false with the "
                 "optimiser gauss_newton, which is indifferent to it"
             )
-        if len(settings.rows) != len(residuals.terms):
+        if settings.rows != "auto" and len(settings.rows) != len(residuals.terms):
             raise UserError(
                 f"train.optimiser.rows: found {len(settings.rows)} numbers, expected one for each "
                 f"of {', '.join(residuals.terms)}"
@@ -201,7 +201,10 @@ class GaussNewton:
         draw = self.steps // self.settings.redraw + 1
         generator = torch.Generator().manual_seed(self.seed + 104_729 * draw)
         drawn = {}
-        for block, limit in zip(batch.rows, self.settings.rows, strict=True):
+        limits = [batch.counts[block] for block in batch.rows]
+        if self.settings.rows != "auto":
+            limits = list(self.settings.rows)
+        for block, limit in zip(batch.rows, limits, strict=True):
             count = batch.counts[block]
             if self.settings.adaptive and limit < count:
                 # The smallest of exponential variables of these rates (Efraimidis & Spirakis 2006).

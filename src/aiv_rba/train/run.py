@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from aiv_rba import config
 from aiv_rba.nn.model_file import Model, save_model
 from aiv_rba.parallel.ddp import process_group
 from aiv_rba.store import Case, atomic_path, read_case, sha256
+from aiv_rba.train.choices import chosen
 from aiv_rba.train.loop import Run
 from aiv_rba.train.provenance import versions
 from aiv_rba.train.tensorboard import event_file
@@ -48,13 +50,13 @@ def train(
     ):
         experiment = read_case(case)
         problem = Velocimetry(settings, experiment, points, ranks)
-        run = Run(settings, problem, ranks)
+        run = Run(problem.settings, problem, ranks)
         run.train(
             checkpoints / _identity(settings, experiment, points)[:12],
             observe=lambda step: write_event(run.history[-1]),
         )
         if ranks.rank == 0:
-            _write(run, problem, experiment, model, history)
+            _write(run, problem, experiment, chosen(settings, problem.settings), model, history)
 
 
 def _identity(settings: config.Train, case: Case, points: Path) -> str:
@@ -64,7 +66,14 @@ def _identity(settings: config.Train, case: Case, points: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write(run: Run, problem: Velocimetry, case: Case, model: Path, history: Path) -> None:
+def _write(
+    run: Run,
+    problem: Velocimetry,
+    case: Case,
+    choices: dict[str, Any],
+    model: Path,
+    history: Path,
+) -> None:
     settings, batches = problem.settings, problem.batches
     metadata = {
         "seconds": run.seconds,
@@ -81,6 +90,7 @@ def _write(run: Run, problem: Velocimetry, case: Case, model: Path, history: Pat
             "wall": batches.wall_groups * batches.epoch_length,
         },
         "settings": asdict(settings),
+        "chosen": choices,
         "versions": versions(),
     }
     with atomic_path(history) as temporary:

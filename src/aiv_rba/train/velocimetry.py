@@ -15,21 +15,28 @@ from aiv_rba.pde import navier_stokes
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.store import Case
 from aiv_rba.train.batches import Batches
+from aiv_rba.train.choices import resolve
 
 COMPONENTS = "uvw"
 
 
 class FlowResiduals(Residuals):
-    """The nine terms of the loss; Eqs. 39-41."""
+    """The nine terms of the loss, Eqs. 39-41; six where no-slip is exact."""
 
     network: FlowNetwork
 
     def __init__(
-        self, network: FlowNetwork, inertia: float, diffusion: float, components: list[int]
+        self,
+        network: FlowNetwork,
+        inertia: float,
+        diffusion: float,
+        components: list[int],
+        *,
+        soft_wall: bool,
     ) -> None:
         super().__init__(network)
-        self.terms = {
-            "no_slip": ("no_slip_u", "no_slip_v", "no_slip_w"),
+        self.terms = {"no_slip": ("no_slip_u", "no_slip_v", "no_slip_w")} if soft_wall else {}
+        self.terms |= {
             "tracks": ("tracks_u", "tracks_v", "tracks_w"),
             "navier_stokes": ("momentum_x", "momentum_y", "momentum_z", "mass"),
         }
@@ -72,7 +79,7 @@ class Velocimetry:
 
     def __init__(self, settings: config.Train, case: Case, points: Path, ranks: Ranks) -> None:
         dtype = torch.float64 if settings.precision == "double" else torch.float32
-        self.settings = settings
+        self.settings = settings = resolve(settings, case)
         self.ranks = ranks
         self.batches = Batches(
             case,
@@ -81,24 +88,30 @@ class Velocimetry:
             seed=settings.seed,
             ranks=ranks,
             dtype=dtype,
+            soft_wall=settings.network.no_slip == "soft",
         )
         self.sizes = self.batches.sizes
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
-        weights = settings.weights
-        self.weights = {
-            "no_slip": list(weights.no_slip),
-            "tracks": [weights.tracks[component] for component in self.components],
-            "navier_stokes": [*weights.momentum, weights.mass],
-        }
+        self.weights = _by_block(settings.weights, self.components)
 
         torch.manual_seed(settings.seed)
         lower = np.append(0.0, case.wall.points.min(axis=0))
         upper = np.append(case.scales.nondimensional_period, case.wall.points.max(axis=0))
         self.network = FlowNetwork(
-            settings.network, torch.tensor(lower, dtype=dtype), torch.tensor(upper, dtype=dtype)
+            settings.network,
+            torch.tensor(lower, dtype=dtype),
+            torch.tensor(upper, dtype=dtype),
+            case.wall_function if settings.network.no_slip == "exact" else None,
         ).to(ranks.device)
+        if settings.network.time == "coefficients" and settings.network.first_layer == "ridges":
+            length = settings.network.ridge_length * case.radius
+            self.network.start_with_ridges(self.batches.first_points, length, settings.seed)
         self.residuals: Residuals = FlowResiduals(
-            self.network, case.scales.inertia, case.scales.diffusion, self.components
+            self.network,
+            case.scales.inertia,
+            case.scales.diffusion,
+            self.components,
+            soft_wall=settings.network.no_slip == "soft",
         )
 
         held_out = case.tracks.validation
@@ -128,6 +141,17 @@ class Velocimetry:
             f"validation_{COMPONENTS[component]}": float(error)
             for component, error in zip(self.components, relative, strict=True)
         }
+
+
+def _by_block(weights: config.GlobalWeights, components: list[int]) -> dict[str, list[float]]:
+    """Weights of the terms of each block, of settings that leave nothing ``auto``."""
+    if "auto" in (weights.no_slip, weights.tracks, weights.momentum, weights.mass):
+        raise ValueError("the weights must be resolved, found auto")
+    return {
+        "no_slip": [float(weight) for weight in weights.no_slip],
+        "tracks": [float(weights.tracks[component]) for component in components],
+        "navier_stokes": [*map(float, weights.momentum), float(weights.mass)],
+    }
 
 
 def cauchy_weights(residuals: Tensor, ranks: Ranks) -> Tensor:

@@ -1,0 +1,137 @@
+"""What ingestion and training choose by themselves."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from aiv_rba import config
+from aiv_rba.errors import UserError
+from aiv_rba.ingest.choices import choose_harmonics, choose_noise
+from aiv_rba.ingest.run import ingest
+from aiv_rba.ingest.tracks import TrackTable
+from aiv_rba.store import Tracks, read_case
+from aiv_rba.train.choices import chosen, resolve
+from tests.exact import case_of, swirling
+from tests.synthetic import tube_of, write_tube_experiment
+from tests.training_case import parabola
+
+PERIOD = 2.0
+
+
+def pulsating_tracks(harmonics, noise, rows=3000, outliers=0.0, phases=None):
+    """Tracks of a parabola that pulsates with so many harmonics, and their noise."""
+    rng = np.random.default_rng(11)
+    time = rng.uniform(0, PERIOD, rows) if phases is None else rng.choice(phases, rows)
+    angle, radius = rng.uniform(0, 2 * np.pi, rows), 0.5 * np.sqrt(rng.uniform(0, 0.9, rows))
+    points = np.stack(
+        [time, radius * np.cos(angle), rng.uniform(0, 3, rows), radius * np.sin(angle)], axis=1
+    )
+    pulse = 1 + sum(
+        0.5 / k * np.cos(2 * np.pi * k * time / PERIOD + k) for k in range(1, harmonics + 1)
+    )
+    v = (1 - (radius / 0.5) ** 2) * pulse + noise * rng.standard_normal(rows)
+    wrong = rng.uniform(size=rows) < outliers
+    v[wrong] = rng.permutation(v)[wrong]
+    row = np.arange(rows)
+    tracks = Tracks(points, {"v": v}, row, 0 * row, row, rng.uniform(size=rows) > 0.6)
+    return tracks, {"v": max(noise, 1e-3)}
+
+
+@pytest.mark.parametrize("harmonics", [0, 1, 3, 5])
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_harmonics_are_those_of_the_flow(harmonics, noise):
+    tracks, sigma = pulsating_tracks(harmonics, noise)
+    assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] == harmonics
+
+
+def test_harmonics_bear_outliers():
+    tracks, sigma = pulsating_tracks(2, 0.1, outliers=0.05)
+    assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] == 2
+
+
+def test_harmonics_need_two_phases_for_each_coefficient():
+    tracks, sigma = pulsating_tracks(3, 0.01, phases=np.arange(7) / 7 * PERIOD)
+    assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] <= 1
+    tracks, sigma = pulsating_tracks(0, 0.01, phases=np.array([0.5]))
+    with pytest.raises(UserError, match="found 1 distinct time"):
+        choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)
+
+
+def table_of(v, track):
+    row = np.arange(len(v))
+    position = np.zeros((len(v), 3))
+    return TrackTable(row, row / len(v), position, {"v": v}, track, 0 * row, False)
+
+
+def test_noise_is_that_of_the_tracks_within_bounds():
+    rng = np.random.default_rng(0)
+    smooth = 1 + np.sin(np.linspace(0, 20, 6000))
+    noisy = smooth + 0.2 * rng.standard_normal(6000)
+    tracks = np.arange(6000) // 50
+    assert choose_noise(table_of(noisy, tracks), 2.0)["v"] == pytest.approx(0.1, rel=0.05)
+    rms = np.sqrt(np.mean(smooth**2))
+    assert choose_noise(table_of(smooth, tracks), 2.0)["v"] == pytest.approx(0.02 * rms / 2)
+    lone = choose_noise(table_of(noisy, np.arange(6000)), 2.0)["v"]
+    assert lone == pytest.approx(0.1 * np.sqrt(np.mean(noisy**2)) / 2)
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+@pytest.mark.parametrize("inner", [0.0, 0.5])
+def test_scales_and_wall_function_of_a_tube_along_any_axis(tmp_path, axis, inner):
+    tube = tube_of(axis=axis, inner=inner)
+    path = write_tube_experiment(tmp_path, axis=axis, inner=inner, ingest={"outside": "keep"})
+    experiment = yaml.safe_load(path.read_text())
+    for key in ("length_scale", "velocity_scale"):
+        del experiment["ingest"][key]
+    path.write_text(yaml.safe_dump(experiment))
+    files = {name: tmp_path / name for name in ("case", "summary", "picture")}
+    ingest(config.load_stage(path, "ingest"), **files)
+    case = read_case(files["case"])
+    assert "length scale" in files["summary"].read_text()
+    # The radius of a tube, the gap of an annulus; flat triangles cut about one percent.
+    assert case.scales.length == pytest.approx((1 - inner) * tube.radius, rel=0.02)
+    assert case.radius == pytest.approx(1, rel=1e-6)
+    axial = case.tracks.velocity["uvw"[tube.along]]
+    assert np.sqrt(np.mean(axial**2)) == pytest.approx(1)
+    # Without noise a few shapes of space do not meet the profile of an annulus exactly.
+    assert 1 <= case.harmonics <= (3 if inner else 1)
+    assert json.dumps(case.chosen)
+
+    # -lap phi = 1 in the section, phi = 0 on the wall: developed flow in a straight duct.
+    r = np.linspace(inner, 1, 9)
+    exact = (1 - r**2) / 4
+    if inner:
+        exact = (1 - r**2 - (1 - inner**2) * np.log(r) / np.log(inner)) / 4
+    at = np.zeros((9, 3))
+    at[:, (tube.along + 1) % 3] = r * tube.radius / case.scales.length
+    found = case.wall_function(at) * (case.scales.length / tube.radius) ** 2
+    np.testing.assert_allclose(found, exact, atol=0.02 * exact.max())
+    assert case.wall_function.misfit < 0.05
+
+
+def test_training_resolves_every_auto():
+    case = replace(case_of(swirling), harmonics=2)
+    settings = config.Train()
+    resolved = resolve(settings, case)
+    assert resolved.network.time_harmonics == 2
+    assert resolved.weights.tracks[0] == pytest.approx(1 / case.noise["u"] ** 2)
+    assert len(resolved.optimiser.rows) == 2
+    choices = chosen(settings, resolved)
+    assert {"network.output_scales", "weights.mass", "optimiser.rows"} <= choices.keys()
+    assert "auto" not in choices.values()
+    soft = config.Train(network=config.Network(no_slip="soft", time="input", time_harmonics=3))
+    assert len(resolve(soft, case).optimiser.rows) == 3
+
+
+def test_what_cannot_be_resolved_is_one_line():
+    case = case_of(swirling)
+    bad = replace(case, wall_function=replace(case.wall_function, misfit=0.2))
+    with pytest.raises(UserError, match="no_slip: the wall function is 20 %"):
+        resolve(config.Train(), bad)
+    few = replace(case.tracks, points=case.tracks.points * [0.0, 1, 1, 1])
+    settings = config.Train(network=config.Network(time_harmonics=2))
+    with pytest.raises(UserError, match="found 2 with 1 distinct times"):
+        resolve(settings, replace(case, tracks=few))
