@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import yaml
-from scaling import CONFIG, RESULTS, ratio, spread, write_inputs
+from scaling import RESULTS, ratio, spread, write_inputs
 from turns import Job, Turns
 
 NEVER = 10**9
@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_inputs(folder, "default")
-        train = yaml.safe_load((CONFIG / "default.yaml").read_text())["train"]
+        train = yaml.safe_load((folder / "default.yaml").read_text())["train"]
         common = Job(
             "",
             2,

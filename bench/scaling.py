@@ -29,6 +29,7 @@ from aiv_rba import config
 from aiv_rba.ingest.run import ingest
 from aiv_rba.points.generate import generate
 from aiv_rba.store import Case, Tracks, read_case, write_case
+from aiv_rba.train.choices import resolve
 from aiv_rba.train.provenance import versions
 
 matplotlib.use("Agg")
@@ -76,7 +77,8 @@ def write_inputs(folder: Path, name: str) -> None:
             points=folder / f"{name}_points{suffix}.h5",
             picture=files["picture"],
         )
-    train = yaml.safe_load(path.read_text())["train"]
+    # Chosen rows and weights in full, so that the rows can be doubled.
+    train = json.loads(json.dumps(asdict(resolve(config.load_stage(path, "train"), case))))
     (folder / f"{name}.yaml").write_text(yaml.safe_dump({"train": train}))
     if train.get("groups_per_step"):
         train["groups_per_step"] *= 2

@@ -294,7 +294,7 @@ def work(task: dict[str, Any]) -> None:
     environment = {"OMP_NUM_THREADS": "1"} if task["apart"] else os.environ
     with process_group(environment) as ranks:
         problem = InTurns(task, settings, ranks, store)
-        run = Run(settings, problem, ranks)
+        run = Run(problem.settings, problem, ranks)
         own = str(problem.process) if task["apart"] else "all"
         run.train(Path(task["checkpoints"]) / own)
         parameters = list(problem.residuals.parameters())

@@ -101,7 +101,7 @@ def measure(settings: config.Train, case: Path, points: Path, world: int, steps:
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=world)
     ranks = Ranks(0, world, CPU)
     problem = Velocimetry(settings, read_case(case), points, ranks)
-    run = Run(settings, problem, ranks)
+    run = Run(problem.settings, problem, ranks)
     if world > 1:
         run.optimiser.forward.register_comm_hook(None, reduced)
 

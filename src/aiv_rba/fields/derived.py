@@ -12,7 +12,7 @@ from torch import Tensor
 from aiv_rba.scales import Scales
 from aiv_rba.store import Array
 
-POINTS_AT_ONCE = 20_000
+POINTS_AT_ONCE = 4_000
 
 
 class Flow(Protocol):

@@ -34,6 +34,8 @@ NOMINAL_DEPTH_TOLERANCE = 0.05
 def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
     """Check tracks and wall, make them nondimensional, split them, and write the case.
 
+    Prints what it chose by itself.
+
     Parameters
     ----------
     config
@@ -66,8 +68,8 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
     if config.inner_wall is not None:
         walls.append(read_wall(Path(config.inner_wall), config.units.wall, axis, inner=True))
     origin, radius = _size(walls)
-    choice = choose_scales(config, table, radius, origin)
-    scales = choice.scales
+    chosen = choose_scales(config, table, radius, origin)
+    scales = chosen.scales
     walls = [replace(wall, points=_scaled(wall.points, scales)) for wall in walls]
     enclosure = Enclosure(*walls)
     enclosure.check_nested(axis, f"{config.inner_wall} in {config.wall}")
@@ -100,7 +102,7 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         wall_function=function,
         noise=sigma,
         harmonics=harmonics,
-        chosen=choice.reasons | {"harmonics of time": reason},
+        chosen=chosen.reasons | {"harmonics of time": reason},
         sources=sources,
         identity=_identity(config, list(sources.values())),
         seconds=0.0,
@@ -122,6 +124,8 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         text.write_text(summarise(config, result, enclosure, findings), encoding="utf-8")
         draw(image, config, result)
         write_case(case, replace(result, seconds=time.perf_counter() - start))
+    for what, choice in result.chosen.items():
+        print(f"chosen: {what} {choice}")
 
 
 def _size(walls: list[Surface]) -> tuple[tuple[float, float, float], float]:

@@ -80,7 +80,8 @@ class FlowNetwork(CoordinateNetwork):
     def start_with_ridges(self, positions: Tensor, length: float, seed: int) -> None:
         """Draw the first layer anew: tanh(a . (x - x0)) with a ~ N(0, 1 / length^2).
 
-        Where the wall function phi is an input too, b (phi - phi0) with b ~ N(0, 1) is added.
+        Where the wall function phi is an input too, b (phi - phi0) with b ~ N(0, 1) is added. For
+        networks whose time is given by coefficients.
 
         Parameters
         ----------
@@ -90,8 +91,6 @@ class FlowNetwork(CoordinateNetwork):
             Length over which a ridge changes, the same in all directions.
         seed
             Seed of the draw.
-
-        The network must be one with `time: coefficients`.
         """
         assert isinstance(self.body, _TimeCoefficients)
         first = self.body.mlp.first
