@@ -8,6 +8,8 @@ import pytest
 from aiv_rba.cli import main
 from tests.exact import metadata, write_trained, write_truth
 
+SCORED = ("validation", "amplitude_bias", "rows", "histograms", "seconds")
+
 
 def remove(name):
     return lambda folder: (folder / name).unlink()
@@ -35,7 +37,7 @@ def finished(name, content):
 
     def change(folder):
         own = {"case": "exact", "seconds": 1.0}
-        scored = own | {"validation": {}, "rows": {}, "histograms": {}}
+        scored = own | {"validation": {}, "amplitude_bias": {}, "rows": {}, "histograms": {}}
         for path, text in {
             "scores.json": json.dumps(scored),
             "fields/fields.json": json.dumps(own | {"training": metadata()}),
@@ -107,7 +109,7 @@ BAD = {
         "report",
         finished(
             "scores.json",
-            '{"case": "b", "validation": 0, "rows": 0, "histograms": 0, "seconds": 0}',
+            json.dumps({"case": "b"} | dict.fromkeys(SCORED, 0)),
         ),
         "scores.json: belongs to case b",
     ),

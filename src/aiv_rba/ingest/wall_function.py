@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lstsq
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
 
 from aiv_rba.ingest.enclosure import Enclosure
 from aiv_rba.ingest.walls import Surface
 from aiv_rba.store import Array, IntArray, WallFunction
 
-SOURCES = 1600
+SOURCES, MOST_SOURCES = 1600, 3000
 # Sources lie this many of their spacings outside the lumen, where their fields have smoothed out
 # on the wall; nearer ones leave bumps, farther ones make the system singular.
 OFFSET = 3.5
-# Longest spacing of the sources, in hydraulic radii.
+# Longest spacing of the sources, in hydraulic radii, unless that takes too many of them.
 LONGEST = 0.4
 # Points of the wall are this much closer than the sources, so that the fit is overdetermined.
 OVERSAMPLING = 2.0
@@ -43,6 +44,7 @@ def fit_wall_function(enclosure: Enclosure, axis: int) -> WallFunction:
     walls = [wall for wall in (enclosure.outer, enclosure.inner) if wall is not None]
     radius = enclosure.radius
     spacing = min(np.sqrt(enclosure.area / SOURCES), LONGEST * radius)
+    spacing = max(spacing, np.sqrt(enclosure.area / MOST_SOURCES))
     points, normals = _on_walls(walls, spacing, radius)
     fine = _spread(points, spacing / OVERSAMPLING)
     points, normals = points[fine], normals[fine]
@@ -58,10 +60,9 @@ def fit_wall_function(enclosure: Enclosure, axis: int) -> WallFunction:
     direction = np.concatenate([direction, away[on_rim]])
     sources = _outside(enclosure, middle, direction, OFFSET * spacing)
 
-    offset = points[:, None] - sources
-    matrix = 1 / np.linalg.norm(offset, axis=2)
+    matrix = 1 / cdist(points, sources)
     slopes = (sources[:, axis] - ends[:, None, axis]) * outward[:, None, axis]
-    slopes = slopes / np.linalg.norm(ends[:, None] - sources, axis=2) ** 3
+    slopes = slopes / cdist(ends, sources) ** 3
     ones = np.concatenate([np.ones(len(points)), np.zeros(len(ends))])
     system = np.column_stack([np.concatenate([matrix, radius * slopes]), ones])
     across = np.delete(points, axis, axis=1)

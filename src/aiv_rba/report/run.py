@@ -44,7 +44,9 @@ def report(
     with open_h5(points, "points") as file:
         check_same_case(points, str(file.attrs["identity"]), experiment.identity)
         points_seconds = float(file.attrs["seconds"])
-    scored = _read_json(scores, ("case", "validation", "rows", "histograms", "seconds"))
+    scored = _read_json(
+        scores, ("case", "validation", "amplitude_bias", "rows", "histograms", "seconds")
+    )
     derived = _read_json(fields / "fields.json", ("case", "seconds", "training"))
     for path, found in ((scores, scored), (fields / "fields.json", derived)):
         check_same_case(path, str(found["case"]), experiment.identity)
@@ -102,6 +104,7 @@ def _summary(
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "validation": scored["validation"],
+        "amplitude_bias": scored["amplitude_bias"],
         "seconds": seconds,
         "variant": training["weighting"],
         "seeds": [training["seed"]],
@@ -132,6 +135,10 @@ def _headlines(result: dict[str, Any]) -> dict[str, str]:
             floor = result["noise_floor"][name]
             text += f" (a perfect field: {100 * floor:.2f} %)"
         lines[f"relative L2 of {name} on held-out tracks"] = text
+    for name, found in result["amplitude_bias"].items():
+        lines[f"measured {name} exceeds the inferred by"] = (
+            f"{100 * found['bias']:.2f} % +- {100 * found['standard_error']:.2f}"
+        )
     for name, error in result.get("truth", {}).items():
         lines[f"relative L2 of {name} against the truth"] = f"{100 * error:.2f} %"
     lines["training"] = (
