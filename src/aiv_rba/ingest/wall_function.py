@@ -113,10 +113,12 @@ def _on_ends(enclosure: Enclosure, axis: int, spacing: float) -> tuple[Array, Ar
     count = 20 + int(4 * areas.sum() / spacing**2)
     chosen = rng.choice(len(corners), size=count, p=areas / areas.sum())
     points = _in_triangles(corners[chosen], rng)
+    outward = _along(points[:, axis], axis, enclosure.outer.points[:, axis].mean())
     # The ends of the outer wall are closed whole, across an inner wall too.
-    points = points[enclosure.distance_outside(points) < spacing / 10]
-    points = points[_spread(points, spacing)]
-    return points, _along(points[:, axis], axis, enclosure.outer.points[:, axis].mean())
+    inside = enclosure.distance_outside(points - spacing / 10 * outward) < 0
+    points, outward = points[inside], outward[inside]
+    chosen = _spread(points, spacing)
+    return points[chosen], outward[chosen]
 
 
 def _rims(walls: list[Surface], axis: int) -> tuple[Array, Array]:
