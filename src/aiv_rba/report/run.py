@@ -121,7 +121,7 @@ def _summary(
         "case": case.identity,
         "sources": case.sources,
     }
-    for name in ("truth", "noise_floor"):
+    for name in ("truth", "truth_outside", "wss_wall_share", "noise_floor"):
         if name in scored:
             result[name] = scored[name]
     return result
