@@ -115,8 +115,9 @@ def choose_harmonics(
         sum_j phi (1, phi, s, phi s)_j sum_k (a_jk cos(k w t) + b_jk sin(k w t)),
 
     with s the axial coordinate, and n log(RSS) + parameters log(n) is smallest for the number that
-    is chosen. Rows farther than three standard deviations from a first fit are left out. Every
-    Fourier coefficient needs at least two distinct phases, which bounds the number.
+    is chosen. Rows farther than three standard deviations take no part in the fit, and count in
+    RSS as if they were that far. Every Fourier coefficient needs at least two distinct phases,
+    which bounds the number.
 
     Returns
     -------

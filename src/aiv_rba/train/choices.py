@@ -80,7 +80,8 @@ def _output_scales(case: Case) -> tuple[float, float, float, float]:
     sizes = {name: float(np.sqrt(np.mean(values**2))) for name, values in measured.items()}
     across = [sizes[name] for name in sizes if "uvw".index(name) != case.axis]
     other = max(across) if across else CROSS_FLOW
-    largest = max(sizes.values())
+    # Where nothing moves a scale must still be positive.
+    largest = max(*sizes.values(), 0.01)
     u, v, w = (
         max(sizes.get(name, largest if axis == case.axis else other), 0.01 * largest)
         for axis, name in enumerate("uvw")
