@@ -155,6 +155,7 @@ def metadata():
         "seconds": 12.0,
         "world_size": 2,
         "iterations": 4,
+        "ended": "settled",
         "seed": 3,
         "weighting": "rba",
         "optimiser": "gauss_newton",

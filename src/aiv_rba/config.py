@@ -171,6 +171,9 @@ class GlobalWeights:
     """Residual of the axial momentum that an automatic weight allows, over the viscous and the
     unsteady force of a flow at the velocity scale in the hydraulic radius. Across the vessel it
     is smaller by the ratio of the velocities, down to a quarter."""
+    largest_softening: Annotated[float, Field(ge=1)] = 4.0
+    """Factor by which training may raise the tolerances of automatic weights of momentum and mass
+    while the inferred flow is too slow by more than 0.2 percent (amplitude bias on the tracks)."""
     mass_tolerance: Positive = 0.025
     """Divergence that an automatic weight allows, velocity scales over the hydraulic radius."""
 
@@ -254,7 +257,7 @@ class Adam:
 class GaussNewton:
     name: Literal["gauss_newton"] = "gauss_newton"
     """Recursive Gauss-Newton with damping, for networks of a few thousand parameters."""
-    iterations: Count = 150
+    iterations: Count = 200
     """Training steps."""
     damping: Positive = 1e-3
     """Initial damping, relative to the diagonal of J^T J or to its mean."""
@@ -323,6 +326,11 @@ class Training:
     """Steps between rows of the history."""
     checkpoint_every: Count = 50
     """Steps between checkpoints."""
+    settled: NonNegative | None = None
+    """Stop when held-out errors do not fall any more, and the equations' loss falls by less than
+    this part of the whole loss in 30 steps; null: not before the last step."""
+    minutes: Positive | None = None
+    """Stop after so many minutes of training; null: not before the last step."""
     restarts: Annotated[int, Field(ge=0)] = 0
     """Restarts from the last checkpoint, with steps half as long, should a number not be finite."""
     seed: Seed = 0
@@ -342,6 +350,9 @@ class Train(Training):
     """The network."""
     weights: GlobalWeights = field(default_factory=GlobalWeights)
     """Global weights of the loss terms."""
+    settled: NonNegative | None = 0.02
+    """Stop when held-out errors do not fall any more, and the equations' loss falls by less than
+    this part of the whole loss in 30 steps; null: not before the last step."""
     robust_tracks: bool = True
     """Weight track residuals by Cauchy's robust weights, so that outliers hardly pull."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0

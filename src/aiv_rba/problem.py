@@ -84,6 +84,13 @@ class Problem(Protocol):
         """Further factors (n, terms) of the residuals of some blocks, detached."""
         ...
 
+    def adapt(self, step: int) -> dict[str, float]:
+        """Change the global weights by what training has found; what it found, for the history.
+
+        Every rank calls this, at every row of the history, with the number of steps done.
+        """
+        ...
+
     def errors(self) -> dict[str, float]:
         """Measures of success for the history; every rank calls this."""
         ...

@@ -5,12 +5,12 @@ PROBLEMS = ["allen_cahn", "helmholtz"]
 
 # Raised when the method of a stage changes, so that its results are made again.
 VERSION = {
-    "ingest": 2,
+    "ingest": 3,
     "points": 2,
-    "train": 4,
+    "train": 5,
     "fields": 2,
     "score": 3,
-    "report": 3,
+    "report": 4,
     "benchmark": 3,
 }
 

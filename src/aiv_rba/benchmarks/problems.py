@@ -88,6 +88,10 @@ class Benchmark:
         """Values (n,) at the test points."""
         return self.network.value(self.test_points)[:, 0]
 
+    def adapt(self, step: int) -> dict[str, float]:
+        """Nothing: weights are fixed."""
+        return {}
+
     def errors(self) -> dict[str, float]:
         """Relative L2 error on the test points; Eq. 27."""
         error = (self.predict() - self.exact).norm() / self.exact.norm()

@@ -120,13 +120,14 @@ def _train(
     errors = [run.history[-1]["error_u"] for run in runs]
     seconds = float(np.mean([run.seconds for run in runs]))
     problem_of_first = runs[0].problem
+    steps = float(np.mean([run.history[-1]["step"] for run in runs]))
     return {
         "rel_l2": errors,
         "mean": float(np.mean(errors)),
         "std": float(np.std(errors)),
         "seconds": seconds,
-        "milliseconds_per_iteration": 1e3 * seconds / settings.iterations,
-        "iterations": settings.iterations,
+        "milliseconds_per_iteration": 1e3 * seconds / steps,
+        "iterations": round(steps),
         "parameters": sum(p.numel() for p in problem_of_first.residuals.parameters()),
         "points": problem_of_first.batch(0).counts,
         "largest_multiplier": max(

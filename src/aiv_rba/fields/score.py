@@ -19,6 +19,7 @@ from aiv_rba.fields.derived import at_time, sample
 from aiv_rba.fields.hydraulics import hydraulics
 from aiv_rba.geometry import Lumen
 from aiv_rba.nn.model_file import Model, load_model
+from aiv_rba.statistics import amplitude_bias
 from aiv_rba.store import Array, Case, Wall, atomic_path, check_same_case, open_h5, read_case
 
 PHASES = 20
@@ -81,21 +82,6 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
         }
     result["rows"] = {"train": int((~held_out).sum()), "validation": int(held_out.sum())}
     return result
-
-
-def amplitude_bias(predicted: Array, measured: Array) -> tuple[float, float]:
-    """By how much the measured flow exceeds the predicted one, and its standard error.
-
-    sum(measured predicted) / sum(predicted^2) - 1 over the rows (N,) that lie within three
-    standard deviations of the prediction. Equations that the network cannot meet shrink the flow;
-    errors on held-out rows hardly show that, this does.
-    """
-    difference = measured - predicted
-    spread = 1.4826 * np.median(np.abs(difference))
-    kept = np.abs(difference) <= 3 * spread
-    squares = np.sum(predicted[kept] ** 2)
-    bias = np.sum(measured[kept] * predicted[kept]) / squares - 1
-    return float(bias), float(spread / np.sqrt(squares))
 
 
 def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:

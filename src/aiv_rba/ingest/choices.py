@@ -11,7 +11,7 @@ from aiv_rba.errors import UserError
 from aiv_rba.ingest.tracks import TrackTable
 from aiv_rba.ingest.velocities import noise
 from aiv_rba.scales import PressureScaling, Scales
-from aiv_rba.store import Array, Tracks, WallFunction
+from aiv_rba.store import Array, IntArray, Tracks, WallFunction
 
 MOST_HARMONICS = 8
 # Least noise that is believed, over a component's rms and over the velocity scale: the network
@@ -115,9 +115,12 @@ def choose_harmonics(
         sum_j phi (1, phi, s, phi s)_j sum_k (a_jk cos(k w t) + b_jk sin(k w t)),
 
     with s the axial coordinate, and n log(RSS) + parameters log(n) is smallest for the number that
-    is chosen. Rows farther than three standard deviations take no part in the fit, and count in
-    RSS as if they were that far. Every Fourier coefficient needs at least two distinct phases,
-    which bounds the number.
+    is chosen. What these shapes cannot fit is alike in neighbouring rows of a track, so n is the
+    effective number of independent rows, (1 - r) / (1 + r) of them with the correlation r of
+    successive residuals (Bayley & Hammersley 1946), and at least one for each track. Rows
+    farther than three standard deviations take no part in the fit, and count in RSS as if they
+    were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
+    number.
 
     Returns
     -------
@@ -137,15 +140,18 @@ def choose_harmonics(
             f"ingest: found {phases} distinct time in the training rows, expected at least 2"
         )
     most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
-    values = {name: component[rows] for name, component in tracks.velocity.items()}
     shapes = _shapes(function, points[:, 1:])
-    criteria = [
-        sum(
-            _criterion(shapes, points[:, 0] / period, values[name] / noise[name], number)
-            for name in values
-        )
-        for number in range(most + 1)
-    ]
+    criteria = np.zeros(most + 1)
+    for name, values in tracks.velocity.items():
+        fits = [
+            _misfit(shapes, points[:, 0] / period, values[rows] / noise[name], number)
+            for number in range(most + 1)
+        ]
+        independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
+        # Values are in units of their noise: what is far below it says nothing.
+        mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
+        parameters = shapes.shape[1] * (1 + 2 * np.arange(most + 1))
+        criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
     best = int(np.argmin(criteria))
     return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
 
@@ -159,8 +165,8 @@ def _shapes(function: WallFunction, positions: Array) -> Array:
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 
 
-def _criterion(shapes: Array, phase: Array, values: Array, harmonics: int) -> float:
-    """The information criterion of one component."""
+def _misfit(shapes: Array, phase: Array, values: Array, harmonics: int) -> Array:
+    """What the shapes and so many harmonics do not fit, outliers capped."""
     angles = 2 * np.pi * phase[:, None] * np.arange(1, harmonics + 1)
     waves = np.hstack([np.ones((len(phase), 1)), np.cos(angles), np.sin(angles)])
     matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(phase), -1)
@@ -170,10 +176,19 @@ def _criterion(shapes: Array, phase: Array, values: Array, harmonics: int) -> fl
         residual = values - matrix @ solution
         spread = 1.4826 * np.median(np.abs(residual))
         kept = np.abs(residual) < 3 * max(spread, np.finfo(float).tiny)
-    # Trimmed at three of its own deviations, a fit that explains more would lose rows that count:
-    # the squares are capped instead.
-    squares = np.minimum(residual**2, (3 * spread) ** 2)
-    count = len(values)
-    # Values are in units of their noise: what is far below it says nothing.
-    mean_square = max(float(squares.mean()), 0.01)
-    return float(count * np.log(mean_square) + matrix.shape[1] * np.log(count))
+    # Trimmed at three of its own deviations, a fit that explains more would lose rows that count.
+    return np.asarray(residual.clip(-3 * spread, 3 * spread))
+
+
+def _independent(residual: Array, track: IntArray, row: IntArray) -> float:
+    """Effective number of independent rows, from the correlation of successive rows of tracks."""
+    order = np.lexsort((row, track))
+    residual, track = residual[order], track[order]
+    joined = track[1:] == track[:-1]
+    squares = np.sum(residual[:-1][joined] ** 2)
+    correlation = 0.0
+    if squares > 0:
+        correlation = float(np.sum((residual[1:] * residual[:-1])[joined]) / squares)
+    correlation = min(max(correlation, 0.0), 1.0)
+    rows = len(residual) * (1 - correlation) / (1 + correlation)
+    return float(max(rows, len(np.unique(track))))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from aiv_rba.config import Ingest
 from aiv_rba.errors import UserError
 from aiv_rba.ingest.choices import choose_harmonics, choose_noise, choose_scales
+from aiv_rba.ingest.continuation import continued
 from aiv_rba.ingest.enclosure import Enclosure
 from aiv_rba.ingest.picture import draw
 from aiv_rba.ingest.summary import Findings, summarise
@@ -90,7 +91,7 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
     sources = {file: sha256(Path(file)) for file in files}
     tracks = _tracks(table, scales, validation_rows(table.track, config.split))
     sigma = choose_noise(table, scales.velocity)
-    function = fit_wall_function(enclosure, axis)
+    function = fit_wall_function(continued(enclosure, axis), axis)
     harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
         tracks=tracks,

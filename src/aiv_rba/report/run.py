@@ -19,6 +19,12 @@ from aiv_rba.report import figures
 from aiv_rba.report.page import Table, render
 from aiv_rba.store import Case, atomic_path, check_same_case, open_h5, read_case
 
+ENDED = {
+    "iterations": "as many as allowed",
+    "settled": "until nothing improved",
+    "time": "until the limit of time",
+}
+
 
 def report(
     settings: config.Report,
@@ -113,6 +119,7 @@ def _summary(
         "tracks": scored["rows"],
         "parameters": training["parameters"],
         "iterations": training["iterations"],
+        "ended": training["ended"],
         "optimiser": training["optimiser"],
         "versions": training["versions"]
         | {"pyvista": pv.__version__, "python": sys.version.split()[0]},
@@ -142,7 +149,7 @@ def _headlines(result: dict[str, Any]) -> dict[str, str]:
     for name, error in result.get("truth", {}).items():
         lines[f"relative L2 of {name} against the truth"] = f"{100 * error:.2f} %"
     lines["training"] = (
-        f"{result['iterations']} steps, {result['world_size']} ranks, "
+        f"{result['iterations']} steps, {ENDED[result['ended']]}, {result['world_size']} ranks, "
         f"{result['seconds']['train']:.0f} s"
     )
     return lines

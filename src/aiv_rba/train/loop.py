@@ -21,6 +21,7 @@ from aiv_rba.train.checkpoint import Checkpoints
 from aiv_rba.train.gauss_newton import GaussNewton
 from aiv_rba.train.interrupt import StopRequest, stop_request
 from aiv_rba.train.lbfgs import LBFGS
+from aiv_rba.train.settled import has_settled
 from aiv_rba.train.ssbroyden import SSBroyden
 from aiv_rba.weights import Weighting, make_weighting
 
@@ -65,6 +66,8 @@ class Run:
         self.history: list[dict[str, float]] = []
         # Of all steps but the first of each start.
         self.seconds = 0.0
+        # What ended the training: the number of iterations, settled, or time.
+        self.ended = "iterations"
 
     def train(self, folder: Path, observe: Callable[[int], None] | None = None) -> None:
         """Train to the last iteration, from the newest checkpoint in `folder` if there is one.
@@ -130,6 +133,8 @@ class Run:
                     progress.set_postfix_str(_short(self._record(step + 1, rows)))
                     if observe:
                         observe(step + 1)
+                    if self._ended():
+                        return self._check_parameters(step + 1)
                 if save and not last:
                     self._save(checkpoints, step + 1)
                 if stop:
@@ -137,6 +142,16 @@ class Run:
                     # A launcher ends all ranks when the first one leaves.
                     self.ranks.wait()
                     raise Interrupted(f"stopped at step {step + 1}; run again to go on from there")
+
+    def _ended(self) -> bool:
+        """Whether to end before the last step; the same on all ranks."""
+        limit = self.settings.minutes
+        late = torch.tensor([float(limit is not None and self.seconds > 60 * limit)])
+        if bool(self.ranks.max(late.to(self.ranks.device))):
+            self.ended = "time"
+        elif has_settled(self.history, self.problem.residuals, self.settings):
+            self.ended = "settled"
+        return self.ended != "iterations"
 
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
@@ -225,6 +240,7 @@ class Run:
             record[f"lambda_{block}_mean"] = float(total[0] / total[1])
             record[f"lambda_{block}_max"] = float(self._peak(block, values))
         self.peaks = {}
+        record |= self.problem.adapt(step)
         record |= self.problem.errors()
         record["control"] = self.optimiser.control
         self.history.append(record)
@@ -250,6 +266,7 @@ class Run:
             "network": self.problem.residuals.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "shared_weights": self.weighting.shared,
+            "weights": self.problem.weights,
             "peaks": {
                 block: self._peak(block, values)
                 for block, values in self.weighting.multipliers.items()
@@ -277,6 +294,7 @@ class Run:
         for name, values in self.weighting.shared.items():
             values.copy_(saved["shared_weights"][name])
         self.peaks = {b: v.to(self.ranks.device) for b, v in saved["peaks"].items()}
+        self.problem.weights = saved["weights"]
         self.history, self.seconds = saved["history"], saved["seconds"]
         if self.ranks.rank == 0:
             tqdm.write(f"resuming at step {saved['step']} from {checkpoints.folder}")

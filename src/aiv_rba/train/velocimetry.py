@@ -13,11 +13,16 @@ from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.pde import navier_stokes
 from aiv_rba.problem import Batch, Blocks, Residuals
+from aiv_rba.statistics import amplitude_bias
 from aiv_rba.store import Case
 from aiv_rba.train.batches import Batches
 from aiv_rba.train.choices import resolve
 
 COMPONENTS = "uvw"
+# Amplitude bias above which the equations are softened, by which factor of their tolerances, how
+# often, and from which step on: before, the flow is still growing.
+LARGEST_BIAS = 0.002
+SOFTENING, SOFTENED_EVERY, FIRST_SOFTENING = 1.25, 10, 40
 
 
 class FlowResiduals(Residuals):
@@ -79,6 +84,7 @@ class Velocimetry:
 
     def __init__(self, settings: config.Train, case: Case, points: Path, ranks: Ranks) -> None:
         dtype = torch.float64 if settings.precision == "double" else torch.float32
+        asked = settings.weights
         self.settings = settings = resolve(settings, case)
         self.ranks = ranks
         self.batches = Batches(
@@ -93,6 +99,14 @@ class Velocimetry:
         self.sizes = self.batches.sizes
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
         self.weights = _by_block(settings.weights, self.components)
+        self.stiffest = self.weights["navier_stokes"]
+        # Which of the four equations may be softened.
+        self.automatic = [asked.momentum == "auto"] * 3 + [asked.mass == "auto"]
+        sizes = [float(np.mean(values**2)) for values in case.tracks.velocity.values()]
+        if case.axis in self.components:
+            self.main = self.components.index(case.axis)
+        else:
+            self.main = int(np.argmax(sizes))
 
         torch.manual_seed(settings.seed)
         lower = np.append(0.0, case.wall.points.min(axis=0))
@@ -130,6 +144,36 @@ class Velocimetry:
         if not self.settings.robust_tracks:
             return {}
         return {"tracks": cauchy_weights(residuals["tracks"], self.ranks)}
+
+    @torch.no_grad()
+    def adapt(self, step: int) -> dict[str, float]:
+        """Soften the equations while the flow is inferred too slow.
+
+        What the network cannot resolve of the equations is paid by a smaller flow, the more the
+        stiffer they are; the amplitude bias on the tracks shows it.
+        """
+        own = self.network.value(self.batches.tracks)[:, self.components[self.main]]
+        predicted, measured = (
+            self.ranks.gather(values).double().cpu().numpy()
+            for values in (own, self.batches.measured[:, self.main])
+        )
+        bias, deviation = amplitude_bias(predicted, measured)
+        softening = self._softening()
+        late = any(self.automatic) and step >= FIRST_SOFTENING and step % SOFTENED_EVERY == 0
+        if late and bias > LARGEST_BIAS + deviation:
+            softening = min(softening * SOFTENING, self.settings.weights.largest_softening)
+            self.weights["navier_stokes"] = [
+                weight / softening**2 if automatic else weight
+                for weight, automatic in zip(self.stiffest, self.automatic, strict=True)
+            ]
+        return {"amplitude_bias": bias, "softening": softening}
+
+    def _softening(self) -> float:
+        """Tolerance of the automatic weights over what it was first."""
+        if not any(self.automatic):
+            return 1.0
+        first = self.automatic.index(True)
+        return float((self.stiffest[first] / self.weights["navier_stokes"][first]) ** 0.5)
 
     @torch.no_grad()
     def errors(self) -> dict[str, float]:

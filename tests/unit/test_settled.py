@@ -1,0 +1,123 @@
+"""When training ends before its last step, and how its tolerances are raised."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from aiv_rba import config
+from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.problem import Residuals
+from aiv_rba.store import read_case
+from aiv_rba.train.loop import Run
+from aiv_rba.train.settled import has_settled
+from aiv_rba.train.velocimetry import Velocimetry
+from tests.training_case import PLAIN, write_training_case
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+class Equation(Residuals):
+    """One equation."""
+
+    terms: ClassVar = {"equation": ("mass",)}
+    governing = "equation"
+
+
+def history(steps, *, mass, validation):
+    """Rows every five steps, of a loss of two and the mass loss and held-out error of a step."""
+    return [
+        {"step": s, "loss": 2.0, "mass": mass(s), "validation_v": validation(s)}
+        for s in range(5, steps + 1, 5)
+    ]
+
+
+def settled(rows, **settings):
+    return has_settled(rows, Equation(torch.nn.Identity()), config.Train(**settings))
+
+
+def test_settled_when_neither_equations_nor_held_out_error_improve():
+    assert settled(history(60, mass=lambda s: 0.1, validation=lambda s: 0.2))
+    # A loss that only falls far below the others.
+    assert settled(history(60, mass=lambda s: 0.3 / s, validation=lambda s: 0.2))
+    # Overfitting is no reason to go on.
+    assert settled(history(60, mass=lambda s: 0.1, validation=lambda s: 0.2 + s / 1000))
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings"),
+    [
+        (history(55, mass=lambda s: 0.1, validation=lambda s: 0.2), {}),
+        (history(60, mass=lambda s: 60 / s, validation=lambda s: 0.2), {}),
+        (history(60, mass=lambda s: 0.1, validation=lambda s: 0.2 - s / 10_000), {}),
+        (history(60, mass=lambda s: 0.1, validation=lambda s: 0.2), {"settled": None}),
+    ],
+    ids=["too few steps", "equations", "held-out error", "not asked for"],
+)
+def test_not_settled(rows, settings):
+    assert not settled(rows, **settings)
+
+
+def problem_in(folder: Path, **weights) -> Velocimetry:
+    write_training_case(folder)
+    settings = config.Train(
+        network=config.Network(width=6, layers=2, **PLAIN), weights=config.GlobalWeights(**weights)
+    )
+    return Velocimetry(settings, read_case(folder / "case.h5"), folder / "points.h5", ALONE)
+
+
+def slow(problem: Velocimetry, factor: float) -> None:
+    """Let the network give `factor` times what was measured."""
+    measured = problem.batches.measured
+
+    def value(points):
+        return torch.cat([factor * measured, torch.zeros(len(points), 2)], dim=1)
+
+    problem.network.value = value
+
+
+def test_equations_soften_while_the_flow_is_too_slow(tmp_path):
+    problem = problem_in(tmp_path)
+    first = np.array(problem.weights["navier_stokes"])
+    slow(problem, 1 / 1.03)
+    found = problem.adapt(30)
+    assert found["amplitude_bias"] == pytest.approx(0.03, abs=1e-6)
+    np.testing.assert_array_equal(problem.weights["navier_stokes"], first)
+    assert problem.adapt(50)["softening"] == 1.25
+    np.testing.assert_allclose(problem.weights["navier_stokes"], first / 1.25**2)
+    for step in range(60, 300, 10):
+        found = problem.adapt(step)
+    assert found["softening"] == 4
+    np.testing.assert_allclose(problem.weights["navier_stokes"], first / 16)
+
+
+def test_equations_stay_where_the_flow_is_right_or_the_user_gave_their_weights(tmp_path):
+    problem = problem_in(tmp_path)
+    first = list(problem.weights["navier_stokes"])
+    slow(problem, 1.0)
+    assert problem.adapt(50)["softening"] == 1
+    assert problem.weights["navier_stokes"] == first
+
+    problem = problem_in(tmp_path, momentum=(1.0, 2.0, 3.0))
+    mass = problem.weights["navier_stokes"][3]
+    slow(problem, 1 / 1.03)
+    problem.adapt(50)
+    assert problem.weights["navier_stokes"] == [1.0, 2.0, 3.0, pytest.approx(mass / 1.25**2)]
+
+    problem = problem_in(tmp_path, momentum=(1.0, 2.0, 3.0), mass=4.0)
+    slow(problem, 1 / 1.03)
+    assert problem.adapt(50)["softening"] == 1
+    assert problem.weights["navier_stokes"] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_training_ends_at_its_limit_of_time(tmp_path):
+    problem = problem_in(tmp_path)
+    optimiser = config.GaussNewton(iterations=500, rows=(5, 9, 9))
+    settings = replace(problem.settings, optimiser=optimiser, minutes=1e-4, settled=None)
+    run = Run(settings, problem, ALONE)
+    run.train(tmp_path / "checkpoints")
+    assert run.ended == "time"
+    assert run.history[-1]["step"] < 500

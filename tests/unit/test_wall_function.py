@@ -1,0 +1,93 @@
+"""The wall function, and the vessel continued beyond its ends."""
+
+import numpy as np
+import pytest
+import pyvista as pv
+
+from aiv_rba.ingest.continuation import continued
+from aiv_rba.ingest.enclosure import Enclosure
+from aiv_rba.ingest.wall_function import fit_wall_function
+from aiv_rba.ingest.walls import Surface, read_wall
+
+SLOPE = 0.12
+
+
+def cone(folder, low, high, axis=1, around=48, rings=61, core=0.0):
+    """Wall of radius core or 1 + SLOPE s at the heights s between `low` and `high`."""
+    angle, s = np.meshgrid(
+        2 * np.pi * np.arange(around) / around, np.linspace(low, high, rings), indexing="ij"
+    )
+    radius = core if core else 1 + SLOPE * s
+    # Right-handed for every axis.
+    points = np.roll(
+        np.stack([s, radius * np.cos(angle), radius * np.sin(angle)], axis=-1), axis, axis=-1
+    ).reshape(-1, 3)
+    i, j = (g.ravel() for g in np.meshgrid(np.arange(around), np.arange(rings - 1), indexing="ij"))
+    a, b = i * rings + j, (i + 1) % around * rings + j
+    triangles = np.concatenate([np.stack([a, a + 1, b], 1), np.stack([b, a + 1, b + 1], 1)])
+    path = folder / f"cone_{low}_{high}_{core}.vtp"
+    pv.PolyData(points, np.insert(triangles, 0, 3, axis=1)).save(path)
+    return read_wall(path, "m", axis, inner=core > 0)
+
+
+def radii(wall: Surface, axis: int):
+    return np.linalg.norm(np.delete(wall.points, axis, axis=1), axis=1)
+
+
+def test_phi_of_a_round_tube_is_the_parabola(tmp_path):
+    axis = 2
+    wall = cone(tmp_path, -3.0, 3.0, axis)
+    across = np.arange(3) != axis
+    wall.points[:, across] /= radii(wall, axis)[:, None]
+    function = fit_wall_function(continued(Enclosure(wall), axis), axis)
+    points = np.random.default_rng(1).uniform(-0.7, 0.7, (200, 3))
+    points[:, axis] *= 4
+    exact = (1 - np.sum(points[:, across] ** 2, axis=1)) / 4
+    assert np.abs(function(points) - exact).max() < 1e-4
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_cone_goes_on_as_a_cone(axis, tmp_path):
+    wall = cone(tmp_path, -2.0, 2.0, axis)
+    longer = continued(Enclosure(wall), axis).outer
+    s = longer.points[:, axis]
+    assert s.min() < -2.9
+    assert s.max() > 2.9
+    np.testing.assert_allclose(radii(longer, axis), 1 + SLOPE * s, atol=4e-3)
+    np.testing.assert_array_equal(longer.points[: len(wall.points)], wall.points)
+    # The new triangles are wound like the given ones, and the ends are where the wall ends.
+    away = np.delete(longer.points, axis, axis=1) / radii(longer, axis)[:, None]
+    assert np.sum(np.delete(longer.normals, axis, axis=1) * away, axis=1).min() > 0.9
+    for loop, end in zip(longer.loops, (s.min(), s.max()), strict=True):
+        np.testing.assert_allclose(s[loop], end)
+
+
+def test_both_walls_of_an_annulus_are_continued(tmp_path):
+    walls = cone(tmp_path, -2.0, 2.0), cone(tmp_path, -2.0, 2.0, core=0.4)
+    longer = continued(Enclosure(*walls), 1)
+    assert longer.inner is not None
+    np.testing.assert_allclose(radii(longer.inner, 1), 0.4, atol=1e-3)
+    assert np.ptp(longer.inner.points[:, 1]) == pytest.approx(np.ptp(longer.outer.points[:, 1]))
+    longer.check_nested(1, "walls")
+
+
+def test_phi_near_the_ends_is_that_of_a_longer_vessel(tmp_path):
+    whole, part = cone(tmp_path, -4.0, 4.0, rings=121), cone(tmp_path, -2.0, 2.0)
+    exact = fit_wall_function(Enclosure(whole), 1)
+    rng = np.random.default_rng(2)
+    angle, s = rng.uniform(0, 2 * np.pi, 300), rng.choice([-1.0, 1.0], 300) * rng.uniform(1.6, 2)
+    radius = 0.9 * np.sqrt(rng.uniform(size=300)) * (1 + SLOPE * s)
+    points = np.stack([radius * np.cos(angle), s, radius * np.sin(angle)], axis=1)
+
+    def slope(function):
+        """Slope of phi along the axis, which is what the end spoils."""
+        step = np.array([0, 1e-3, 0])
+        return (function(points + step) - function(points - step)) / 2e-3
+
+    right = slope(exact)
+    errors = [
+        np.linalg.norm(slope(fit_wall_function(enclosure, 1)) - right) / np.linalg.norm(right)
+        for enclosure in (continued(Enclosure(part), 1), Enclosure(part))
+    ]
+    assert errors[0] < 0.05
+    assert errors[1] > 5 * errors[0]
