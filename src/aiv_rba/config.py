@@ -354,7 +354,7 @@ class Train(Training):
     """Stop when held-out errors do not fall any more, and the equations' loss falls by less than
     this part of the whole loss in 30 steps; null: not before the last step."""
     robust_tracks: bool = True
-    """Weight track residuals by Cauchy's robust weights, so that outliers hardly pull."""
+    """Weight rows of tracks by the probability that they are no mismatches."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0
     """Take a rotating part of the groups at each step; 0 takes one point from every group."""
 

@@ -80,7 +80,7 @@ class Problem(Protocol):
         """The rows of one step; a function of the step alone, so a run can resume anywhere."""
         ...
 
-    def factors(self, residuals: Blocks) -> Blocks:
+    def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Further factors (n, terms) of the residuals of some blocks, detached."""
         ...
 

@@ -1,4 +1,4 @@
-"""What measured and inferred velocities say about an inferred flow."""
+"""What measured and inferred velocities say about each other."""
 
 from __future__ import annotations
 
@@ -6,17 +6,45 @@ import numpy as np
 
 from aiv_rba.store import Array
 
+# Share of mismatched rows: at first, and at most.
+FIRST_SHARE, LARGEST_SHARE = 0.05, 0.3
 
-def amplitude_bias(predicted: Array, measured: Array) -> tuple[float, float]:
+
+def inlier_probability(residual: Array, measured: Array) -> Array:
+    """Probability (N,) that a row of tracks is no mismatch.
+
+    A mixture of two kinds of rows: residuals (N, components) of matched ones are Gaussian, with a
+    standard deviation from the median absolute residual; a mismatched row has the velocity of any
+    other track, so its measured velocity (N, components) has the Gaussian distribution of all of
+    them. The share of mismatches is found by a few steps of expectation maximisation (Hogg, Bovy
+    & Lang 2010, section 3). Unlike weights that fall slowly with the residual, these hardly
+    shrink the flow towards the mean of the mismatches.
+    """
+    size = np.abs(residual)
+    # Where most rows are met exactly the others still have a finite distance.
+    least = np.maximum(1e-9 * size.max(axis=0), np.finfo(np.float64).tiny)
+    spread = np.maximum(1.4826 * np.median(size, axis=0), least)
+    centre, width = measured.mean(axis=0), np.maximum(measured.std(axis=0), spread)
+    matched = np.sum(-((residual / spread) ** 2) / 2 - np.log(spread), axis=1)
+    mismatched = np.sum(-(((measured - centre) / width) ** 2) / 2 - np.log(width), axis=1)
+    odds = np.exp(np.clip(mismatched - matched, -100, 100))
+    share = FIRST_SHARE
+    for _ in range(5):
+        probability = 1 / (1 + odds * share / (1 - share))
+        share = min(max(1 - float(probability.mean()), 1e-6), LARGEST_SHARE)
+    return np.asarray(1 / (1 + odds * share / (1 - share)))
+
+
+def amplitude_bias(predicted: Array, measured: Array) -> list[tuple[float, float]]:
     """By how much the measured flow exceeds the predicted one, and its standard error.
 
-    sum(measured predicted) / sum(predicted^2) - 1 over the rows (N,) that lie within three
-    standard deviations of the prediction. Equations that the network cannot meet shrink the flow;
-    errors on held-out rows hardly show that, this does.
+    For each component (N, components), sum(measured predicted) / sum(predicted^2) - 1, with rows
+    weighted by the probability that they are no mismatches. Equations that the network cannot meet
+    shrink the flow; errors on held-out rows hardly show that, this does.
     """
-    difference = measured - predicted
-    spread = 1.4826 * np.median(np.abs(difference))
-    kept = np.abs(difference) <= 3 * spread
-    squares = np.sum(predicted[kept] ** 2)
-    bias = np.sum(measured[kept] * predicted[kept]) / squares - 1
-    return float(bias), float(spread / np.sqrt(squares))
+    residual = measured - predicted
+    probability = inlier_probability(residual, measured)
+    squares = np.maximum(probability @ predicted**2, np.finfo(np.float64).tiny)
+    bias = probability @ (measured * predicted) / squares - 1
+    spread = 1.4826 * np.median(np.abs(residual), axis=0)
+    return list(zip(bias.tolist(), (spread / np.sqrt(squares)).tolist(), strict=True))

@@ -12,7 +12,6 @@ from aiv_rba import config
 from aiv_rba.errors import UserError
 from aiv_rba.fields.score import (
     against_truth,
-    amplitude_bias,
     fourier,
     noise_floor,
     on_tracks,
@@ -36,19 +35,6 @@ from tests.exact import (
 def test_relative_l2():
     """|(3, 4) - (0, 4)| / |(0, 4)| = 3 / 4."""
     assert relative_l2(np.array([3.0, 4.0]), np.array([0.0, 4.0])) == pytest.approx(0.75)
-
-
-@pytest.mark.parametrize("outliers", [0.0, 0.03])
-def test_amplitude_bias_is_that_of_the_flow_whatever_noise_and_outliers(outliers):
-    rng = np.random.default_rng(5)
-    true = rng.normal(size=40_000)
-    measured = true + 0.1 * rng.normal(size=len(true))
-    wrong = rng.uniform(size=len(true)) < outliers
-    measured[wrong] = rng.permutation(true)[wrong]
-    for shrunk in (0.95, 1.0, 1.02):
-        bias, deviation = amplitude_bias(shrunk * true, measured)
-        assert bias == pytest.approx(1 / shrunk - 1, abs=4e-3)
-        assert deviation == pytest.approx(0.1 / 200, rel=0.25)
 
 
 def test_fourier_sums_the_modes(tmp_path):

@@ -27,10 +27,16 @@ class Equation(Residuals):
     governing = "equation"
 
 
-def history(steps, *, mass, validation):
+def history(steps, *, mass, validation, softening=1.0):
     """Rows every five steps, of a loss of two and the mass loss and held-out error of a step."""
     return [
-        {"step": s, "loss": 2.0, "mass": mass(s), "validation_v": validation(s)}
+        {
+            "step": s,
+            "loss": 2.0,
+            "mass": mass(s),
+            "validation_v": validation(s),
+            "softening": softening,
+        }
         for s in range(5, steps + 1, 5)
     ]
 
@@ -54,8 +60,13 @@ def test_settled_when_neither_equations_nor_held_out_error_improve():
         (history(60, mass=lambda s: 60 / s, validation=lambda s: 0.2), {}),
         (history(60, mass=lambda s: 0.1, validation=lambda s: 0.2 - s / 10_000), {}),
         (history(60, mass=lambda s: 0.1, validation=lambda s: 0.2), {"settled": None}),
+        (
+            history(55, mass=lambda s: 0.1, validation=lambda s: 0.2, softening=1.0)
+            + history(5, mass=lambda s: 0.1, validation=lambda s: 0.2, softening=1.25),
+            {},
+        ),
     ],
-    ids=["too few steps", "equations", "held-out error", "not asked for"],
+    ids=["too few steps", "equations", "held-out error", "not asked for", "tolerances"],
 )
 def test_not_settled(rows, settings):
     assert not settled(rows, **settings)

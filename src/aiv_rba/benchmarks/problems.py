@@ -79,7 +79,7 @@ class Benchmark:
         """All points."""
         return Batch(step, self.inputs, self.rows, self.counts)
 
-    def factors(self, residuals: Blocks) -> Blocks:
+    def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
         """None but the multipliers."""
         return {}
 

@@ -63,16 +63,22 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     unit = model.scales.velocity
     held_out = case.tracks.validation
     result: dict[str, Any] = {"validation": {}, "train": {}, "amplitude_bias": {}, "histograms": {}}
-    for name, measured in case.tracks.velocity.items():
-        predicted = velocity[:, "uvw".index(name)] / unit
+    columns = ["uvw".index(name) for name in case.tracks.velocity]
+    everything = np.stack(list(case.tracks.velocity.values()), axis=1)
+    biases = amplitude_bias(velocity[:, columns] / unit, everything)
+    for (name, measured), column, found in zip(
+        case.tracks.velocity.items(), columns, biases, strict=True
+    ):
+        predicted = velocity[:, column] / unit
         # Where nothing moves there is no relative error.
         if not measured[held_out].any():
             continue
         result["validation"][name] = relative_l2(predicted[held_out], measured[held_out])
         result["train"][name] = relative_l2(predicted[~held_out], measured[~held_out])
         if predicted.any():
-            bias, deviation = amplitude_bias(predicted, measured)
-            result["amplitude_bias"][name] = {"bias": bias, "standard_error": deviation}
+            result["amplitude_bias"][name] = dict(
+                zip(("bias", "standard_error"), found, strict=True)
+            )
         low, high = np.quantile(measured[held_out], [0.005, 0.995])
         edges = np.linspace(low, high, BINS + 1)
         result["histograms"][name] = {

@@ -161,7 +161,7 @@ class Run:
             if values.numel():
                 largest = values.amax()
                 self.peaks[block] = torch.maximum(self.peaks.get(block, largest), largest)
-        for block, factor in self.problem.factors(residuals).items():
+        for block, factor in self.problem.factors(batch, residuals).items():
             multipliers[block] = multipliers[block] * factor
         weights = self.problem.weights
         return {

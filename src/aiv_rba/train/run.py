@@ -91,7 +91,7 @@ def _write(
             "wall": batches.wall_groups * batches.epoch_length,
         },
         "settings": asdict(settings),
-        "chosen": choices,
+        "chosen": choices | {"softening of the equations": run.history[-1]["softening"]},
         "versions": versions(),
     }
     with atomic_path(history) as temporary:

@@ -22,7 +22,8 @@ def has_settled(
     The mean of the last 30 steps is compared with that of the 30 before. Held-out errors are
     mostly noise, so a small part of them counts as a fall, if it is also twice its standard error:
     every step draws other points. The equations' loss is compared with the whole loss, since what
-    is negligible beside the misfit of the data may fall for ever.
+    is negligible beside the misfit of the data may fall for ever. Tolerances must be as they were
+    30 steps ago.
     """
     rows = max(WINDOW // settings.history_every, 2)
     if settings.settled is None or len(history) < 2 * rows:
@@ -36,6 +37,8 @@ def has_settled(
         return before - after, float(np.sqrt(halves.var(axis=1, ddof=1).sum() / rows))
 
     last = history[-1]
+    if last.get("softening") != history[-rows].get("softening"):
+        return False
     for name in (name for name in last if name.startswith("validation_")):
         fallen, error = fall([name])
         if fallen > max(HELD_OUT * last[name], 2 * error):

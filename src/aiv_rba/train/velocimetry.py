@@ -13,7 +13,7 @@ from aiv_rba.nn.flow import FlowNetwork
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.pde import navier_stokes
 from aiv_rba.problem import Batch, Blocks, Residuals
-from aiv_rba.statistics import amplitude_bias
+from aiv_rba.statistics import amplitude_bias, inlier_probability
 from aiv_rba.store import Case
 from aiv_rba.train.batches import Batches
 from aiv_rba.train.choices import resolve
@@ -139,11 +139,18 @@ class Velocimetry:
         """One point from every training group, and all tracks."""
         return self.batches.batch(step)
 
-    def factors(self, residuals: Blocks) -> Blocks:
-        """Robust weights of the tracks."""
+    def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
+        """Square roots of the probabilities that track rows are no mismatches, (n, 1)."""
         if not self.settings.robust_tracks:
             return {}
-        return {"tracks": cauchy_weights(residuals["tracks"], self.ranks)}
+        e = residuals["tracks"].detach()
+        everyone = (
+            self.ranks.gather(values).double().cpu().numpy()
+            for values in (e, batch.inputs["tracks"][1])
+        )
+        probability = torch.as_tensor(inlier_probability(*everyone), dtype=e.dtype)
+        first = self.ranks.first_row(len(e))
+        return {"tracks": probability[first : first + len(e), None].sqrt().to(e.device)}
 
     @torch.no_grad()
     def adapt(self, step: int) -> dict[str, float]:
@@ -152,12 +159,12 @@ class Velocimetry:
         What the network cannot resolve of the equations is paid by a smaller flow, the more the
         stiffer they are; the amplitude bias on the tracks shows it.
         """
-        own = self.network.value(self.batches.tracks)[:, self.components[self.main]]
+        own = self.network.value(self.batches.tracks)[:, self.components]
         predicted, measured = (
             self.ranks.gather(values).double().cpu().numpy()
-            for values in (own, self.batches.measured[:, self.main])
+            for values in (own, self.batches.measured)
         )
-        bias, deviation = amplitude_bias(predicted, measured)
+        bias, deviation = amplitude_bias(predicted, measured)[self.main]
         softening = self._softening()
         late = any(self.automatic) and step >= FIRST_SOFTENING and step % SOFTENED_EVERY == 0
         if late and bias > LARGEST_BIAS + deviation:
@@ -196,15 +203,3 @@ def _by_block(weights: config.GlobalWeights, components: list[int]) -> dict[str,
         "tracks": [float(weights.tracks[component]) for component in components],
         "navier_stokes": [*map(float, weights.momentum), float(weights.mass)],
     }
-
-
-def cauchy_weights(residuals: Tensor, ranks: Ranks) -> Tensor:
-    """Square roots of Cauchy's robust weights 1 / (1 + (e / c s)^2), (n, terms).
-
-    s is the normalised median absolute deviation over all ranks, c = 2.385 (95 percent efficiency
-    on Gaussian noise; Holland & Welsch 1977). Mismatched tracks then hardly pull.
-    """
-    e = residuals.detach()
-    spread = 1.4826 * ranks.gather(e.abs()).median(dim=0).values
-    scaled = e / (2.385 * spread).clamp_min(torch.finfo(e.dtype).tiny)
-    return torch.rsqrt(1 + scaled.square())
