@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,10 +85,10 @@ class Problem(Protocol):
         """Further factors (n, terms) of the residuals of some blocks, detached."""
         ...
 
-    def adapt(self, step: int) -> dict[str, float]:
+    def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
         """Change the global weights by what training has found; what it found, for the history.
 
-        Every rank calls this, at every row of the history, with the number of steps done.
+        Every rank calls this, for every new row of the history, with the number of steps done.
         """
         ...
 

@@ -9,7 +9,14 @@ import torch
 from aiv_rba.errors import RankError
 from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.train.checkpoint import Checkpoints
-from tests.distributed.test_training import NETWORK, OPTIMISERS, THEN, assert_equal, train
+from tests.distributed.test_training import (
+    EXACT,
+    NETWORK,
+    OPTIMISERS,
+    THEN,
+    assert_equal,
+    train,
+)
 from tests.training_case import write_config, write_training_case
 
 ONE = Ranks(0, 1, torch.device("cpu"))
@@ -146,6 +153,7 @@ def stop_at(folder, run, step):
     ("optimiser", "weighting", "step"),
     [
         ("gauss_newton", "rba", 4),
+        ("exact_no_slip", "rba", 4),
         ("sample_space", "rba", 4),
         ("ssbroyden", "rba", 4),
         ("adam", "self_adaptive", 4),
@@ -159,7 +167,7 @@ def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, weighting, step):
     then = THEN.get(optimiser)
     write_config(
         tmp_path,
-        network=NETWORK,
+        network=EXACT if optimiser == "exact_no_slip" else NETWORK,
         optimiser=OPTIMISERS[optimiser] | {"iterations": 6 if then else 12},
         then=then and then | {"iterations": 6},
         weighting={"name": weighting},

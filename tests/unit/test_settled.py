@@ -94,33 +94,42 @@ def test_equations_soften_while_the_flow_is_too_slow(tmp_path):
     problem = problem_in(tmp_path)
     first = np.array(problem.weights["navier_stokes"])
     slow(problem, 1 / 1.03)
-    found = problem.adapt(30)
+    found = problem.adapt(30, [])
     assert found["amplitude_bias"] == pytest.approx(0.03, abs=1e-6)
     np.testing.assert_array_equal(problem.weights["navier_stokes"], first)
-    assert problem.adapt(50)["softening"] == 1.25
+    assert problem.adapt(50, [])["softening"] == 1.25
     np.testing.assert_allclose(problem.weights["navier_stokes"], first / 1.25**2)
     for step in range(60, 300, 10):
-        found = problem.adapt(step)
+        found = problem.adapt(step, [])
     assert found["softening"] == 4
     np.testing.assert_allclose(problem.weights["navier_stokes"], first / 16)
+
+
+def test_one_slow_step_softens_nothing(tmp_path):
+    problem = problem_in(tmp_path)
+    slow(problem, 1 / 1.006)
+    right = [{"amplitude_bias": 0.0}] * 5
+    assert problem.adapt(50, right)["softening"] == 1
+    persistent = [*right, {"amplitude_bias": 0.02}, {"amplitude_bias": 0.02}]
+    assert problem.adapt(50, persistent)["softening"] == 1.25
 
 
 def test_equations_stay_where_the_flow_is_right_or_the_user_gave_their_weights(tmp_path):
     problem = problem_in(tmp_path)
     first = list(problem.weights["navier_stokes"])
     slow(problem, 1.0)
-    assert problem.adapt(50)["softening"] == 1
+    assert problem.adapt(50, [])["softening"] == 1
     assert problem.weights["navier_stokes"] == first
 
     problem = problem_in(tmp_path, momentum=(1.0, 2.0, 3.0))
     mass = problem.weights["navier_stokes"][3]
     slow(problem, 1 / 1.03)
-    problem.adapt(50)
+    problem.adapt(50, [])
     assert problem.weights["navier_stokes"] == [1.0, 2.0, 3.0, pytest.approx(mass / 1.25**2)]
 
     problem = problem_in(tmp_path, momentum=(1.0, 2.0, 3.0), mass=4.0)
     slow(problem, 1 / 1.03)
-    assert problem.adapt(50)["softening"] == 1
+    assert problem.adapt(50, [])["softening"] == 1
     assert problem.weights["navier_stokes"] == [1.0, 2.0, 3.0, 4.0]
 
 
@@ -132,3 +141,22 @@ def test_training_ends_at_its_limit_of_time(tmp_path):
     run.train(tmp_path / "checkpoints")
     assert run.ended == "time"
     assert run.history[-1]["step"] < 500
+
+
+def test_a_resumed_run_keeps_its_tolerances(tmp_path):
+    optimiser = config.GaussNewton(iterations=4, rows=(5, 9, 9))
+
+    def run_to(steps):
+        problem = problem_in(tmp_path)
+        longer = replace(optimiser, iterations=steps)
+        settings = replace(problem.settings, optimiser=longer, checkpoint_every=2, settled=None)
+        return problem, Run(settings, problem, ALONE)
+
+    problem, run = run_to(3)
+    problem.weights["navier_stokes"] = softer = [w / 4 for w in problem.stiffest]
+    run.train(tmp_path / "checkpoints")
+    problem, run = run_to(4)
+    run.train(tmp_path / "checkpoints")
+    assert run.history[-1]["step"] == 4
+    assert problem.weights["navier_stokes"] == softer
+    assert run.history[-1]["softening"] == pytest.approx(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy.stats import qmc
@@ -88,7 +90,7 @@ class Benchmark:
         """Values (n,) at the test points."""
         return self.network.value(self.test_points)[:, 0]
 
-    def adapt(self, step: int) -> dict[str, float]:
+    def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
         """Nothing: weights are fixed."""
         return {}
 

@@ -240,7 +240,7 @@ class Run:
             record[f"lambda_{block}_mean"] = float(total[0] / total[1])
             record[f"lambda_{block}_max"] = float(self._peak(block, values))
         self.peaks = {}
-        record |= self.problem.adapt(step)
+        record |= self.problem.adapt(step, self.history)
         record |= self.problem.errors()
         record["control"] = self.optimiser.control
         self.history.append(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from aiv_rba.train.batches import Batches
 from aiv_rba.train.choices import resolve
 
 COMPONENTS = "uvw"
-# Amplitude bias above which the equations are softened, by which factor of their tolerances, how
-# often, and from which step on: before, the flow is still growing.
-LARGEST_BIAS = 0.002
+# Amplitude bias above which the equations are softened, the mean of so many rows of the history
+# since every step draws other rows; by which factor of their tolerances, how often, and from which
+# step on: before, the flow is still growing.
+LARGEST_BIAS, AVERAGED = 0.002, 4
 SOFTENING, SOFTENED_EVERY, FIRST_SOFTENING = 1.25, 10, 40
 
 
@@ -153,7 +155,7 @@ class Velocimetry:
         return {"tracks": probability[first : first + len(e), None].sqrt().to(e.device)}
 
     @torch.no_grad()
-    def adapt(self, step: int) -> dict[str, float]:
+    def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
         """Soften the equations while the flow is inferred too slow.
 
         What the network cannot resolve of the equations is paid by a smaller flow, the more the
@@ -166,8 +168,9 @@ class Velocimetry:
         )
         bias, deviation = amplitude_bias(predicted, measured)[self.main]
         softening = self._softening()
+        recent = [bias] + [row["amplitude_bias"] for row in history[1 - AVERAGED :]]
         late = any(self.automatic) and step >= FIRST_SOFTENING and step % SOFTENED_EVERY == 0
-        if late and bias > LARGEST_BIAS + deviation:
+        if late and np.mean(recent) > LARGEST_BIAS + deviation:
             softening = min(softening * SOFTENING, self.settings.weights.largest_softening)
             self.weights["navier_stokes"] = [
                 weight / softening**2 if automatic else weight
