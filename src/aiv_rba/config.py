@@ -167,14 +167,14 @@ class GlobalWeights:
     """Conservation of mass."""
     no_slip_tolerance: Positive = 0.02
     """Velocity at the wall that an automatic weight allows, velocity scales."""
-    momentum_tolerance: Positive = 0.4
+    momentum_tolerance: Positive = 0.15
     """Residual of the axial momentum that an automatic weight allows, over the viscous and the
     unsteady force of a flow at the velocity scale in the hydraulic radius. Across the vessel it
     is smaller by the ratio of the velocities, down to a quarter."""
     largest_softening: Annotated[float, Field(ge=1)] = 4.0
     """Factor by which training may raise the tolerances of automatic weights of momentum and mass
     while the inferred flow is too slow by more than 0.2 percent (amplitude bias on the tracks)."""
-    mass_tolerance: Positive = 0.025
+    mass_tolerance: Positive = 0.01
     """Divergence that an automatic weight allows, velocity scales over the hydraulic radius."""
 
 
@@ -278,7 +278,7 @@ class GaussNewton:
     """Steps until other points are drawn."""
     adaptive: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the points drawn in proportion to their residuals; the others are drawn evenly."""
-    memory: Positive | None = 30.0
+    memory: Positive | None = 10.0
     """Steps in which the memory of the curvature J^T J grows by one draw of these points; null
     forgets, and finds steps in the space of the rows where these are fewer than parameters."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
