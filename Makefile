@@ -1,4 +1,4 @@
-# make run | test | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | validate | records | twin | twins | generalise | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | validate | records | twin | twins | generalise | limits | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
@@ -7,7 +7,7 @@ HALF ?= judge
 FAMILY := workflow/config/twins.yaml
 TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY)))
 
-.PHONY: help run test test-slurm soak lint bench bench-scaling bench-cost bench-optimisers validate records twin twins generalise physiological schema clean
+.PHONY: help run test test-slurm soak lint bench bench-scaling bench-cost bench-optimisers validate records twin twins generalise limits physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -73,6 +73,9 @@ twins: .venv/installed  ## make the family of twins, CORES at a time (an hour or
 
 generalise: .venv/installed  ## the workflow on the judged half of the family (HALF=choose: the other); hours
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python bench/generalise.py --half $(HALF) --cores $(CORES)
+
+limits: .venv/installed  ## what limits the accuracy: noise, multipliers, seeds, equations, network; hours
+	OMP_NUM_THREADS=1 $(BIN)/python bench/limits.py --cores $(CORES)
 
 results/twin/physiological/truth.h5: | .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset physiological --out $(@D)

@@ -1,0 +1,116 @@
+"""What limits the accuracy on twins: noise, multipliers, seeds, equations, network.
+
+Every variant of every twin is one run of the workflow's commands with a few keys changed; finished
+ones are not run again. Writes results/limits.json and prints a table of errors against the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pandas as pd
+import yaml
+
+from aiv_rba.scales import to_si
+
+FIELDS = ("velocity", "pressure", "wss", "u", "v", "w", "flow_rate")
+OPTIMISER = {"name": "gauss_newton"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "equal_multipliers": {"weighting": {"name": "none"}},
+    # Measured velocities replaced by the true ones at the same places.
+    "no_noise": {},
+    "twice_as_soft": {"weights": {"momentum_tolerance": 0.3, "mass_tolerance": 0.02}},
+    "narrow": {"network": {"width": 24}},
+    "wide": {"network": {"width": 40}},
+    "short_memory": {"optimiser": OPTIMISER | {"memory": 30}},
+    **{f"seed_{seed}": {"seed": seed} for seed in range(1, 5)},
+}
+
+
+def experiment_of(twin: str) -> Path:
+    """The experiment of a twin that `make twins` made, or the bundled one."""
+    if twin == "bundled":
+        return Path("workflow/config/default.yaml")
+    return Path("results/twins") / twin / "experiment.yaml"
+
+
+def without_noise(experiment: dict[str, Any], path: Path) -> None:
+    """Write the tracks with the true velocities, in the unit of the file."""
+    ingest = experiment["ingest"]
+    unit = ingest.get("units", {}).get("velocity", "m/s")
+    metre_per_second = to_si(unit, "[length]/[time]", "ingest.units.velocity")
+    table = pd.read_csv(ingest["tracks"])
+    with h5py.File(experiment["score"]["truth"]) as truth:
+        for name in table.columns.intersection(["u", "v", "w"]):
+            table[name] = truth[f"tracks/{name}"][:] / metre_per_second
+    table.to_csv(path, index=False)
+
+
+def work(job: tuple[str, str]) -> dict[str, Any]:
+    """Errors of one variant of one twin."""
+    twin, variant = job
+    folder = Path("results/limits") / twin / variant
+    scores = folder / "scores.json"
+    if not scores.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        experiment = yaml.safe_load(experiment_of(twin).read_text())
+        experiment["train"] = experiment.get("train", {}) | VARIANTS[variant]
+        if variant == "no_noise":
+            without_noise(experiment, folder / "tracks.csv")
+            experiment["ingest"]["tracks"] = str(folder / "tracks.csv")
+        path = folder / "experiment.yaml"
+        path.write_text(yaml.safe_dump(experiment))
+        config = ["--config", str(path)]
+        case = ["--case", str(folder / "case.h5")]
+        points = ["--points", str(folder / "points.h5")]
+        model = ["--model", str(folder / "model.pt")]
+        picture = ["--picture", str(folder / "picture.png")]
+        history = ["--history", str(folder / "history.csv")]
+        checkpoints = ["--checkpoints", str(folder / "checkpoints")]
+        with (folder / "log.txt").open("w") as log:
+            for command in (
+                ["ingest", *config, *case, "--summary", str(folder / "ingest.txt"), *picture],
+                ["points", *config, *case, *points, *picture],
+                ["train", *config, *case, *points, *model, *history, *checkpoints],
+                ["score", *config, *case, *model, "--scores", str(scores)],
+            ):
+                whole = [sys.executable, "-m", "aiv_rba.cli", *command]
+                subprocess.run(whole, check=True, stdout=log, stderr=log)
+    found = json.loads(scores.read_text())
+    history = pd.read_csv(folder / "history.csv")
+    return {
+        **{name: found["truth"][name] for name in FIELDS},
+        "steps": int(history.step.iloc[-1]),
+        "seconds": float(history.seconds.iloc[-1]),
+    }
+
+
+def main() -> int:
+    """Run, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--twins", nargs="+", default=["bundled", "tube_a", "crescent_a"])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--cores", type=int, default=2, help="runs at a time")
+    arguments = parser.parse_args()
+    jobs = [(twin, variant) for variant in arguments.variants for twin in arguments.twins]
+    with ThreadPoolExecutor(arguments.cores) as pool:
+        results = list(pool.map(work, jobs))
+    table = pd.DataFrame(results, index=pd.MultiIndex.from_tuples(jobs, names=["twin", "variant"]))
+    table = table.sort_index()
+    nested = {twin: table.loc[twin].to_dict("index") for twin in arguments.twins}
+    Path("results/limits.json").write_text(json.dumps(nested, indent=2) + "\n")
+    table[list(FIELDS)] *= 100
+    print(table.to_string(float_format="%.3g"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
