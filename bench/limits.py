@@ -31,6 +31,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "narrow": {"network": {"width": 24}},
     "wide": {"network": {"width": 40}},
     "short_memory": {"optimiser": OPTIMISER | {"memory": 30}},
+    # A minute on two cores.
+    "35_steps": {"optimiser": OPTIMISER | {"iterations": 35}},
     **{f"seed_{seed}": {"seed": seed} for seed in range(1, 5)},
 }
 
