@@ -86,9 +86,9 @@ def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11
 
 
 def write_config(folder: Path, **train) -> Path:
-    """Write train.yaml with the given section; global weights are `WEIGHTS` if it has none."""
+    """Write train.yaml with the given section; `WEIGHTS` and all steps if it says no other."""
     path = folder / "train.yaml"
-    path.write_text(yaml.safe_dump({"train": {"weights": WEIGHTS} | train}))
+    path.write_text(yaml.safe_dump({"train": {"weights": WEIGHTS, "settled": None} | train}))
     return path
 
 

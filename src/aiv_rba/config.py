@@ -327,8 +327,8 @@ class Training:
     checkpoint_every: Count = 50
     """Steps between checkpoints."""
     settled: NonNegative | None = None
-    """Stop when held-out errors do not fall any more, and the equations' loss falls by less than
-    this part of the whole loss in 30 steps; null: not before the last step."""
+    """Stop Gauss-Newton when held-out errors do not fall any more, and the equations' loss falls by
+    less than this part of the whole loss in 30 steps; null: not before the last step."""
     minutes: Positive | None = None
     """Stop after so many minutes of training; null: not before the last step."""
     restarts: Annotated[int, Field(ge=0)] = 0
@@ -351,8 +351,8 @@ class Train(Training):
     weights: GlobalWeights = field(default_factory=GlobalWeights)
     """Global weights of the loss terms."""
     settled: NonNegative | None = 0.02
-    """Stop when held-out errors do not fall any more, and the equations' loss falls by less than
-    this part of the whole loss in 30 steps; null: not before the last step."""
+    """Stop Gauss-Newton when held-out errors do not fall any more, and the equations' loss falls by
+    less than this part of the whole loss in 30 steps; null: not before the last step."""
     robust_tracks: bool = True
     """Weight rows of tracks by the probability that they are no mismatches."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0

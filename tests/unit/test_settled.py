@@ -72,6 +72,12 @@ def test_not_settled(rows, settings):
     assert not settled(rows, **settings)
 
 
+def test_only_gauss_newton_settles():
+    rows = history(60, mass=lambda s: 0.1, validation=lambda s: 0.2)
+    assert not settled(rows, optimiser=config.Adam())
+    assert not settled(rows, then=config.LBFGS())
+
+
 def problem_in(folder: Path, **weights) -> Velocimetry:
     write_training_case(folder)
     settings = config.Train(

@@ -26,7 +26,9 @@ def has_settled(
     30 steps ago.
     """
     rows = max(WINDOW // settings.history_every, 2)
-    if settings.settled is None or len(history) < 2 * rows:
+    # Other optimisers take thousands of small steps, and one that another follows is not the last.
+    alone = isinstance(settings.optimiser, config.GaussNewton) and settings.then is None
+    if settings.settled is None or not alone or len(history) < 2 * rows:
         return False
 
     def fall(names: Sequence[str]) -> tuple[float, float]:
