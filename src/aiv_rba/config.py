@@ -172,8 +172,9 @@ class GlobalWeights:
     unsteady force of a flow at the velocity scale in the hydraulic radius. Across the vessel it
     is smaller by the ratio of the velocities, down to a quarter."""
     largest_softening: Annotated[float, Field(ge=1)] = 4.0
-    """Factor by which training may raise the tolerances of automatic weights of momentum and mass
-    while the inferred flow is too slow by more than 0.2 percent (amplitude bias on the tracks)."""
+    """Factor by which Gauss-Newton may raise the tolerances of automatic weights of momentum and
+    mass while the inferred flow is too slow by more than 0.2 percent (amplitude bias on the
+    tracks)."""
     mass_tolerance: Positive = 0.01
     """Divergence that an automatic weight allows, velocity scales over the hydraulic radius."""
 
@@ -340,6 +341,11 @@ class Training:
     def iterations(self) -> int:
         """Training steps of both optimisers."""
         return self.optimiser.iterations + (self.then.iterations if self.then else 0)
+
+    @property
+    def few_large_steps(self) -> bool:
+        """Whether Gauss-Newton is the only optimiser; others take thousands of small steps."""
+        return isinstance(self.optimiser, GaussNewton) and self.then is None
 
 
 @dataclass(frozen=True, config=_strict)

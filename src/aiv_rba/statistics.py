@@ -10,6 +10,14 @@ from aiv_rba.store import Array
 FIRST_SHARE, LARGEST_SHARE = 0.05, 0.3
 
 
+def robust_deviation(residual: Array) -> Array:
+    """Standard deviation of each column of (N, ...) of zero mean, whatever its outliers.
+
+    1.4826 times the median absolute value, which is right for Gaussian ones.
+    """
+    return np.asarray(1.4826 * np.median(np.abs(residual), axis=0))
+
+
 def inlier_probability(residual: Array, measured: Array) -> Array:
     """Probability (N,) that a row of tracks is no mismatch.
 
@@ -20,10 +28,9 @@ def inlier_probability(residual: Array, measured: Array) -> Array:
     & Lang 2010, section 3). Unlike weights that fall slowly with the residual, these hardly
     shrink the flow towards the mean of the mismatches.
     """
-    size = np.abs(residual)
     # Where most rows are met exactly the others still have a finite distance.
-    least = np.maximum(1e-9 * size.max(axis=0), np.finfo(np.float64).tiny)
-    spread = np.maximum(1.4826 * np.median(size, axis=0), least)
+    least = np.maximum(1e-9 * np.abs(residual).max(axis=0), np.finfo(np.float64).tiny)
+    spread = np.maximum(robust_deviation(residual), least)
     centre, width = measured.mean(axis=0), np.maximum(measured.std(axis=0), spread)
     matched = np.sum(-((residual / spread) ** 2) / 2 - np.log(spread), axis=1)
     mismatched = np.sum(-(((measured - centre) / width) ** 2) / 2 - np.log(width), axis=1)
@@ -46,5 +53,5 @@ def amplitude_bias(predicted: Array, measured: Array) -> list[tuple[float, float
     probability = inlier_probability(residual, measured)
     squares = np.maximum(probability @ predicted**2, np.finfo(np.float64).tiny)
     bias = probability @ (measured * predicted) / squares - 1
-    spread = 1.4826 * np.median(np.abs(residual), axis=0)
-    return list(zip(bias.tolist(), (spread / np.sqrt(squares)).tolist(), strict=True))
+    deviation = robust_deviation(residual) / np.sqrt(squares)
+    return list(zip(bias.tolist(), deviation.tolist(), strict=True))

@@ -168,7 +168,7 @@ class WallFunction:
     unit
         What phi is about in the middle of the lumen: a quarter of the squared hydraulic radius.
     misfit
-        Root mean square of phi on the given wall, over its unit.
+        Root mean square of phi on the wall and its continuation, over its unit.
     """
 
     sources: Array

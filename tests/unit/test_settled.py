@@ -78,10 +78,12 @@ def test_only_gauss_newton_settles():
     assert not settled(rows, then=config.LBFGS())
 
 
-def problem_in(folder: Path, **weights) -> Velocimetry:
+def problem_in(folder: Path, optimiser=None, **weights) -> Velocimetry:
     write_training_case(folder)
     settings = config.Train(
-        network=config.Network(width=6, layers=2, **PLAIN), weights=config.GlobalWeights(**weights)
+        network=config.Network(width=6, layers=2, **PLAIN),
+        weights=config.GlobalWeights(**weights),
+        optimiser=optimiser or config.GaussNewton(),
     )
     return Velocimetry(settings, read_case(folder / "case.h5"), folder / "points.h5", ALONE)
 
@@ -109,6 +111,12 @@ def test_equations_soften_while_the_flow_is_too_slow(tmp_path):
         found = problem.adapt(step, [])
     assert found["softening"] == 4
     np.testing.assert_allclose(problem.weights["navier_stokes"], first / 16)
+
+
+def test_adam_softens_nothing(tmp_path):
+    problem = problem_in(tmp_path, optimiser=config.Adam())
+    slow(problem, 1 / 1.03)
+    assert problem.adapt(50, [])["softening"] == 1
 
 
 def test_one_slow_step_softens_nothing(tmp_path):

@@ -11,6 +11,7 @@ from aiv_rba.errors import UserError
 from aiv_rba.ingest.tracks import TrackTable
 from aiv_rba.ingest.velocities import noise
 from aiv_rba.scales import PressureScaling, Scales
+from aiv_rba.statistics import robust_deviation
 from aiv_rba.store import Array, IntArray, Tracks, WallFunction
 
 MOST_HARMONICS = 8
@@ -174,7 +175,7 @@ def _misfit(shapes: Array, phase: Array, values: Array, harmonics: int) -> Array
     for _ in range(3):
         solution = np.linalg.lstsq(matrix[kept], values[kept], rcond=None)[0]
         residual = values - matrix @ solution
-        spread = 1.4826 * np.median(np.abs(residual))
+        spread = float(robust_deviation(residual))
         kept = np.abs(residual) < 3 * max(spread, np.finfo(float).tiny)
     # Trimmed at three of its own deviations, a fit that explains more would lose rows that count.
     return np.asarray(residual.clip(-3 * spread, 3 * spread))

@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from aiv_rba.ingest.enclosure import Enclosure
 from aiv_rba.ingest.walls import Surface
-from aiv_rba.store import Array
+from aiv_rba.store import Array, IntArray
 
 # Hydraulic radii by which the vessel is continued. Flow that depends on how the continued vessel
 # ends decays faster than exp(-3.8 s / radius), as in a tube.
@@ -31,17 +31,17 @@ def continued(enclosure: Enclosure, axis: int) -> Enclosure:
     axis
         Vessel axis: 0, 1 or 2.
     """
-    radius = enclosure.radius
-    walls = [w for w in (enclosure.outer, enclosure.inner) if w is not None]
-    return Enclosure(*(_continued(wall, axis, radius) for wall in walls))
+    return Enclosure(*(_continued(wall, axis, enclosure.radius) for wall in enclosure.walls))
 
 
 def _continued(wall: Surface, axis: int, radius: float) -> Surface:
+    """One wall, continued by rings of new vertices at both ends."""
+    normals = wall.normals
     middle = wall.points[:, axis].mean()
     points, triangles, loops = wall.points, wall.triangles, []
     for loop in wall.loops:
         rim = wall.points[loop]
-        direction = _slope(wall, rim, wall.normals[loop], axis, AVERAGED * radius)
+        direction = _slope(wall.points, normals, loop, axis, AVERAGED * radius)
         direction[:, axis] = 1.0
         direction *= np.sign(rim[:, axis].mean() - middle)
         rings = int(np.ceil(LENGTH / RING))
@@ -59,15 +59,17 @@ def _continued(wall: Surface, axis: int, radius: float) -> Surface:
     return replace(wall, points=points, triangles=triangles, loops=(loops[0], loops[1]))
 
 
-def _slope(wall: Surface, rim: Array, normals: Array, axis: int, distance: float) -> Array:
-    """How the rim (N, 3) moves across the axis per length along it, from averaged normals."""
-    every = wall.normals
-    averaged = np.empty_like(rim)
-    near = KDTree(wall.points).query_ball_point(rim, distance)
+def _slope(points: Array, normals: Array, loop: IntArray, axis: int, distance: float) -> Array:
+    """How the rim moves across the axis per length along it, (N, 3), from averaged normals.
+
+    Vertices `points` and their `normals` are (V, 3); `loop` (N,) are the numbers of the rim's.
+    """
+    averaged = np.empty((len(loop), 3))
+    near = KDTree(points).query_ball_point(points[loop], distance)
     for i, numbers in enumerate(near):
-        around = every[numbers]
+        around = normals[numbers]
         # Not those of the other side of a sharp tip.
-        averaged[i] = around[around @ normals[i] > 0.5].sum(axis=0)
+        averaged[i] = around[around @ normals[loop[i]] > 0.5].sum(axis=0)
     averaged /= np.linalg.norm(averaged, axis=1, keepdims=True)
     along = averaged[:, axis].copy()
     averaged[:, axis] = 0

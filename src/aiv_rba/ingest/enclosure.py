@@ -20,9 +20,14 @@ class Enclosure:
     outer: Surface
     inner: Surface | None = None
 
+    @property
+    def walls(self) -> list[Surface]:
+        """The outer wall, and the inner one if there is one."""
+        return [self.outer] if self.inner is None else [self.outer, self.inner]
+
     @cached_property
     def _closed(self) -> list[pv.PolyData]:
-        return [_closed(wall) for wall in (self.outer, self.inner) if wall is not None]
+        return [_closed(wall) for wall in self.walls]
 
     @property
     def ends(self) -> Array:
@@ -40,8 +45,7 @@ class Enclosure:
     @cached_property
     def area(self) -> float:
         """Area of the walls."""
-        walls = [wall for wall in (self.outer, self.inner) if wall is not None]
-        return float(sum(np.linalg.norm(wall.areas, axis=1).sum() for wall in walls))
+        return float(sum(np.linalg.norm(wall.areas, axis=1).sum() for wall in self.walls))
 
     @property
     def radius(self) -> float:

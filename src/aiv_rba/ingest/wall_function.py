@@ -41,8 +41,7 @@ def fit_wall_function(enclosure: Enclosure, axis: int) -> WallFunction:
     axis
         Vessel axis: 0, 1 or 2.
     """
-    walls = [wall for wall in (enclosure.outer, enclosure.inner) if wall is not None]
-    radius = enclosure.radius
+    walls, radius = enclosure.walls, enclosure.radius
     spacing = min(np.sqrt(enclosure.area / SOURCES), LONGEST * radius)
     spacing = max(spacing, np.sqrt(enclosure.area / MOST_SOURCES))
     points, normals = _on_walls(walls, spacing, radius)

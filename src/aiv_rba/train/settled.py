@@ -26,9 +26,7 @@ def has_settled(
     30 steps ago.
     """
     rows = max(WINDOW // settings.history_every, 2)
-    # Other optimisers take thousands of small steps, and one that another follows is not the last.
-    alone = isinstance(settings.optimiser, config.GaussNewton) and settings.then is None
-    if settings.settled is None or not alone or len(history) < 2 * rows:
+    if settings.settled is None or not settings.few_large_steps or len(history) < 2 * rows:
         return False
 
     def fall(names: Sequence[str]) -> tuple[float, float]:

@@ -103,7 +103,10 @@ class Velocimetry:
         self.weights = _by_block(settings.weights, self.components)
         self.stiffest = self.weights["navier_stokes"]
         # Which of the four equations may be softened.
-        self.automatic = [asked.momentum == "auto"] * 3 + [asked.mass == "auto"]
+        self.automatic = [
+            settings.few_large_steps and weight == "auto"
+            for weight in (*3 * [asked.momentum], asked.mass)
+        ]
         sizes = [float(np.mean(values**2)) for values in case.tracks.velocity.values()]
         if case.axis in self.components:
             self.main = self.components.index(case.axis)
