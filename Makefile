@@ -4,6 +4,7 @@ BIN := .venv/bin
 CONFIG ?= workflow/config/default.yaml
 CORES ?= 2
 HALF ?= judge
+PROFILE ?= quick
 FAMILY := workflow/config/twins.yaml
 TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY)))
 
@@ -53,13 +54,13 @@ bench-cost: .venv/installed  ## every method of the paper's profile, per iterati
 	OMP_NUM_THREADS=1 $(BIN)/python bench/cost.py
 
 bench-optimisers: .venv/installed  ## every optimiser on both benchmarks, side by side on two cores (half an hour)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake optimisers --cores $(CORES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/optimisers/finished --cores $(CORES)
 
-validate: .venv/installed  ## Allen-Cahn and Helmholtz with quick settings (6 minutes)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake validate --cores $(CORES)
+validate: .venv/installed  ## known problems with quick settings (6 minutes); PROFILE=burgers: another profile
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/$(PROFILE)/finished --cores $(CORES)
 
 records: .venv/installed  ## the most accurate solutions of both, side by side on two cores (about 40 minutes)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake records --cores $(CORES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/records/finished --cores $(CORES)
 
 twin: .venv/installed  ## make the bundled experiment anew (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset phantom --out data/perivascular
@@ -84,7 +85,7 @@ physiological: results/twin/physiological/truth.h5  ## the twin at 50 um and 50 
 	$(MAKE) run CONFIG=workflow/config/physiological.yaml
 
 schema: .venv/installed  ## write the JSON schema of the configuration
-	$(BIN)/python -c 'import json; from aiv_rba.config import json_schema; print(json.dumps(json_schema(), indent=2))' > workflow/schemas/experiment.schema.json
+	$(BIN)/python -c 'import json; from aiv_rba.settings import json_schema; print(json.dumps(json_schema(), indent=2))' > workflow/schemas/experiment.schema.json
 
 clean:  ## remove results
 	rm -rf results .snakemake

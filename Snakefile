@@ -34,24 +34,10 @@ rule all:
 
 rule validate:
     input:
-        expand("results/benchmarks/quick/{problem}/report.html", problem=PROBLEMS),
+        "results/validation/quick/finished",
 
 
 # The profiles of the paper: for GPUs.
 rule validate_paper:
     input:
-        expand(
-            "results/benchmarks/{profile}/{problem}/report.html",
-            profile=["paper", "plain"],
-            problem=PROBLEMS,
-        ),
-
-
-rule records:
-    input:
-        expand("results/benchmarks/records/{problem}/report.html", problem=PROBLEMS),
-
-
-rule optimisers:
-    input:
-        expand("results/benchmarks/optimisers/{problem}/report.html", problem=PROBLEMS),
+        expand("results/validation/{profile}/finished", profile=["paper", "plain"]),

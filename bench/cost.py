@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aiv_rba.benchmarks.problems import AllenCahn, Benchmark, Helmholtz
-from aiv_rba.config import load_benchmarks
-from aiv_rba.parallel.ddp import Ranks
 from aiv_rba.problem import Batch, Blocks
-from aiv_rba.train.loop import Run
+from aiv_rba.problems.scalar import AllenCahn, Benchmark, Helmholtz
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import load_comparison
+from aiv_rba.training.loop import Run
 
 PROFILE = Path("workflow/config/validation/paper.yaml")
 RESULTS = Path("results/bench_cost.json")
@@ -61,7 +61,7 @@ def compare(problem: str) -> dict[str, dict[str, float]]:
     here = Ranks(0, 1, torch.device("cpu"))
     grid = np.zeros(2), np.zeros(2), np.zeros((2, 2))
     methods = []
-    for name, settings in load_benchmarks(PROFILE, problem).methods.items():
+    for name, settings in load_comparison(PROFILE, problem).methods.items():
         eager = replace(
             settings,
             points=min(settings.points, POINTS),

@@ -24,13 +24,13 @@ FIELDS = ("velocity", "pressure", "wss", "u", "v", "w", "flow_rate")
 OPTIMISER = {"name": "gauss_newton"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "equal_multipliers": {"weighting": {"name": "none"}},
+    "equal_multipliers": {"multipliers": {"name": "none"}},
     # Measured velocities replaced by the true ones at the same places.
     "no_noise": {},
-    "twice_as_soft": {"weights": {"momentum_tolerance": 0.3, "mass_tolerance": 0.02}},
+    "twice_as_soft": {"global_weights": {"momentum_tolerance": 0.3, "mass_tolerance": 0.02}},
     "narrow": {"network": {"width": 24}},
     "wide": {"network": {"width": 40}},
-    "short_memory": {"optimiser": OPTIMISER | {"memory": 30}},
+    "short_memory": {"optimiser": OPTIMISER | {"curvature_memory": 30}},
     # A minute on two cores.
     "35_steps": {"optimiser": OPTIMISER | {"iterations": 35}},
     **{f"seed_{seed}": {"seed": seed} for seed in range(1, 5)},

@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 from memory import peak_memory
 
-from aiv_rba import config
+from aiv_rba.settings import PointsSettings, load_stage
 
 RESULTS = Path("results")
 CONFIG = Path("workflow/config/paper.yaml")
@@ -43,22 +43,22 @@ def run(*command: str) -> tuple[float, str]:
     return time.perf_counter() - started, finished.stderr
 
 
-def scaled(points: float | None) -> config.Points:
+def scaled(points: float | None) -> PointsSettings:
     """The paper's partition of the wall, or one finer in both directions with so many points."""
-    paper = config.load_stage(CONFIG, "points")
+    paper = load_stage(CONFIG, "points")
     if points is None:
         return paper
     finer = math.sqrt(points / count(paper)[0])
     return replace(paper, n_theta=round(finer * paper.n_theta), n_y=round(finer * paper.n_y))
 
 
-def count(section: config.Points) -> tuple[int, int]:
+def count(section: PointsSettings) -> tuple[int, int]:
     """Interior and wall points."""
     patches = section.n_theta * section.n_y * section.per_group
     return patches * section.n_r * section.n_t, patches * section.wall_n_t
 
 
-def bound(section: config.Points, ranks: int) -> float:
+def bound(section: PointsSettings, ranks: int) -> float:
     """Most memory of a process in bytes: libraries, its slab, the samples of the wall.
 
     The slab is this process's share of the points, 32 bytes each. Every process samples the wall

@@ -23,12 +23,12 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from aiv_rba import config  # noqa: E402
-from aiv_rba.nn.flow import FlowNetwork  # noqa: E402
-from aiv_rba.parallel.ddp import Ranks  # noqa: E402
-from aiv_rba.pde import navier_stokes  # noqa: E402
+from aiv_rba.multipliers.rba import RBA  # noqa: E402
 from aiv_rba.problem import Batch  # noqa: E402
-from aiv_rba.weights.rba import RBA  # noqa: E402
+from aiv_rba.problems.velocimetry import navier_stokes  # noqa: E402
+from aiv_rba.problems.velocimetry.network import FlowNetwork  # noqa: E402
+from aiv_rba.ranks.ddp import Ranks  # noqa: E402
+from aiv_rba.settings import FlowNetworkSettings, RBASettings  # noqa: E402
 
 POINTS, LAYERS, WIDTH = 5250, 8, 200
 PRODUCTS = 20
@@ -46,7 +46,7 @@ ARCHITECTURE = {
 def network(*, weight_normalisation: bool = False) -> FlowNetwork:
     """The paper's network in single precision."""
     torch.manual_seed(0)
-    settings = config.Network(weight_normalisation=weight_normalisation, **ARCHITECTURE)
+    settings = FlowNetworkSettings(weight_normalisation=weight_normalisation, **ARCHITECTURE)
     return FlowNetwork(settings, -torch.ones(4), torch.ones(4))
 
 
@@ -68,7 +68,7 @@ def jets_step(net: FlowNetwork, x: Tensor, *, compiled: bool) -> Callable[[], No
 def rba_step(net: FlowNetwork, x: Tensor) -> Callable[[], None]:
     """The same with residual-based attention on every row."""
     ranks = Ranks(0, 1, torch.device("cpu"))
-    rba = RBA(config.RBA(), {"navier_stokes": (len(x), 4)}, ranks)
+    rba = RBA(RBASettings(), {"navier_stokes": (len(x), 4)}, ranks)
     batch = Batch(0, {}, {"navier_stokes": torch.arange(len(x))}, {})
     residuals = torch.compile(lambda: navier_stokes.residuals(net.jet(x), 1.0, 1.0))
 
@@ -83,7 +83,7 @@ def rba_step(net: FlowNetwork, x: Tensor) -> Callable[[], None]:
 
 def rba_update(rows: int) -> Callable[[], None]:
     """The multipliers alone, updated and applied: what RBA adds to a step."""
-    rba = RBA(config.RBA(), {"navier_stokes": (rows, 4)}, Ranks(0, 1, torch.device("cpu")))
+    rba = RBA(RBASettings(), {"navier_stokes": (rows, 4)}, Ranks(0, 1, torch.device("cpu")))
     e = {"navier_stokes": torch.randn(rows, 4)}
     batch = Batch(0, {}, {"navier_stokes": torch.arange(rows)}, {})
 

@@ -25,12 +25,12 @@ import yaml
 from communication import H100_SINGLE_PRECISION, LAUNCHES, NVIDIA, SHARE_OF_PEAK, Cluster, Step
 from turns import QUIET, Job, Turn, Turns
 
-from aiv_rba import config
-from aiv_rba.ingest.run import ingest
-from aiv_rba.points.generate import generate
-from aiv_rba.store import Case, Tracks, read_case, write_case
-from aiv_rba.train.choices import resolve
-from aiv_rba.train.provenance import versions
+from aiv_rba.files.case import Case, Tracks, read_case, write_case
+from aiv_rba.files.provenance import versions
+from aiv_rba.problems.velocimetry.choices import resolve
+from aiv_rba.settings import PointsSettings, load_stage
+from aiv_rba.stages.ingest.run import ingest
+from aiv_rba.stages.points.generate import generate
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -45,7 +45,7 @@ GROUPS = (52_500, 1_052_632, 105_263_158)
 STOP_FLAG = 4
 
 
-def twice(section: config.Points) -> config.Points:
+def twice(section: PointsSettings) -> PointsSettings:
     """The same points with twice the groups."""
     return replace(section, n_t=2 * section.n_t, wall_n_t=2 * section.wall_n_t)
 
@@ -66,10 +66,10 @@ def write_inputs(folder: Path, name: str) -> None:
     """Case, points and configuration of an experiment, as they are and with twice the rows."""
     path = CONFIG / f"{name}.yaml"
     files = {"summary": folder / "summary.txt", "picture": folder / "picture.png"}
-    ingest(config.load_stage(path, "ingest"), case=folder / f"{name}_case.h5", **files)
+    ingest(load_stage(path, "ingest"), case=folder / f"{name}_case.h5", **files)
     case = read_case(folder / f"{name}_case.h5")
     write_case(folder / f"{name}_case_2.h5", twice_the_tracks(case))
-    section = config.load_stage(path, "points")
+    section = load_stage(path, "points")
     for suffix, points in (("", section), ("_2", twice(section))):
         generate(
             points,
@@ -78,7 +78,7 @@ def write_inputs(folder: Path, name: str) -> None:
             picture=files["picture"],
         )
     # Chosen rows and weights in full, so that the rows can be doubled.
-    train = json.loads(json.dumps(asdict(resolve(config.load_stage(path, "train"), case))))
+    train = json.loads(json.dumps(asdict(resolve(load_stage(path, "train"), case))))
     (folder / f"{name}.yaml").write_text(yaml.safe_dump({"train": train}))
     if train.get("groups_per_step"):
         train["groups_per_step"] *= 2
@@ -281,9 +281,9 @@ def flops_per_row() -> float:
 
     Forward, and backward twice as much; a jet has six slices, a velocity one.
     """
-    network = config.load_stage(CONFIG / "paper.yaml", "train").network
+    network = load_stage(CONFIG / "paper.yaml", "train").network
     weights = 4 * network.width + (network.layers - 1) * network.width**2 + network.width * 4
-    section = config.load_stage(CONFIG / "paper.yaml", "points")
+    section = load_stage(CONFIG / "paper.yaml", "points")
     walls = section.wall_n_t / (section.n_t * section.n_r)
     return 3 * 2 * weights * (6 + walls)
 

@@ -25,13 +25,13 @@ import torch.distributed as dist
 from memory import peak_memory
 from torch.profiler import ProfilerActivity, profile
 
-from aiv_rba import config
-from aiv_rba.parallel.ddp import Ranks, process_group
+from aiv_rba.files.case import read_case
 from aiv_rba.problem import Batch
-from aiv_rba.store import read_case
-from aiv_rba.train.checkpoint import Checkpoints
-from aiv_rba.train.loop import Run
-from aiv_rba.train.velocimetry import Velocimetry
+from aiv_rba.problems.velocimetry.problem import Velocimetry
+from aiv_rba.ranks.ddp import Ranks, process_group
+from aiv_rba.settings import TrainSettings, load_stage
+from aiv_rba.training.checkpoints import Checkpoints
+from aiv_rba.training.loop import Run
 
 PATIENCE = timedelta(hours=1)
 WARM_UP = 2
@@ -201,7 +201,7 @@ class InTurns(Velocimetry):
     """Velocimetry whose steps wait for their turn."""
 
     def __init__(
-        self, task: dict[str, Any], settings: config.Train, ranks: Ranks, store: dist.Store
+        self, task: dict[str, Any], settings: TrainSettings, ranks: Ranks, store: dist.Store
     ) -> None:
         super().__init__(settings, read_case(task["case"]), Path(task["points"]), ranks)
         self.task, self.store = task, store
@@ -285,7 +285,7 @@ def timed(call: Callable[..., None], seconds: list[float]) -> Callable[..., None
 def work(task: dict[str, Any]) -> None:
     """One rank of a job."""
     store = dist.TCPStore("127.0.0.1", task["port"], is_master=False, timeout=PATIENCE)
-    settings = config.load_stage(Path(task["config"]), "train")
+    settings = load_stage(Path(task["config"]), "train")
     # The step after the last turn ends that turn.
     steps = WARM_UP + (task["rounds"] + task["profiled"]) * task["steps"] + 1
     settings = replace(settings, optimiser=replace(settings.optimiser, iterations=steps))
@@ -301,7 +301,7 @@ def work(task: dict[str, Any]) -> None:
         collectives = problem.collectives()
         summary = {
             "peak_bytes": problem.peak,
-            "multipliers_bytes": sum(t.nbytes for t in run.weighting.state.values()),
+            "multipliers_bytes": sum(t.nbytes for t in run.scheme.state.values()),
             "points_bytes": problem.batches.interior.nbytes + problem.batches.wall.nbytes,
             "rows": {block: len(rows) for block, rows in problem.batches.batch(0).rows.items()},
             "parameters": sum(p.numel() for p in parameters),

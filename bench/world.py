@@ -22,11 +22,12 @@ import torch.distributed as dist
 from memory import peak_memory
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from aiv_rba import config
-from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.store import create_h5, open_h5, read_case
-from aiv_rba.train.loop import Run
-from aiv_rba.train.velocimetry import Velocimetry
+from aiv_rba.files.case import read_case
+from aiv_rba.files.formats import create_h5, open_h5
+from aiv_rba.problems.velocimetry.problem import Velocimetry
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import TrainSettings, load_stage
+from aiv_rba.training.loop import Run
 
 CPU = torch.device("cpu")
 STEPS = 3
@@ -96,7 +97,7 @@ def reduced(_, bucket):  # DDP refuses annotations that are text.
     return future
 
 
-def measure(settings: config.Train, case: Path, points: Path, world: int, steps: int) -> Share:
+def measure(settings: TrainSettings, case: Path, points: Path, world: int, steps: int) -> Share:
     """Train a few steps as the first of `world` ranks."""
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=world)
     ranks = Ranks(0, world, CPU)
@@ -124,7 +125,7 @@ def measure(settings: config.Train, case: Path, points: Path, world: int, steps:
         world=world,
         rows=batches.sizes["navier_stokes"][0],
         seconds=median(seconds),
-        multipliers=sum(values.nbytes for values in run.weighting.state.values()),
+        multipliers=sum(values.nbytes for values in run.scheme.state.values()),
         points=batches.interior.nbytes + batches.wall.nbytes,
         step=peak_memory() - before,
     )
@@ -144,7 +145,7 @@ def main() -> None:
     torch.set_num_threads(1)
     # One compilation for shares of any size.
     torch._dynamo.config.assume_static_by_default = False
-    settings = config.load_stage(arguments.config, "train")
+    settings = load_stage(arguments.config, "train")
     cases = [(-(-g // w), g, w) for g in arguments.groups for w in arguments.worlds]
     shares = []
     with TemporaryDirectory() as folder:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from scipy.special import jv
 
-from aiv_rba import config
-from aiv_rba.nn.flow import FlowNetwork
-from aiv_rba.nn.model_file import Model, save_model
-from aiv_rba.pde.navier_stokes import SECOND_ORDER
+from aiv_rba.files.case import Case, Tracks, Wall, write_case
+from aiv_rba.files.formats import create_h5
+from aiv_rba.problems.velocimetry.model import Model, save_model
+from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
+from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.scales import Scales
-from aiv_rba.store import Case, Tracks, Wall, create_h5, write_case
+from aiv_rba.settings import FlowNetworkSettings
 from tests.exact_flows import jet_by_autograd
 from tests.training_case import parabola
 
@@ -157,7 +158,7 @@ def metadata():
         "iterations": 4,
         "ended": "settled",
         "seed": 3,
-        "weighting": "rba",
+        "multipliers": "rba",
         "optimiser": "gauss_newton",
         "parameters": 100,
         "points": {"interior": 600, "wall": 200},
@@ -173,7 +174,7 @@ def write_trained(folder: Path, identity="exact"):
     write_case(folder / "case.h5", case)
     with create_h5(folder / "points.h5", "points", {"identity": "exact", "seconds": 2.0}):
         pass
-    settings = config.Network(
+    settings = FlowNetworkSettings(
         layers=1, width=6, time_harmonics=1, output_scales=(0.1, 1.0, 0.1, 100.0)
     )
     torch.manual_seed(1)

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from aiv_rba.files.case import Case, Tracks, Wall, WallFunction, write_case
+from aiv_rba.files.formats import create_h5
 from aiv_rba.scales import Scales
-from aiv_rba.store import Case, Tracks, Wall, WallFunction, create_h5, write_case
 
 RADIUS, LENGTH = 0.5, 2.0
 # The paper's network and soft no-slip, which has all three blocks of loss terms.
@@ -88,7 +89,7 @@ def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11
 def write_config(folder: Path, **train) -> Path:
     """Write train.yaml with the given section; `WEIGHTS` and all steps if it says no other."""
     path = folder / "train.yaml"
-    path.write_text(yaml.safe_dump({"train": {"weights": WEIGHTS, "settled": None} | train}))
+    path.write_text(yaml.safe_dump({"train": {"global_weights": WEIGHTS, "settled": None} | train}))
     return path
 
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from aiv_rba import __version__
-from aiv_rba.config import load_benchmarks, load_stage
 from aiv_rba.errors import Interrupted, UserError
+from aiv_rba.settings import load_comparison, load_stage
 
 
 # Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
 def _ingest(arguments: argparse.Namespace) -> None:
-    from aiv_rba.ingest.run import ingest
+    from aiv_rba.stages.ingest.run import ingest
 
     ingest(
         load_stage(arguments.config, "ingest"),
@@ -26,7 +26,7 @@ def _ingest(arguments: argparse.Namespace) -> None:
 
 
 def _points(arguments: argparse.Namespace) -> None:
-    from aiv_rba.points.generate import generate
+    from aiv_rba.stages.points.generate import generate
 
     generate(
         load_stage(arguments.config, "points"),
@@ -37,7 +37,7 @@ def _points(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from aiv_rba.train.run import train
+    from aiv_rba.stages.train import train
 
     train(
         load_stage(arguments.config, "train"),
@@ -50,14 +50,8 @@ def _train(arguments: argparse.Namespace) -> None:
     )
 
 
-def _told_by_rank_0(error: UserError) -> bool:
-    from aiv_rba.parallel.ddp import told_by_rank_0
-
-    return told_by_rank_0(error)
-
-
 def _fields(arguments: argparse.Namespace) -> None:
-    from aiv_rba.fields.run import fields
+    from aiv_rba.stages.fields.run import fields
 
     fields(
         load_stage(arguments.config, "fields"),
@@ -68,7 +62,7 @@ def _fields(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from aiv_rba.fields.score import score
+    from aiv_rba.stages.score import score
 
     score(
         load_stage(arguments.config, "score"),
@@ -79,7 +73,7 @@ def _score(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from aiv_rba.report.run import report
+    from aiv_rba.stages.report.run import report
 
     report(
         load_stage(arguments.config, "report"),
@@ -94,18 +88,15 @@ def _report(arguments: argparse.Namespace) -> None:
     )
 
 
-def _reference(arguments: argparse.Namespace) -> None:
-    from aiv_rba.benchmarks.run import reference
+def _validate(arguments: argparse.Namespace) -> None:
+    from aiv_rba.problems import find
+    from aiv_rba.validation.run import validate
 
-    reference(arguments.out)
-
-
-def _benchmark(arguments: argparse.Namespace) -> None:
-    from aiv_rba.benchmarks.run import benchmark
-
-    benchmark(
-        load_benchmarks(arguments.config, arguments.problem),
-        problem=arguments.problem,
+    problem = find(arguments.problem)
+    validate(
+        load_comparison(arguments.config, arguments.problem, problem.settings_type),
+        problem=problem,
+        name=arguments.problem,
         reference=arguments.reference,
         out=arguments.out,
     )
@@ -209,19 +200,17 @@ def _parser() -> argparse.ArgumentParser:
         page="output: report.html",
         summary="output: summary.json",
     )
-    text = "Compute the Allen-Cahn reference solution (Fourier, ETDRK4)."
-    reference = stages.add_parser("reference", help=text, description=text)
-    reference.add_argument("--out", type=Path, required=True, help="output: reference.h5")
-    reference.set_defaults(command=_reference)
     text = "Train and compare methods on a problem with a known answer (runs under torchrun)."
-    benchmark = stages.add_parser("benchmark", help=text, description=text)
-    benchmark.add_argument("--problem", choices=("allen_cahn", "helmholtz"), required=True)
-    benchmark.add_argument("--config", type=Path, required=True, help="methods and checks (YAML)")
-    benchmark.add_argument(
-        "--reference", type=Path, help="input: reference of allen_cahn, .h5 or .mat (tt, x, uu)"
+    validate = stages.add_parser("validate", help=text, description=text)
+    validate.add_argument("--problem", required=True, help="folder of aiv_rba/problems")
+    validate.add_argument("--config", type=Path, required=True, help="methods and checks (YAML)")
+    validate.add_argument(
+        "--reference",
+        type=Path,
+        help="input: a reference of the literature, .mat (tt, x, uu)",
     )
-    benchmark.add_argument("--out", type=Path, required=True, help="output folder")
-    benchmark.set_defaults(command=_benchmark)
+    validate.add_argument("--out", type=Path, required=True, help="output folder")
+    validate.set_defaults(command=_validate)
     text = "Make an experiment with known truth by CFD (needs the extra 'twin')."
     twin = stages.add_parser("twin", help=text, description=text)
     twin.add_argument("--family", type=Path, help="twins and their options (YAML)")
@@ -240,6 +229,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _printed_by_first_rank(stage: str, error: UserError) -> bool:
+    if stage not in ("train", "validate"):
+        return False
+    from aiv_rba.ranks.ddp import leave_error_to_first_rank
+
+    return leave_error_to_first_rank(error)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage.
 
@@ -255,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if arguments.verbose:
             raise
-        if not (arguments.stage in ("train", "benchmark") and _told_by_rank_0(error)):
+        if not _printed_by_first_rank(arguments.stage, error):
             print(f"aiv-rba {arguments.stage}: error: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, LinearNDInterpolator
 
 from aiv_rba.errors import UserError
-from aiv_rba.store import Array, Wall
+from aiv_rba.files.case import Wall
+from aiv_rba.files.formats import Array
 
 SECTIONS = 41
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
-
-from aiv_rba.errors import ResidualNotFinite
 
 Blocks = dict[str, Tensor]
 """A tensor (rows, terms) for each block of loss terms, such as no_slip, tracks, navier_stokes."""
@@ -52,7 +50,7 @@ class Residuals(nn.Module):
     gradients of what its wrapped module computes.
     """
 
-    terms: dict[str, tuple[str, ...]]
+    terms: Mapping[str, tuple[str, ...]]
     """Names of the terms of each block, which name loss terms in the history."""
     governing: str
     """The block of the differential equations; the others are data and conditions."""
@@ -95,22 +93,3 @@ class Problem(Protocol):
     def errors(self) -> dict[str, float]:
         """Measures of success for the history; every rank calls this."""
         ...
-
-
-def not_finite(
-    batch: Batch, residuals: Blocks, terms: dict[str, tuple[str, ...]]
-) -> ResidualNotFinite | None:
-    """The first residual that is not a finite number: step, term, row on this rank, and point."""
-    for block, e in residuals.items():
-        finite = e.isfinite()
-        if finite.all():
-            continue
-        i, term = (int(number) for number in (~finite).nonzero()[0])
-        point = ", ".join(f"{x:.5g}" for x in batch.inputs[block][0][i].tolist())
-        return ResidualNotFinite(
-            batch.step + 1,
-            f"residual {terms[block][term]} is {e[i, term].item()} in this "
-            f"rank's row {int(batch.rows[block][i])} of {block}, at ({point}), nondimensional; "
-            "expected a finite number",
-        )
-    return None

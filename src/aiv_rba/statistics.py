@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aiv_rba.store import Array
+from aiv_rba.files.formats import Array
 
 # Share of mismatched rows: at first, and at most.
 FIRST_SHARE, LARGEST_SHARE = 0.05, 0.3

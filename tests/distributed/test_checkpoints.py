@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from aiv_rba.errors import RankError
-from aiv_rba.parallel.ddp import Ranks
-from aiv_rba.train.checkpoint import Checkpoints
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.training.checkpoints import Checkpoints
 from tests.distributed.test_training import (
     EXACT,
     NETWORK,
@@ -65,7 +65,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("complaint", "damage"), DAMAGES.items())
-def test_a_damaged_or_foreign_one_is_passed_over(tmp_path, capsys, complaint, damage):
+def test_a_damaged_or_foreign_one_is_skipped(tmp_path, capsys, complaint, damage):
     checkpoints = Checkpoints(tmp_path, ONE)
     for step in (1, 2):
         save(checkpoints, step)
@@ -150,7 +150,7 @@ def stop_at(folder, run, step):
 
 
 @pytest.mark.parametrize(
-    ("optimiser", "weighting", "step"),
+    ("optimiser", "scheme", "step"),
     [
         ("gauss_newton", "rba", 4),
         ("exact_no_slip", "rba", 4),
@@ -162,7 +162,7 @@ def stop_at(folder, run, step):
         ("adam_then_lbfgs", "rba", 4),
     ],
 )
-def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, weighting, step):
+def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, scheme, step):
     write_training_case(tmp_path)
     then = THEN.get(optimiser)
     write_config(
@@ -170,7 +170,7 @@ def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, weighting, step):
         network=EXACT if optimiser == "exact_no_slip" else NETWORK,
         optimiser=OPTIMISERS[optimiser] | {"iterations": 6 if then else 12},
         then=then and then | {"iterations": 6},
-        weighting={"name": weighting},
+        multipliers={"name": scheme},
         history_every=3,
         checkpoint_every=4,
     )

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from aiv_rba import config
 from aiv_rba.cli import main
+from aiv_rba.files.case import read_case
 from aiv_rba.geometry import Lumen
-from aiv_rba.points.groups import patches, time_bins, uniform
-from aiv_rba.store import read_case
+from aiv_rba.settings import load_stage
+from aiv_rba.stages.points.groups import patches, time_bins, uniform
 from tests.synthetic import write_tube_experiment
 
 POINTS = {
@@ -141,7 +141,7 @@ def test_an_empty_patch_is_named_by_every_rank_count(folder):
 
 def test_paper_counts():
     """A.3.1: 52,500 interior and 5,625 wall groups; 4.98e6 and 5.34e5 points."""
-    paper = config.load_stage("workflow/config/paper.yaml", "points")
+    paper = load_stage("workflow/config/paper.yaml", "points")
     interior = paper.n_t * paper.n_r * paper.n_theta * paper.n_y
     wall = paper.wall_n_t * paper.n_theta * paper.n_y
     assert (interior, wall) == (52_500, 5_625)

@@ -17,7 +17,7 @@ import torch
 
 from aiv_rba.cli import main
 from aiv_rba.errors import RankError
-from aiv_rba.parallel import ddp
+from aiv_rba.ranks import ddp
 from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, launch, result, train
 from tests.training_case import arguments, write_config, write_training_case
 

@@ -36,8 +36,8 @@ OPTIMISERS = {
         "rows": [10, 35, 20],
         "damping": 1.0,
         "smallest_damping": 0.3,
-        "update": "gain",
-        "adaptive": 0.5,
+        "damping_update": "gain_ratio",
+        "importance_sampling": 0.5,
         "redraw": 3,
     },
     # 180 rows for 188 parameters.
@@ -46,7 +46,7 @@ OPTIMISERS = {
         "rows": [10, 35, 20],
         "damping": 3.0,
         "smallest_damping": 1.0,
-        "memory": None,
+        "curvature_memory": None,
         "momentum": 0.5,
     },
     "ssbroyden": {"name": "ssbroyden", "compile": False},
@@ -116,7 +116,7 @@ def tensors(tree, name=""):
 
 
 @pytest.mark.parametrize(
-    ("optimiser", "weighting", "groups_per_step"),
+    ("optimiser", "scheme", "groups_per_step"),
     [
         ("gauss_newton", "rba", 0),
         ("exact_no_slip", "rba", 0),
@@ -132,20 +132,18 @@ def tensors(tree, name=""):
         ("adam_compiled", "rba", 0),
     ],
 )
-def test_any_number_of_ranks_gives_the_same_training(
-    tmp_path, optimiser, weighting, groups_per_step
-):
+def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, scheme, groups_per_step):
     write_training_case(tmp_path)
     exact = optimiser == "exact_no_slip"
     write_config(
         tmp_path,
         network=EXACT if exact else NETWORK,
-        weights={} if exact else WEIGHTS,
+        global_weights={} if exact else WEIGHTS,
         optimiser=OPTIMISERS[optimiser] | {"iterations": STEPS[optimiser]},
-        then=THEN.get(optimiser),
-        weighting={"name": weighting} | START.get(weighting, {}),
+        second_optimiser=THEN.get(optimiser),
+        multipliers={"name": scheme} | START.get(scheme, {}),
         groups_per_step=groups_per_step,
-        robust_tracks=True,
+        robust_weights=True,
         history_every=1,
         checkpoint_every=STEPS[optimiser]
         + THEN.get(optimiser, {"iterations": 0})["iterations"]
@@ -154,7 +152,7 @@ def test_any_number_of_ranks_gives_the_same_training(
     one = train(tmp_path, "one", 1)
     state = last_checkpoint(tmp_path, "one")
     assert one[0].loss.iloc[-1] < one[0].loss.iloc[0]
-    if weighting == "rba":
+    if scheme == "rba":
         # Every multiplier differs from its neighbours: the agreement below is not of constants.
         assert (one[0].lambda_tracks_max > one[0].lambda_tracks_min).all()
         assert ("/multipliers/no_slip" in state) is not exact

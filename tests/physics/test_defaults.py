@@ -6,7 +6,7 @@ import torch
 import yaml
 
 from aiv_rba.cli import main
-from aiv_rba.nn.model_file import load_model
+from aiv_rba.problems.velocimetry.model import load_model
 from tests.synthetic import tube_of, write_tube_experiment
 
 NEEDED = ("tracks", "wall", "fluid", "period", "axis", "units")

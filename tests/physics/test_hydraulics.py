@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from aiv_rba.fields.hydraulics import cross_sections, hydraulics
 from aiv_rba.geometry import Lumen
+from aiv_rba.stages.fields.hydraulics import cross_sections, hydraulics
 from tests.exact import LENGTH, RADIUS, SCALES, ExactFlow, Womersley, annulus, poiseuille, tube
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from aiv_rba import config, jets
-from aiv_rba.nn.distance import WallDistance
-from aiv_rba.nn.embedding import BoxDistance, Fourier1D, Fourier2D, Normalise
-from aiv_rba.nn.flow import FlowNetwork
-from aiv_rba.nn.layers import MLP
-from aiv_rba.store import WallFunction
+from aiv_rba import jets
+from aiv_rba.files.case import WallFunction
+from aiv_rba.networks.embedding import BoxDistance, Fourier1D, Fourier2D, Normalise
+from aiv_rba.networks.layers import MLP
+from aiv_rba.problems.velocimetry.network import FlowNetwork
+from aiv_rba.problems.velocimetry.wall_distance import WallDistance
+from aiv_rba.settings import FlowNetworkSettings
 from tests.exact_flows import jet_by_autograd
 from tests.training_case import parabola
 
@@ -33,7 +34,7 @@ def _assert_jet(module, x, second_order):
 )
 def test_flow_network(activation, architecture, weight_normalisation, harmonics):
     torch.manual_seed(1)
-    settings = config.Network(
+    settings = FlowNetworkSettings(
         architecture=architecture,
         layers=3,
         width=9,
@@ -55,7 +56,7 @@ def test_flow_network(activation, architecture, weight_normalisation, harmonics)
 @pytest.mark.parametrize("harmonics", [0, 2])
 def test_flow_network_of_fourier_coefficients(no_slip, harmonics):
     torch.manual_seed(2)
-    settings = config.Network(
+    settings = FlowNetworkSettings(
         layers=2,
         width=9,
         time_harmonics=harmonics,
@@ -87,7 +88,7 @@ def test_wall_distance_of_a_parabola():
 
 @pytest.mark.parametrize("time", ["coefficients", "input"])
 def test_periodic_time_is_periodic(time):
-    settings = config.Network(
+    settings = FlowNetworkSettings(
         time=time, time_harmonics=2, no_slip="soft", width=8, output_scales=(1.0, 1.0, 1.0, 1.0)
     )
     lower = torch.zeros(4, dtype=torch.float64)

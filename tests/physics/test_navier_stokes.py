@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aiv_rba.pde import navier_stokes
+from aiv_rba.problems.velocimetry import navier_stokes
 from aiv_rba.scales import Scales
 from tests.exact_flows import ethier_steinman, jet_by_autograd
 

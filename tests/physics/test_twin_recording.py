@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from aiv_rba.cli import main
-from aiv_rba.config import load_stage
-from aiv_rba.store import read_case
+from aiv_rba.files.case import read_case
+from aiv_rba.settings import load_stage
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.generate import generate
 from aiv_rba.twin.lobes import Lobe

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from aiv_rba import config
 from aiv_rba.errors import UserError
-from aiv_rba.ingest.choices import choose_harmonics, choose_noise
-from aiv_rba.ingest.run import ingest
-from aiv_rba.ingest.tracks import TrackTable
-from aiv_rba.store import Tracks, read_case
-from aiv_rba.train.choices import chosen, resolve
+from aiv_rba.files.case import Tracks, read_case
+from aiv_rba.problems.velocimetry.choices import chosen, resolve
+from aiv_rba.settings import FlowNetworkSettings, TrainSettings, load_stage
+from aiv_rba.stages.ingest.choices import choose_harmonics, choose_noise
+from aiv_rba.stages.ingest.run import ingest
+from aiv_rba.stages.ingest.tracks import TrackTable
 from tests.exact import case_of, swirling
 from tests.synthetic import tube_of, write_tube_experiment
 from tests.training_case import parabola
@@ -88,7 +88,7 @@ def test_scales_and_wall_function_of_a_tube_along_any_axis(tmp_path, axis, inner
         del experiment["ingest"][key]
     path.write_text(yaml.safe_dump(experiment))
     files = {name: tmp_path / name for name in ("case", "summary", "picture")}
-    ingest(config.load_stage(path, "ingest"), **files)
+    ingest(load_stage(path, "ingest"), **files)
     case = read_case(files["case"])
     assert "length scale" in files["summary"].read_text()
     # The radius of a tube, the gap of an annulus; flat triangles cut about one percent.
@@ -114,15 +114,17 @@ def test_scales_and_wall_function_of_a_tube_along_any_axis(tmp_path, axis, inner
 
 def test_training_resolves_every_auto():
     case = replace(case_of(swirling), harmonics=2)
-    settings = config.Train()
+    settings = TrainSettings()
     resolved = resolve(settings, case)
     assert resolved.network.time_harmonics == 2
-    assert resolved.weights.tracks[0] == pytest.approx(1 / case.noise["u"] ** 2)
+    assert resolved.global_weights.tracks[0] == pytest.approx(1 / case.noise["u"] ** 2)
     assert len(resolved.optimiser.rows) == 2
     choices = chosen(settings, resolved)
-    assert {"network.output_scales", "weights.mass", "optimiser.rows"} <= choices.keys()
+    assert {"network.output_scales", "global_weights.mass", "optimiser.rows"} <= choices.keys()
     assert "auto" not in choices.values()
-    soft = config.Train(network=config.Network(no_slip="soft", time="input", time_harmonics=3))
+    soft = TrainSettings(
+        network=FlowNetworkSettings(no_slip="soft", time="input", time_harmonics=3)
+    )
     assert len(resolve(soft, case).optimiser.rows) == 3
 
 
@@ -130,8 +132,8 @@ def test_what_cannot_be_resolved_is_one_line():
     case = case_of(swirling)
     bad = replace(case, wall_function=replace(case.wall_function, misfit=0.2))
     with pytest.raises(UserError, match="no_slip: the wall function is 20 %"):
-        resolve(config.Train(), bad)
+        resolve(TrainSettings(), bad)
     few = replace(case.tracks, points=case.tracks.points * [0.0, 1, 1, 1])
-    settings = config.Train(network=config.Network(time_harmonics=2))
+    settings = TrainSettings(network=FlowNetworkSettings(time_harmonics=2))
     with pytest.raises(UserError, match="found 2 with 1 distinct times"):
         resolve(settings, replace(case, tracks=few))

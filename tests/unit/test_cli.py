@@ -50,12 +50,15 @@ CONFIGS = {
     "wrong type": ("train: {network: {width: wide}}", "train.network.width: found 'wide'"),
     "negative": ("train: {seed: -1}", "train.seed: found -1"),
     "zero width": ("train: {network: {width: 0}}", "train.network.width: found 0"),
-    "not a number": ("train: {weights: {mass: .nan}}", "train.weights.mass: found nan"),
-    "short tuple": ("train: {weights: {no_slip: [1, 2]}}", "train.weights.no_slip"),
+    "not a number": (
+        "train: {global_weights: {mass: .nan}}",
+        "train.global_weights.mass: found nan",
+    ),
+    "short tuple": ("train: {global_weights: {no_slip: [1, 2]}}", "train.global_weights.no_slip"),
     "unknown activation": ("train: {network: {activation: relu}}", "'sin' or 'tanh'"),
-    "unknown scheme": ("train: {weighting: {name: magic}}", "train.weighting"),
+    "unknown scheme": ("train: {multipliers: {name: magic}}", "train.multipliers"),
     "unknown optimiser": ("train: {optimiser: {name: sgd}}", "train.optimiser"),
-    "decay": ("train: {weighting: {name: rba, gamma: 1.0}}", "gamma: found 1.0"),
+    "decay": ("train: {multipliers: {name: rba, gamma: 1.0}}", "gamma: found 1.0"),
     "no name": ("train: {optimiser: {iterations: 3}}", "train.optimiser"),
     "weight normalisation": (
         "train: {network: {weight_normalisation: true}}",
@@ -143,7 +146,7 @@ def test_train_then_score_refuses_a_foreign_or_damaged_model(folder, capsys):
     assert "not found" in capsys.readouterr().err
 
 
-def test_damaged_checkpoint_is_passed_over(folder, capsys):
+def test_damaged_checkpoint_is_skipped(folder, capsys):
     write_config(
         folder,
         network={"layers": 1, "width": 4},

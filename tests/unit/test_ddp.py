@@ -5,7 +5,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from aiv_rba.errors import UserError
-from aiv_rba.parallel.ddp import find_rank, process_group
+from aiv_rba.ranks.ddp import find_rank, process_group
 
 LAUNCHERS = {
     "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),

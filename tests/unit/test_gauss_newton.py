@@ -4,16 +4,16 @@ import pytest
 import torch
 from scipy.linalg import LinAlgError
 
-from aiv_rba import config
 from aiv_rba.errors import NotFinite
-from aiv_rba.nn.flow import FlowNetwork
-from aiv_rba.nn.layers import Linear
-from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.networks.layers import Linear
+from aiv_rba.optimisers.gauss_newton import PROBE, GaussNewton, _second_derivative
+from aiv_rba.optimisers.least_squares import Curvature, ParameterSpace, SampleSpace
+from aiv_rba.optimisers.normal_equations import factored, jacobian, upper_gram
 from aiv_rba.problem import Batch, Residuals
-from aiv_rba.train.gauss_newton import PROBE, GaussNewton, _second_derivative
-from aiv_rba.train.least_squares import Curvature, ParameterSpace, SampleSpace
-from aiv_rba.train.normal_equations import factored, jacobian, upper_gram
-from aiv_rba.train.velocimetry import FlowResiduals
+from aiv_rba.problems.velocimetry.network import FlowNetwork
+from aiv_rba.problems.velocimetry.problem import FlowResiduals
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import FlowNetworkSettings, GaussNewtonSettings
 from tests.training_case import parabola
 
 ONE = Ranks(0, 1, torch.device("cpu"))
@@ -24,7 +24,7 @@ CANYON = {"canyon": ("slope", "floor")}
 @pytest.mark.parametrize("time", ["coefficients", "input"])
 def test_jacobian_of_every_block_is_that_of_automatic_differentiation(time):
     torch.manual_seed(0)
-    settings = config.Network(
+    settings = FlowNetworkSettings(
         architecture="modified_mlp",
         layers=2,
         width=5,
@@ -81,7 +81,9 @@ def problem(**settings):
     x = torch.rand(12, 2, dtype=torch.float64)
     y = (x @ torch.tensor([[2.0], [1.0]], dtype=torch.float64) + 3) ** 2
     batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(12)}, {"data": 12})
-    settings = config.GaussNewton(rows=(12,), memory=None, smallest_damping=1e-14, **settings)
+    settings = GaussNewtonSettings(
+        rows=(12,), curvature_memory=None, smallest_damping=1e-14, **settings
+    )
     return batch, GaussNewton(settings, Squares(Linear(2, 1).double()), ONE, 0)
 
 
@@ -141,8 +143,8 @@ def test_steps_in_either_space_are_the_same():
             {"data": torch.arange(len(x))},
             {"data": len(x)},
         )
-        settings = config.GaussNewton(
-            rows=(99,), memory=None, momentum=0.5, scaling="levenberg", acceleration=True
+        settings = GaussNewtonSettings(
+            rows=(99,), curvature_memory=None, momentum=0.5, scaling="levenberg", acceleration=True
         )
         optimiser = GaussNewton(settings, squares, ONE, 0)
         for _ in range(6):
@@ -190,8 +192,8 @@ def test_acceleration_follows_a_canyon_in_fewer_steps(scaling):
             canyon.network.bias.copy_(torch.tensor([-1.0, 1.0]))
         origin = torch.zeros(1, 1, dtype=torch.float64)
         batch = Batch(0, {"canyon": (origin,)}, {"canyon": torch.arange(1)}, {"canyon": 1})
-        settings = config.GaussNewton(
-            rows=(1,), memory=None, scaling=scaling, acceleration=acceleration
+        settings = GaussNewtonSettings(
+            rows=(1,), curvature_memory=None, scaling=scaling, acceleration=acceleration
         )
         optimiser = GaussNewton(settings, canyon, ONE, 0)
         for step in range(1000):
@@ -211,7 +213,7 @@ def test_a_derivative_that_is_not_finite_is_told():
 
 def test_rows_are_drawn_anew_after_so_many_steps():
     batch, _ = problem()
-    settings = config.GaussNewton(rows=(5,), redraw=3)
+    settings = GaussNewtonSettings(rows=(5,), redraw=3)
     optimiser = GaussNewton(settings, Squares(Linear(2, 1).double()), ONE, 0)
     drawn = []
     for step in range(7):
@@ -234,7 +236,9 @@ def test_steps_of_a_linear_problem_are_predicted_and_find_its_solution():
     torch.manual_seed(0)
     x, y = torch.rand(12, 2, dtype=torch.float64), torch.rand(12, 1, dtype=torch.float64)
     batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(12)}, {"data": 12})
-    settings = config.GaussNewton(rows=(12,), memory=None, damping=0.1, update="gain")
+    settings = GaussNewtonSettings(
+        rows=(12,), curvature_memory=None, damping=0.1, damping_update="gain_ratio"
+    )
     optimiser = GaussNewton(settings, Line(Linear(2, 1).double()), ONE, 0)
     for step in range(5):
         optimiser.step(batch, lambda batch, e: {"data": torch.ones_like(e["data"])})
@@ -248,7 +252,7 @@ def test_steps_of_a_linear_problem_are_predicted_and_find_its_solution():
 
 @pytest.mark.parametrize("gain", [0.01, 0.5, 1.0, 2.0])
 def test_damping_falls_with_the_gain(gain):
-    optimiser = problem(update="gain")[1]
+    optimiser = problem(damping_update="gain_ratio")[1]
     before = optimiser.damping
     optimiser._lower_damping(gain)
     assert optimiser.damping == pytest.approx(
@@ -263,7 +267,7 @@ def test_more_rows_are_drawn_where_residuals_are_large():
     y = line.network(x.unsqueeze(0))[0].detach() - torch.where(x > 0.8, 9.0, 1.0)
     batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(1000)}, {"data": 1000})
     for adaptive, share in ((0.0, 0.2), (0.5, 0.45), (0.999, 9 / 13)):
-        settings = config.GaussNewton(rows=(100,), adaptive=adaptive)
+        settings = GaussNewtonSettings(rows=(100,), importance_sampling=adaptive)
         optimiser = GaussNewton(settings, line, ONE, 0)
         found = []
         for step in range(20):

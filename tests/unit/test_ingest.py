@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiv_rba.config import load_stage
 from aiv_rba.errors import UserError
-from aiv_rba.ingest import run
-from aiv_rba.store import Case, read_case
+from aiv_rba.files.case import Case, read_case
+from aiv_rba.settings import load_stage
+from aiv_rba.stages.ingest import run
 from tests.synthetic import Tube, tube_of, write_tube_experiment
 
 

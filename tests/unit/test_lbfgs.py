@@ -2,10 +2,10 @@
 
 import torch
 
-from aiv_rba import config
-from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.optimisers.lbfgs import LBFGS
 from aiv_rba.problem import Batch, Residuals
-from aiv_rba.train.lbfgs import LBFGS
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import LBFGSSettings
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 TERMS = {"data": ("data",)}
@@ -28,7 +28,7 @@ def test_finds_the_weighted_least_squares_solution_in_few_steps():
     weights = torch.rand(40, 1, dtype=torch.float64) + 0.1
     fit = Fit(torch.nn.Linear(5, 1).double())
     batch = Batch(0, {"data": (x, y)}, {"data": torch.arange(40)}, {"data": 40})
-    optimiser = LBFGS(config.LBFGS(compile=False), fit, ONE)
+    optimiser = LBFGS(LBFGSSettings(compile=False), fit, ONE)
     calls = []
 
     def weigh(batch, e):
@@ -54,10 +54,10 @@ def test_goes_on_from_its_state():
     def run(first, second):
         torch.manual_seed(1)
         fit = Fit(torch.nn.Linear(3, 1).double())
-        optimiser = LBFGS(config.LBFGS(compile=False), fit, ONE)
+        optimiser = LBFGS(LBFGSSettings(compile=False), fit, ONE)
         for _ in range(first):
             optimiser.step(batch, lambda batch, e: {"data": torch.ones_like(e["data"])})
-        again = LBFGS(config.LBFGS(compile=False), fit, ONE)
+        again = LBFGS(LBFGSSettings(compile=False), fit, ONE)
         again.load_state_dict(optimiser.state_dict())
         for _ in range(second):
             again.step(batch, lambda batch, e: {"data": torch.ones_like(e["data"])})

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiv_rba import config
 from aiv_rba.geometry import Lumen
-from aiv_rba.parallel.mpi import Processes
-from aiv_rba.points.generate import SAMPLES_PER_PATCH, slab
-from aiv_rba.points.groups import patches, time_bins
-from aiv_rba.points.shrink_copy import InteriorCells, WallCells, sample_wall
+from aiv_rba.ranks.mpi import Processes
+from aiv_rba.settings import PointsSettings
+from aiv_rba.stages.points.generate import SAMPLES_PER_PATCH, slab
+from aiv_rba.stages.points.groups import patches, time_bins
+from aiv_rba.stages.points.shrink_copy import InteriorCells, WallCells, sample_wall
 from tests.exact import SCALES, annulus, tube
 
 ALONE = Processes(0, 1, None)
@@ -28,7 +28,7 @@ COUNT = st.integers(1, 4)
 @st.composite
 def partitions(draw):
     n_r, n_t, wall_n_t = draw(COUNT), draw(COUNT), draw(COUNT)
-    return config.Points(
+    return PointsSettings(
         n_theta=draw(COUNT),
         n_y=draw(COUNT),
         n_r=n_r,

@@ -4,7 +4,7 @@ import subprocess
 
 import torch
 
-from aiv_rba.train.provenance import _revision, versions
+from aiv_rba.files.provenance import _revision, versions
 
 
 def git(folder, *arguments):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from aiv_rba import config
-from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.multipliers.base import ConstantMultipliers
+from aiv_rba.multipliers.rba import RBA
 from aiv_rba.problem import Batch
-from aiv_rba.weights.base import NoWeighting
-from aiv_rba.weights.rba import RBA
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import RBASettings
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 SIZES = {"no_slip": (6, 3), "tracks": (5, 2), "navier_stokes": (8, 4)}
@@ -21,7 +21,7 @@ def _residuals(seed):
 
 
 def test_follows_equation_12():
-    settings = config.RBA(gamma=0.9, eta=0.2, eta_wall=0.02, offset=1.0)
+    settings = RBASettings(gamma=0.9, eta=0.2, eta_by_block={"no_slip": 0.02}, offset=1.0)
     rba = RBA(settings, SIZES, ONE)
     expected = {block: torch.zeros(size, dtype=torch.float64) for block, size in SIZES.items()}
     for step in range(5):
@@ -40,7 +40,7 @@ def test_follows_equation_12():
 
 
 def test_bound_of_equation_13_is_reached_and_never_passed():
-    settings = config.RBA(gamma=0.9, eta=0.2, eta_wall=0.02, offset=0.0)
+    settings = RBASettings(gamma=0.9, eta=0.2, eta_by_block={"no_slip": 0.02}, offset=0.0)
     rba = RBA(settings, SIZES, ONE)
     for _ in range(200):
         weights = rba.update(BATCH, {b: torch.ones(s).double() for b, s in SIZES.items()})
@@ -54,7 +54,11 @@ def test_bound_of_equation_13_is_reached_and_never_passed():
 def test_second_initialisation_starts_at_the_normalised_residual():
     e = _residuals(0)
     first, second = (
-        RBA(config.RBA(gamma=0.9, eta=0.2, eta_wall=0.02, init=init, offset=0.0), SIZES, ONE)
+        RBA(
+            RBASettings(gamma=0.9, eta=0.2, eta_by_block={"no_slip": 0.02}, init=init, offset=0.0),
+            SIZES,
+            ONE,
+        )
         for init in (1, 2)
     )
     a, b = first.update(BATCH, e), second.update(BATCH, e)
@@ -69,7 +73,7 @@ def test_second_initialisation_starts_at_the_normalised_residual():
 
 
 def test_only_the_visited_rows_change():
-    rba = RBA(config.RBA(), SIZES, ONE)
+    rba = RBA(RBASettings(), SIZES, ONE)
     e = _residuals(1)
     rows = ROWS | {"navier_stokes": torch.tensor([1, 4])}
     rba.update(Batch(0, {}, rows, {}), e | {"navier_stokes": e["navier_stokes"][:2]})
@@ -78,17 +82,17 @@ def test_only_the_visited_rows_change():
 
 
 def test_vanishing_residuals_give_finite_multipliers():
-    rba = RBA(config.RBA(), SIZES, ONE)
+    rba = RBA(RBASettings(), SIZES, ONE)
     weights = rba.update(BATCH, {b: torch.zeros(s).double() for b, s in SIZES.items()})
     assert all(torch.isfinite(values).all() for values in weights.values())
 
 
 def test_multipliers_carry_no_gradient():
     e = {block: values.requires_grad_() for block, values in _residuals(2).items()}
-    weights = RBA(config.RBA(), SIZES, ONE).update(BATCH, e)
+    weights = RBA(RBASettings(), SIZES, ONE).update(BATCH, e)
     assert not any(values.requires_grad for values in weights.values())
 
 
 def test_none_is_all_ones():
-    weights = NoWeighting().update(BATCH, _residuals(0))
+    weights = ConstantMultipliers().update(BATCH, _residuals(0))
     assert all((values == 1).all() for values in weights.values())

@@ -6,11 +6,11 @@ import re
 import pandas as pd
 import pytest
 
-from aiv_rba import config
-from aiv_rba.fields.run import fields
-from aiv_rba.fields.score import score
-from aiv_rba.report import figures
-from aiv_rba.report.run import report
+from aiv_rba.settings import FieldsSettings, ReportSettings, ScoreSettings
+from aiv_rba.stages.fields.run import fields
+from aiv_rba.stages.report import figures
+from aiv_rba.stages.report.run import report
+from aiv_rba.stages.score import score
 from tests.exact import metadata, write_trained, write_truth
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -23,9 +23,9 @@ def finished(tmp_path_factory):
     write_truth(folder / "truth.h5")
     case, model = folder / "case.h5", folder / "model.pt"
     fields(
-        config.Fields(times=2, layers=2, sections=2), case=case, model=model, out=folder / "fields"
+        FieldsSettings(times=2, layers=2, sections=2), case=case, model=model, out=folder / "fields"
     )
-    truth = config.Score(truth=str(folder / "truth.h5"))
+    truth = ScoreSettings(truth=str(folder / "truth.h5"))
     score(truth, case=case, model=model, scores=folder / "scores.json")
     pd.DataFrame({"step": [0, 1], "mass": [1.0, 0.1], "validation_v": [1.0, None]}).to_csv(
         folder / "history.csv", index=False
@@ -33,7 +33,7 @@ def finished(tmp_path_factory):
     for name in ("tracks.png", "groups.png"):
         (folder / name).write_bytes(PNG)
     report(
-        config.Report(title="A <b>tube</b>", phases=(0.0,)),
+        ReportSettings(title="A <b>tube</b>", phases=(0.0,)),
         case=case,
         points=folder / "points.h5",
         fields=folder / "fields",

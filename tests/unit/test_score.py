@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from aiv_rba import config
 from aiv_rba.errors import UserError
-from aiv_rba.fields.score import (
+from aiv_rba.settings import ScoreSettings
+from aiv_rba.stages.score import (
     against_truth,
     fourier,
     noise_floor,
@@ -171,7 +171,7 @@ def test_noise_floor_finds_the_rows_of_the_file(tmp_path):
 def test_stage_writes_scores(tmp_path, known):
     write_trained(tmp_path)
     write_truth(tmp_path / "truth.h5")
-    settings = config.Score(truth=str(tmp_path / "truth.h5") if known else None)
+    settings = ScoreSettings(truth=str(tmp_path / "truth.h5") if known else None)
     files = {name: tmp_path / f"{name}" for name in ("case.h5", "model.pt", "scores.json")}
     score(settings, case=files["case.h5"], model=files["model.pt"], scores=files["scores.json"])
     result = json.loads(files["scores.json"].read_text())

@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from aiv_rba import config
-from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.files.case import read_case
 from aiv_rba.problem import Residuals
-from aiv_rba.store import read_case
-from aiv_rba.train.loop import Run
-from aiv_rba.train.settled import has_settled
-from aiv_rba.train.velocimetry import Velocimetry
+from aiv_rba.problems.velocimetry.problem import Velocimetry
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import (
+    AdamSettings,
+    FlowNetworkSettings,
+    GaussNewtonSettings,
+    GlobalWeights,
+    LBFGSSettings,
+    TrainSettings,
+)
+from aiv_rba.training.loop import Run
+from aiv_rba.training.settled import has_settled
 from tests.training_case import PLAIN, write_training_case
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -42,7 +49,7 @@ def history(steps, *, mass, validation, softening=1.0):
 
 
 def settled(rows, **settings):
-    return has_settled(rows, Equation(torch.nn.Identity()), config.Train(**settings))
+    return has_settled(rows, Equation(torch.nn.Identity()), TrainSettings(**settings))
 
 
 def test_settled_when_neither_equations_nor_held_out_error_improve():
@@ -74,16 +81,16 @@ def test_not_settled(rows, settings):
 
 def test_only_gauss_newton_settles():
     rows = history(60, mass=lambda s: 0.1, validation=lambda s: 0.2)
-    assert not settled(rows, optimiser=config.Adam())
-    assert not settled(rows, then=config.LBFGS())
+    assert not settled(rows, optimiser=AdamSettings())
+    assert not settled(rows, second_optimiser=LBFGSSettings())
 
 
 def problem_in(folder: Path, optimiser=None, **weights) -> Velocimetry:
     write_training_case(folder)
-    settings = config.Train(
-        network=config.Network(width=6, layers=2, **PLAIN),
-        weights=config.GlobalWeights(**weights),
-        optimiser=optimiser or config.GaussNewton(),
+    settings = TrainSettings(
+        network=FlowNetworkSettings(width=6, layers=2, **PLAIN),
+        global_weights=GlobalWeights(**weights),
+        optimiser=optimiser or GaussNewtonSettings(),
     )
     return Velocimetry(settings, read_case(folder / "case.h5"), folder / "points.h5", ALONE)
 
@@ -114,7 +121,7 @@ def test_equations_soften_while_the_flow_is_too_slow(tmp_path):
 
 
 def test_adam_softens_nothing(tmp_path):
-    problem = problem_in(tmp_path, optimiser=config.Adam())
+    problem = problem_in(tmp_path, optimiser=AdamSettings())
     slow(problem, 1 / 1.03)
     assert problem.adapt(50, [])["softening"] == 1
 
@@ -149,16 +156,16 @@ def test_equations_stay_where_the_flow_is_right_or_the_user_gave_their_weights(t
 
 def test_training_ends_at_its_limit_of_time(tmp_path):
     problem = problem_in(tmp_path)
-    optimiser = config.GaussNewton(iterations=500, rows=(5, 9, 9))
+    optimiser = GaussNewtonSettings(iterations=500, rows=(5, 9, 9))
     settings = replace(problem.settings, optimiser=optimiser, minutes=1e-4, settled=None)
     run = Run(settings, problem, ALONE)
     run.train(tmp_path / "checkpoints")
     assert run.ended == "time"
-    assert run.history[-1]["step"] < 500
+    assert run.history.rows[-1]["step"] < 500
 
 
 def test_a_resumed_run_keeps_its_tolerances(tmp_path):
-    optimiser = config.GaussNewton(iterations=4, rows=(5, 9, 9))
+    optimiser = GaussNewtonSettings(iterations=4, rows=(5, 9, 9))
 
     def run_to(steps):
         problem = problem_in(tmp_path)
@@ -171,6 +178,6 @@ def test_a_resumed_run_keeps_its_tolerances(tmp_path):
     run.train(tmp_path / "checkpoints")
     problem, run = run_to(4)
     run.train(tmp_path / "checkpoints")
-    assert run.history[-1]["step"] == 4
+    assert run.history.rows[-1]["step"] == 4
     assert problem.weights["navier_stokes"] == softer
-    assert run.history[-1]["softening"] == pytest.approx(2)
+    assert run.history.rows[-1]["softening"] == pytest.approx(2)

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from aiv_rba import config
-from aiv_rba.parallel.ddp import Ranks
+from aiv_rba.optimisers.ssbroyden import SSBroyden, self_scaling
 from aiv_rba.problem import Batch, Residuals
-from aiv_rba.train.ssbroyden import SSBroyden, self_scaling
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import SSBroydenSettings
 from tests.unit.test_lbfgs import TERMS, Fit
 
 ONE = Ranks(0, 1, torch.device("cpu"))
-EAGER = config.SSBroyden(compile=False)
+EAGER = SSBroydenSettings(compile=False)
 
 
 def ones(batch, e):
@@ -121,5 +121,5 @@ def test_a_search_that_finds_nothing_leaves_the_network_and_forgets():
     for reach in (1.0, 0.1, 0.01):
         assert optimiser.fresh
         assert optimiser.reach == pytest.approx(reach)
-        assert optimiser.control == 0
+        assert optimiser.diagnostics == {"step_length": 0}
         optimiser.step(batch, ones)

@@ -3,7 +3,7 @@
 import pytest
 
 from aiv_rba.errors import UserError
-from aiv_rba.store import atomic_path
+from aiv_rba.files.formats import atomic_path
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):

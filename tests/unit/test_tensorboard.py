@@ -20,7 +20,7 @@ def test_events_are_the_rows_of_the_history(folder):
     events = EventAccumulator(str(folder / "events")).Reload()
     history = pd.read_csv(folder / "run" / "history.csv")
     assert set(events.Tags()["scalars"]) == set(history.columns)
-    for name in ("loss", "lambda_tracks_max", "control"):
+    for name in ("loss", "lambda_tracks_max", "damping"):
         written = [(event.step, event.value) for event in events.Scalars(name)]
         assert [step for step, _ in written] == [2, 4]
         assert [value for _, value in written] == pytest.approx(list(history[name]), rel=1e-6)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiv_rba.config import Split, Units
 from aiv_rba.errors import UserError
-from aiv_rba.ingest.tracks import TrackTable, read_tracks, validation_rows
-from aiv_rba.ingest.velocities import differences, noise
+from aiv_rba.settings import Split, Units
+from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
+from aiv_rba.stages.ingest.velocities import differences, noise
 
 PERIOD = 0.3
 FILE = Path("tracks.csv")

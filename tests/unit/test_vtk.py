@@ -5,12 +5,12 @@ import pytest
 import pyvista as pv
 import torch
 
-from aiv_rba import config
 from aiv_rba.errors import UserError
-from aiv_rba.fields.mesh import grid, volume_mesh
-from aiv_rba.fields.run import fields
-from aiv_rba.fields.vtk import write, write_series
 from aiv_rba.geometry import Lumen
+from aiv_rba.settings import FieldsSettings
+from aiv_rba.stages.fields.mesh import grid, volume_mesh
+from aiv_rba.stages.fields.run import fields
+from aiv_rba.stages.fields.vtk import write, write_series
 from tests.exact import LENGTH, RADIUS, SCALES, annulus, tube, write_trained
 
 
@@ -81,7 +81,7 @@ def test_stage_writes_the_network_in_si_units(tmp_path):
     """Values against the network's plain forward, gradients against automatic differentiation."""
     network = write_trained(tmp_path)
     fields(
-        config.Fields(times=3, layers=2, sections=3),
+        FieldsSettings(times=3, layers=2, sections=3),
         case=tmp_path / "case.h5",
         model=tmp_path / "model.pt",
         out=tmp_path / "fields",

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import pyvista as pv
 
-from aiv_rba.ingest import continuation
-from aiv_rba.ingest.continuation import continued
-from aiv_rba.ingest.enclosure import Enclosure
-from aiv_rba.ingest.wall_function import fit_wall_function
-from aiv_rba.ingest.walls import Surface, read_wall
+from aiv_rba.stages.ingest import continuation
+from aiv_rba.stages.ingest.continuation import continued
+from aiv_rba.stages.ingest.enclosure import Enclosure
+from aiv_rba.stages.ingest.wall_function import fit_wall_function
+from aiv_rba.stages.ingest.walls import Surface, read_wall
 
 SLOPE = 0.12
 

@@ -9,8 +9,8 @@ import pytest
 import pyvista as pv
 from matplotlib.path import Path as Polygon
 
-from aiv_rba.ingest.enclosure import Enclosure
-from aiv_rba.ingest.walls import Surface, read_wall
+from aiv_rba.stages.ingest.enclosure import Enclosure
+from aiv_rba.stages.ingest.walls import Surface, read_wall
 from tests.synthetic import Tube
 
 AROUND = 24

@@ -1,17 +1,19 @@
 import json
 
+import yaml
+
 RESULTS = f"results/{config['name']}"
-PROBLEMS = ["allen_cahn", "helmholtz"]
+PROFILES = "workflow/config/validation"
 
 # Raised when the method of a stage changes, so that its results are made again.
 VERSION = {
     "ingest": 3,
     "points": 2,
-    "train": 5,
+    "train": 6,
     "fields": 2,
     "score": 3,
     "report": 4,
-    "benchmark": 3,
+    "validation": 4,
 }
 
 
@@ -28,3 +30,10 @@ def truth():
     """File of the true fields, where the configuration names one."""
     file = config.get("score", {}).get("truth")
     return [file] if file else []
+
+
+def pages(wildcards):
+    """Pages of a validation profile: one for each problem for which it has a section."""
+    profile = Path(f"{PROFILES}/{wildcards.profile}.yaml")
+    problems = yaml.safe_load(profile.read_text())
+    return expand(f"results/validation/{profile.stem}/{{problem}}/report.html", problem=problems)

@@ -14,6 +14,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from aiv_rba.jets.view import View
+
+__all__ = [
+    "ACTIVATIONS",
+    "Derivatives",
+    "View",
+    "affine",
+    "compose",
+    "cos",
+    "linear",
+    "product",
+    "seed",
+    "sin",
+    "tanh",
+]
+
 Derivatives = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 """Gives f(v), f'(v), f''(v)."""
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyvista as pv
 import yaml
 
-from aiv_rba.store import atomic_path
+from aiv_rba.files.formats import atomic_path
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.options import UNITS, Twin
 from aiv_rba.twin.sampling import Interpolant

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiv_rba.store import create_h5
+from aiv_rba.files.formats import create_h5
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.geometry import Array
 from aiv_rba.twin.options import Twin

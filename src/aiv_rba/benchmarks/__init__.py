@@ -1,1 +1,0 @@
-"""Allen-Cahn and Helmholtz: the same networks, weighting and loop, with known answers."""

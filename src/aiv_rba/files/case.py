@@ -1,0 +1,223 @@
+"""The case: one experiment after ingestion, nondimensional, and its file ``case.h5``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiv_rba.files.formats import Array, IntArray, create_h5, open_h5
+from aiv_rba.scales import Scales
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Particle tracks, nondimensional.
+
+    Attributes
+    ----------
+    points
+        (N, 4): t, x, y, z.
+    velocity
+        Measured components by name ("u", "v", perhaps "w"), each (N,).
+    track, plane
+        (N,): track number; index of the optical plane.
+    row
+        (N,): number of the data row in the tracks file, from 0.
+    validation
+        (N,) bool: True for the rows that training does not see.
+    """
+
+    points: Array
+    velocity: dict[str, Array]
+    track: IntArray
+    plane: IntArray
+    row: IntArray
+    validation: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Wall:
+    """Triangulated vessel wall, nondimensional.
+
+    Attributes
+    ----------
+    points, normals
+        (N, 3); normals point out of the lumen.
+    triangles
+        (M, 3): vertex numbers.
+    patch
+        (M,): 0 on the outer wall, 1 on the inner wall of an annular lumen.
+    """
+
+    points: Array
+    normals: Array
+    triangles: IntArray
+    patch: IntArray
+
+
+@dataclass(frozen=True)
+class WallFunction:
+    """A smooth function that vanishes on the wall and is positive in the lumen, nondimensional.
+
+    phi(x) = constant - |x_across|^2 / 4 + sum_j strengths_j / |x - sources_j|: its Laplacian is -1
+    everywhere in the lumen, since the sources lie outside.
+
+    Attributes
+    ----------
+    sources
+        (S, 3).
+    strengths
+        (S,).
+    constant
+        Its constant part.
+    axis
+        Vessel axis, which |x_across| leaves out.
+    unit
+        What phi is about in the middle of the lumen: a quarter of the squared hydraulic radius.
+    misfit
+        Root mean square of phi on the wall and its continuation, over its unit.
+    """
+
+    sources: Array
+    strengths: Array
+    constant: float
+    axis: int
+    unit: float
+    misfit: float
+
+    def __call__(self, points: Array) -> Array:
+        """Values (N,) at points (N, 3)."""
+        across = np.delete(points, self.axis, axis=1)
+        # Sources lie far enough from the points for the squares not to cancel.
+        squares = (
+            np.sum(points**2, axis=1)[:, None]
+            + np.sum(self.sources**2, axis=1)
+            - 2 * points @ self.sources.T
+        )
+        field = (1 / np.sqrt(squares)) @ self.strengths
+        return np.asarray(self.constant - np.sum(across**2, axis=1) / 4 + field)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One experiment after ingestion, nondimensional.
+
+    Attributes
+    ----------
+    scales
+        Scales of the nondimensionalisation.
+    axis
+        Vessel axis: 0, 1 or 2 for x, y, z.
+    lumen
+        "single" or "annular".
+    radius
+        Hydraulic radius of the lumen.
+    wall_function
+        Smooth function that vanishes on the wall.
+    noise
+        Standard deviation of the noise of each measured velocity component.
+    harmonics
+        Harmonics of time that the measured velocities support.
+    chosen
+        What the ingestion chose by itself, and why, for people to read.
+    sources
+        SHA-256 of each source file, by file name.
+    identity
+        Hash of the sources and of the ingestion settings; later files carry it.
+    seconds
+        Time that ingestion took.
+    """
+
+    tracks: Tracks
+    wall: Wall
+    scales: Scales
+    axis: int
+    lumen: str
+    radius: float
+    wall_function: WallFunction
+    noise: dict[str, float]
+    harmonics: int
+    chosen: dict[str, str]
+    sources: dict[str, str]
+    identity: str
+    seconds: float
+
+
+def write_case(path: Path, case: Case) -> None:
+    """Write ``case.h5``."""
+    attributes = {
+        "identity": case.identity,
+        "axis": case.axis,
+        "lumen": case.lumen,
+        "radius": case.radius,
+        "harmonics": case.harmonics,
+        "chosen": json.dumps(case.chosen),
+        "reynolds": case.scales.reynolds,
+        "sources": json.dumps(case.sources, sort_keys=True),
+        "seconds": case.seconds,
+    }
+    with create_h5(path, "case", attributes) as file:
+        file.create_group("scales").attrs.update(case.scales.to_dict())
+        tracks = file.create_group("tracks")
+        for column, name in enumerate("txyz"):
+            tracks[name] = case.tracks.points[:, column]
+        for name, values in case.tracks.velocity.items():
+            tracks[name] = values
+        for name in ("track", "plane", "row"):
+            tracks[name] = getattr(case.tracks, name)
+        tracks["split"] = case.tracks.validation.astype(np.uint8)
+        wall = file.create_group("wall")
+        for name in ("points", "normals", "triangles", "patch"):
+            wall[name] = getattr(case.wall, name)
+        tracks.attrs.update({f"noise_{name}": sigma for name, sigma in case.noise.items()})
+        function = file.create_group("wall_function")
+        function["sources"] = case.wall_function.sources
+        function["strengths"] = case.wall_function.strengths
+        for name in ("constant", "axis", "unit", "misfit"):
+            function.attrs[name] = getattr(case.wall_function, name)
+
+
+def read_case(path: Path) -> Case:
+    """Read ``case.h5``.
+
+    Raises
+    ------
+    UserError
+        If it is missing, damaged or of another version.
+    """
+    with open_h5(path, "case") as file:
+        tracks, wall, function = file["tracks"], file["wall"], file["wall_function"]
+        components = [name for name in "uvw" if name in tracks]
+        return Case(
+            tracks=Tracks(
+                points=np.stack([tracks[name][:] for name in "txyz"], axis=1),
+                velocity={name: tracks[name][:] for name in components},
+                track=tracks["track"][:],
+                plane=tracks["plane"][:],
+                row=tracks["row"][:],
+                validation=tracks["split"][:].astype(bool),
+            ),
+            wall=Wall(*(wall[name][:] for name in ("points", "normals", "triangles", "patch"))),
+            scales=Scales.from_dict(dict(file["scales"].attrs)),
+            axis=int(file.attrs["axis"]),
+            lumen=str(file.attrs["lumen"]),
+            radius=float(file.attrs["radius"]),
+            wall_function=WallFunction(
+                function["sources"][:],
+                function["strengths"][:],
+                float(function.attrs["constant"]),
+                int(function.attrs["axis"]),
+                float(function.attrs["unit"]),
+                float(function.attrs["misfit"]),
+            ),
+            noise={name: float(tracks.attrs[f"noise_{name}"]) for name in components},
+            harmonics=int(file.attrs["harmonics"]),
+            chosen=json.loads(file.attrs["chosen"]),
+            sources=json.loads(file.attrs["sources"]),
+            identity=str(file.attrs["identity"]),
+            seconds=float(file.attrs["seconds"]),
+        )

@@ -1,0 +1,68 @@
+"""Residual-based attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from aiv_rba.multipliers.base import MultiplierScheme, check_blocks
+from aiv_rba.problem import Batch, Blocks
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import RBASettings
+
+
+class RBA(MultiplierScheme):
+    """Residual-based attention; Algorithm 1, Eq. 12.
+
+    lambda <- gamma lambda + eta* |e| / max|e|, lambda* = lambda + lambda_o, with the maximum
+    taken over all ranks. The multipliers stay within eta* / (1 - gamma) (Eq. 13); initialisation
+    2, eta* = 1 on the first step, may start above it. Blocks without a size keep the multiplier
+    one.
+
+    Raises
+    ------
+    UserError
+        If `eta_by_block` names a block that has no multipliers.
+    """
+
+    def __init__(
+        self, settings: RBASettings, sizes: dict[str, tuple[int, int]], ranks: Ranks
+    ) -> None:
+        super().__init__()
+        check_blocks("eta_by_block", settings.eta_by_block, sizes)
+        self.settings = settings
+        self.ranks = ranks
+        # A row that has not been visited yet is recognised by its multiplier being zero.
+        self.state = {
+            block: torch.zeros(size, dtype=torch.float64, device=ranks.device)
+            for block, size in sizes.items()
+        }
+        self.multipliers = self.state
+
+    def update(self, batch: Batch, residuals: Blocks) -> Blocks:
+        """One step of Eq. 12."""
+        magnitude = {block: residuals[block].detach().abs() for block in self.state}
+        largest = self._global_maxima(magnitude)
+        weights = {block: torch.ones_like(e) for block, e in residuals.items()}
+        for block, e in magnitude.items():
+            rows = batch.rows[block]
+            old = self.state[block][rows]
+            eta = self._learning_rate(block, old)
+            # Where every residual of a term vanishes there is nothing to attend to.
+            normalised = e / largest[block].clamp_min(torch.finfo(e.dtype).tiny)
+            new = self.settings.gamma * old + eta * normalised
+            self.state[block][rows] = new
+            weights[block] = (new + self.settings.offset).to(e.dtype)
+        return weights
+
+    def _learning_rate(self, block: str, old: Tensor) -> Tensor | float:
+        eta = self.settings.eta_by_block.get(block, self.settings.eta)
+        if self.settings.init == 1:
+            return eta
+        return torch.where(old == 0, 1.0, eta)
+
+    def _global_maxima(self, magnitude: Blocks) -> Blocks:
+        local = [e.amax(0) if len(e) else e.new_zeros(e.shape[1]) for e in magnitude.values()]
+        joined = self.ranks.max(torch.cat(local))
+        parts = torch.split(joined, [len(part) for part in local])
+        return dict(zip(magnitude, parts, strict=True))

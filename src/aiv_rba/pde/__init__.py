@@ -1,1 +1,0 @@
-"""Residuals that read as the equations."""

@@ -1,0 +1,1 @@
+"""Allen-Cahn equation; section 3.1."""

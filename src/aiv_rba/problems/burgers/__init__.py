@@ -1,0 +1,1 @@
+"""Viscous Burgers equation."""

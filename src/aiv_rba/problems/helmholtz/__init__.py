@@ -1,0 +1,1 @@
+"""Helmholtz equation; section 3.2."""

@@ -1,0 +1,1 @@
+"""Artificial intelligence velocimetry: the flow in a vessel from tracks, wall and equations."""

@@ -1,0 +1,119 @@
+"""What the training chooses from the case: network, output scales, global weights, rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from aiv_rba.errors import UserError
+from aiv_rba.files.case import Case
+from aiv_rba.settings import GaussNewtonSettings, GlobalWeights, OptimiserSettings, TrainSettings
+
+# Largest misfit of the wall function for no-slip to be called exact.
+LARGEST_MISFIT = 0.05
+# Speed across the vessel over the velocity scale where no track measures it.
+CROSS_FLOW = 0.1
+# Least tolerance of the momentum across the vessel, over that of the axial one.
+LEAST_ACROSS = 0.25
+ROWS = {"no_slip": 300, "tracks": 2000, "navier_stokes": 1200}
+
+
+def resolve(settings: TrainSettings, case: Case) -> TrainSettings:
+    """The settings with every ``auto`` replaced by what the case tells.
+
+    Raises
+    ------
+    UserError
+        If no-slip is to be exact and the wall function does not vanish on the wall, or the
+        tracks have too few phases for the harmonics asked for.
+    """
+    network = settings.network
+    if network.no_slip == "exact" and case.wall_function.misfit > LARGEST_MISFIT:
+        raise UserError(
+            f"train.network.no_slip: the wall function is {100 * case.wall_function.misfit:.2g} % "
+            f"of its size on the wall, expected at most {100 * LARGEST_MISFIT:.2g} %: give a finer "
+            "wall or no_slip: soft"
+        )
+    if network.time_harmonics == "auto":
+        network = replace(network, time_harmonics=case.harmonics)
+    elif network.time_harmonics:
+        _check_phases(network.time_harmonics, case)
+    if network.output_scales == "auto":
+        network = replace(network, output_scales=_output_scales(case))
+    blocks = [name for name in ROWS if name != "no_slip" or network.no_slip == "soft"]
+    rows = tuple(ROWS[block] for block in blocks)
+    return replace(
+        settings,
+        network=network,
+        global_weights=_weights(settings.global_weights, case),
+        optimiser=_with_rows(settings.optimiser, rows),
+        second_optimiser=_with_rows(settings.second_optimiser, rows)
+        if settings.second_optimiser
+        else None,
+    )
+
+
+def chosen(settings: TrainSettings, resolved: TrainSettings) -> dict[str, Any]:
+    """Dotted keys and values of what was ``auto``."""
+    found: dict[str, Any] = {}
+    for section in ("network", "global_weights", "optimiser"):
+        asked, got = getattr(settings, section), getattr(resolved, section)
+        for key, value in vars(asked).items():
+            if value == "auto":
+                found[f"{section}.{key}"] = getattr(got, key)
+    return found
+
+
+def _check_phases(harmonics: int, case: Case) -> None:
+    phases = len(np.unique(case.tracks.points[~case.tracks.validation, 0]))
+    needed = 2 * (2 * harmonics + 1)
+    if phases < needed:
+        raise UserError(
+            f"train.network.time_harmonics: found {harmonics} with {phases} distinct times in the "
+            f"training rows, expected at least {needed} times"
+        )
+
+
+def _output_scales(case: Case) -> tuple[float, float, float, float]:
+    """Sizes of u, v, w, p: measured rms, and the pressure that drives such a flow."""
+    measured = case.tracks.velocity
+    sizes = {name: float(np.sqrt(np.mean(values**2))) for name, values in measured.items()}
+    across = [sizes[name] for name in sizes if "uvw".index(name) != case.axis]
+    other = max(across) if across else CROSS_FLOW
+    # Where nothing moves a scale must still be positive.
+    largest = max(*sizes.values(), 0.01)
+    u, v, w = (
+        max(sizes.get(name, largest if axis == case.axis else other), 0.01 * largest)
+        for axis, name in enumerate("uvw")
+    )
+    length = float(np.ptp(case.wall.points[:, case.axis]))
+    return u, v, w, _force(case) * length
+
+
+def _force(case: Case) -> float:
+    """Viscous and unsteady force per volume at unit velocity in the hydraulic radius."""
+    scales = case.scales
+    viscous = scales.diffusion / case.radius**2
+    unsteady = scales.inertia * 2 * np.pi / scales.nondimensional_period * bool(case.harmonics)
+    return float(np.hypot(viscous, unsteady))
+
+
+def _weights(weights: GlobalWeights, case: Case) -> GlobalWeights:
+    sizes = _output_scales(case)[:3]
+    across = [min(max(size / sizes[case.axis], LEAST_ACROSS), 1.0) for size in sizes]
+    allowed = weights.momentum_tolerance * _force(case)
+    values: dict[str, Any] = {
+        "no_slip": 3 * (weights.no_slip_tolerance**-2,),
+        "tracks": tuple(case.noise.get(name, 1.0) ** -2 for name in "uvw"),
+        "momentum": tuple((share * allowed) ** -2 for share in across),
+        "mass": (weights.mass_tolerance / case.radius) ** -2,
+    }
+    return replace(weights, **{k: v for k, v in values.items() if getattr(weights, k) == "auto"})
+
+
+def _with_rows(optimiser: OptimiserSettings, rows: tuple[int, ...]) -> OptimiserSettings:
+    if isinstance(optimiser, GaussNewtonSettings) and optimiser.rows == "auto":
+        return replace(optimiser, rows=rows)
+    return optimiser

@@ -1,0 +1,88 @@
+"""The trained network on disk, ``model.pt``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aiv_rba.files.case import WallFunction
+from aiv_rba.networks.torch_file import load_plain, save_plain
+from aiv_rba.problems.velocimetry.network import FlowNetwork
+from aiv_rba.scales import Scales
+from aiv_rba.settings import FlowNetworkSettings
+
+KIND = "model"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network and what it needs to be used.
+
+    Attributes
+    ----------
+    network
+        Nondimensional flow, double precision.
+    scales
+        Scales of the case that it was trained on.
+    identity
+        Hash of that case.
+    metadata
+        How it was trained: seconds, world_size, iterations, seed, multipliers, optimiser, ...
+    """
+
+    network: FlowNetwork
+    scales: Scales
+    identity: str
+    metadata: dict[str, Any]
+
+
+def save_model(path: Path, model: Model, settings: FlowNetworkSettings) -> None:
+    """Write ``model.pt`` atomically."""
+    normalise = model.network.normalise
+    function = model.network.wall_function
+    content = {
+        "settings": asdict(settings),
+        "state": model.network.state_dict(),
+        "lower": (-1 - normalise.shift) / normalise.scale,
+        "upper": (1 - normalise.shift) / normalise.scale,
+        "wall_function": None if function is None else _plain(function),
+        "scales": model.scales.to_dict(),
+        "identity": model.identity,
+        "metadata": model.metadata,
+    }
+    save_plain(path, KIND, content)
+
+
+def _plain(function: WallFunction) -> dict[str, Any]:
+    """The wall function as tensors and plain values."""
+    values = asdict(function)
+    arrays = {name: torch.from_numpy(values[name]) for name in ("sources", "strengths")}
+    return values | arrays
+
+
+def load_model(path: Path) -> Model:
+    """Read ``model.pt``.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, or of another format or version.
+    """
+    content = load_plain(path, KIND)
+    saved = content["wall_function"]
+    function = None
+    if saved is not None:
+        arrays = {name: saved[name].numpy() for name in ("sources", "strengths")}
+        function = WallFunction(**(saved | arrays))
+    network = FlowNetwork(
+        FlowNetworkSettings(**content["settings"]),
+        content["lower"].double(),
+        content["upper"].double(),
+        function,
+    )
+    network.load_state_dict(content["state"])
+    scales = Scales.from_dict(content["scales"])
+    return Model(network.double().eval(), scales, content["identity"], content["metadata"])

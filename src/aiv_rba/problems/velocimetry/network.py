@@ -1,0 +1,202 @@
+"""The network of artificial intelligence velocimetry: (t, x, y, z) -> (u, v, w, p)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from aiv_rba import jets
+from aiv_rba.errors import UserError
+from aiv_rba.files.case import WallFunction
+from aiv_rba.networks.embedding import Fourier1D, Normalise
+from aiv_rba.networks.layers import MLP, CoordinateNetwork
+from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
+from aiv_rba.problems.velocimetry.wall_distance import WallDistance
+from aiv_rba.settings import FlowNetworkSettings
+
+
+class FlowNetwork(CoordinateNetwork):
+    """Velocity and pressure, nondimensional; Eqs. 35-38.
+
+    With `time: coefficients` a network of the position gives the Fourier coefficients of every
+    field in time, so harmonics and their time derivatives are exact; with `time: input` the
+    network is one of (t, x, y, z), as in the paper.
+
+    Parameters
+    ----------
+    settings
+        Architecture, time, no-slip and output scales; nothing is left ``auto``.
+    lower, upper
+        (4,) box of (t, x, y, z) in which the vessel and the period lie.
+    function
+        Wall function, needed where no-slip is exact.
+
+    Raises
+    ------
+    UserError
+        If time is an input and no-slip is exact.
+    """
+
+    scales: Tensor
+
+    def __init__(
+        self,
+        settings: FlowNetworkSettings,
+        lower: Tensor,
+        upper: Tensor,
+        function: WallFunction | None = None,
+    ) -> None:
+        super().__init__()
+        harmonics, scales = settings.time_harmonics, settings.output_scales
+        if harmonics == "auto" or scales == "auto":
+            raise ValueError("the network's settings must be resolved, found auto")
+        self.normalise = Normalise(lower, upper)
+        self.wall_function = function
+        period = float(upper[0] - lower[0])
+        self.body: _TimeAsInput | _TimeCoefficients
+        if settings.time == "coefficients":
+            distance = None
+            if settings.no_slip == "exact":
+                if function is None:
+                    raise ValueError("no_slip: exact needs a wall function")
+                distance = WallDistance(function, lower.dtype)
+            self.body = _TimeCoefficients(settings, harmonics, period, distance, lower.dtype)
+        else:
+            if settings.no_slip == "exact":
+                raise UserError(
+                    "train.network: found time: input with no_slip: exact, expected no_slip: soft"
+                )
+            self.body = _TimeAsInput(settings, harmonics, self.normalise, lower.dtype)
+        self.register_buffer("scales", torch.tensor(scales, dtype=lower.dtype))
+        self.to(lower.dtype)
+
+    def forward(self, jet: Tensor) -> Tensor:
+        """Jet (K, N, 4) of (u, v, w, p) from the jet of the coordinates."""
+        out: Tensor = self.body(jet)
+        return out * self.scales
+
+    @torch.no_grad()
+    def start_with_ridges(self, positions: Tensor, length: float, seed: int) -> None:
+        """Draw the first layer anew: tanh(a . (x - x0)) with a ~ N(0, 1 / length^2).
+
+        Where the wall function phi is an input too, b (phi - phi0) with b ~ N(0, 1) is added. For
+        networks whose time is given by coefficients.
+
+        Parameters
+        ----------
+        positions
+            (N, 3) points of the lumen, from which the x0 are drawn.
+        length
+            Length over which a ridge changes, the same in all directions.
+        seed
+            Seed of the draw.
+        """
+        assert isinstance(self.body, _TimeCoefficients)
+        first = self.body.mlp.first
+        generator = torch.Generator().manual_seed(seed)
+        width, inputs = first.weight.shape
+        slope = torch.randn(width, inputs, generator=generator, dtype=torch.float64)
+        slope[:, :3] /= length
+        chosen = torch.randint(len(positions), (width,), generator=generator)
+        through = positions[chosen].to(first.weight)
+        distance = self.body.distance
+        if distance is not None:
+            phi = distance(through, derivatives=False)[0]
+            through = torch.cat([through, phi], dim=1)
+        first.weight.copy_(slope)
+        first.bias.copy_(-(first.weight * through).sum(1))
+
+
+def _mlp(settings: FlowNetworkSettings, inputs: int, outputs: int, second_order: Tensor) -> MLP:
+    return MLP(
+        inputs,
+        outputs,
+        layers=settings.layers,
+        width=settings.width,
+        activation=settings.activation,
+        second_order=second_order,
+        modified=settings.architecture == "modified_mlp",
+        weight_normalisation=settings.weight_normalisation,
+    )
+
+
+class _TimeAsInput(nn.Module):
+    """A network of (t, x, y, z) on normalised coordinates."""
+
+    def __init__(
+        self,
+        settings: FlowNetworkSettings,
+        harmonics: int,
+        normalise: Normalise,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        second_order = torch.tensor(SECOND_ORDER, dtype=dtype)
+        self.normalise = normalise
+        # Normalised time runs over [-1, 1], so its period is 2.
+        self.embed = Fourier1D(0, 2.0, harmonics, second_order) if harmonics else nn.Identity()
+        self.mlp = _mlp(settings, 3 + 2 * harmonics if harmonics else 4, 4, second_order)
+
+    def forward(self, jet: Tensor) -> Tensor:
+        """Jet (K, N, 4)."""
+        out: Tensor = self.mlp(self.embed(self.normalise(jet)))
+        return out
+
+
+class _TimeCoefficients(nn.Module):
+    """sum_k a_k(x) cos(k w t) + b_k(x) sin(k w t), with a network of the position for a_k, b_k.
+
+    The jet is that of the coordinates themselves: the network's jets are of the three positions
+    only, and time derivatives are those of the harmonics. Where no-slip is exact the velocity is
+    multiplied by the wall function phi (Eq. 20 with g = 0), which also is an input.
+    """
+
+    frequencies: Tensor
+    second_order: Tensor
+
+    def __init__(
+        self,
+        settings: FlowNetworkSettings,
+        harmonics: int,
+        period: float,
+        distance: WallDistance | None,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.distance = distance
+        self.modes = 1 + 2 * harmonics
+        multiples = torch.arange(1, harmonics + 1, dtype=dtype)
+        self.register_buffer("frequencies", 2 * math.pi / period * multiples)
+        # In a slender vessel the flow is nearly a function of phi and the axial coordinate.
+        inputs = 3 if distance is None else 4
+        self.register_buffer("second_order", torch.ones(3, dtype=dtype), persistent=False)
+        self.mlp = _mlp(settings, inputs, 4 * self.modes, self.second_order)
+
+    def forward(self, jet: Tensor) -> Tensor:
+        """Jet (K, N, 4)."""
+        time, positions = jet[0, :, 0], jet[0, :, 1:]
+        whole = len(jet) > 1
+        inputs = jets.seed(positions) if whole else positions.unsqueeze(0)
+        if self.distance is None:
+            modes = self.mlp(inputs)
+        else:
+            phi = self.distance(positions, derivatives=whole)
+            modes = self.mlp(torch.cat([inputs, phi], dim=-1))
+            velocity, pressure = modes.split([3 * self.modes, self.modes], dim=-1)
+            velocity = jets.product(velocity, phi, self.second_order)
+            modes = torch.cat([velocity, pressure], dim=-1)
+        modes = modes.unflatten(-1, (4, self.modes))
+        phase = time[:, None] * self.frequencies
+        cosine, sine = torch.cos(phase), torch.sin(phase)
+        waves = torch.cat([torch.ones_like(time)[:, None], cosine, sine], dim=1)
+        fields = torch.einsum("knfm,nm->knf", modes, waves)
+        if not whole:
+            return fields
+        rates = torch.cat(
+            [torch.zeros_like(time)[:, None], -self.frequencies * sine, self.frequencies * cosine],
+            dim=1,
+        )
+        d_t = torch.einsum("nfm,nm->nf", modes[0], rates)
+        return torch.cat([fields[:1], d_t[None], fields[1:]])

@@ -1,0 +1,211 @@
+"""Artificial intelligence velocimetry as a problem of the training loop; Eqs. 33-41."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aiv_rba.files.case import Case
+from aiv_rba.problem import Batch, Blocks, Residuals
+from aiv_rba.problems.velocimetry import navier_stokes
+from aiv_rba.problems.velocimetry.batches import Batches
+from aiv_rba.problems.velocimetry.choices import resolve
+from aiv_rba.problems.velocimetry.network import FlowNetwork
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import GlobalWeights, TrainSettings
+from aiv_rba.statistics import amplitude_bias, inlier_probability
+
+COMPONENTS = "uvw"
+# Amplitude bias above which the equations are softened, the mean of so many rows of the history
+# since every step draws other rows; by which factor of their tolerances, how often, and from which
+# step on: before, the flow is still growing.
+LARGEST_BIAS, AVERAGED = 0.002, 4
+SOFTENING, SOFTENED_EVERY, FIRST_SOFTENING = 1.25, 10, 40
+
+
+class FlowResiduals(Residuals):
+    """The nine terms of the loss, Eqs. 39-41; six where no-slip is exact."""
+
+    network: FlowNetwork
+
+    def __init__(
+        self,
+        network: FlowNetwork,
+        inertia: float,
+        diffusion: float,
+        components: list[int],
+        *,
+        soft_wall: bool,
+    ) -> None:
+        super().__init__(network)
+        self.terms = {"no_slip": ("no_slip_u", "no_slip_v", "no_slip_w")} if soft_wall else {}
+        self.terms |= {
+            "tracks": ("tracks_u", "tracks_v", "tracks_w"),
+            "navier_stokes": ("momentum_x", "momentum_y", "momentum_z", "mass"),
+        }
+        self.governing = "navier_stokes"
+        self.inertia = inertia
+        self.diffusion = diffusion
+        self.components = components
+
+    def no_slip(self, points: Tensor) -> Tensor:
+        """Velocity at the wall, (n, 3)."""
+        return self.network.value(points)[:, :3]
+
+    def tracks(self, points: Tensor, measured: Tensor) -> Tensor:
+        """Velocity less measured velocity, (n, components)."""
+        return self.network.value(points)[:, self.components] - measured
+
+    def navier_stokes(self, points: Tensor) -> Tensor:
+        """Momentum and mass, (n, 4)."""
+        return navier_stokes.residuals(self.network.jet(points), self.inertia, self.diffusion)
+
+
+class Velocimetry:
+    """Infer the flow in a vessel from tracks, wall and equations.
+
+    Parameters
+    ----------
+    settings
+        Network, global weights, batches.
+    case, points
+        The case and the file of its collocation points.
+
+    Raises
+    ------
+    UserError
+        If the points belong to another case, or there are more ranks than groups.
+    """
+
+    # A periodic flow has no initial state.
+    time_span: tuple[float, float] | None = None
+
+    def __init__(self, settings: TrainSettings, case: Case, points: Path, ranks: Ranks) -> None:
+        dtype = torch.float64 if settings.precision == "double" else torch.float32
+        asked = settings.global_weights
+        self.settings = settings = resolve(settings, case)
+        self.ranks = ranks
+        self.batches = Batches(
+            case,
+            points,
+            groups_per_step=settings.groups_per_step,
+            seed=settings.seed,
+            ranks=ranks,
+            dtype=dtype,
+            soft_wall=settings.network.no_slip == "soft",
+        )
+        self.sizes = self.batches.sizes
+        self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
+        self.weights = _by_block(settings.global_weights, self.components)
+        self.stiffest = self.weights["navier_stokes"]
+        # Which of the four equations may be softened.
+        self.automatic = [
+            settings.few_large_steps and weight == "auto"
+            for weight in (*3 * [asked.momentum], asked.mass)
+        ]
+        sizes = [float(np.mean(values**2)) for values in case.tracks.velocity.values()]
+        if case.axis in self.components:
+            self.main = self.components.index(case.axis)
+        else:
+            self.main = int(np.argmax(sizes))
+
+        torch.manual_seed(settings.seed)
+        lower = np.append(0.0, case.wall.points.min(axis=0))
+        upper = np.append(case.scales.nondimensional_period, case.wall.points.max(axis=0))
+        self.network = FlowNetwork(
+            settings.network,
+            torch.tensor(lower, dtype=dtype),
+            torch.tensor(upper, dtype=dtype),
+            case.wall_function if settings.network.no_slip == "exact" else None,
+        ).to(ranks.device)
+        if settings.network.time == "coefficients" and settings.network.first_layer == "ridges":
+            length = settings.network.ridge_length * case.radius
+            self.network.start_with_ridges(self.batches.first_points, length, settings.seed)
+        self.residuals: Residuals = FlowResiduals(
+            self.network,
+            case.scales.inertia,
+            case.scales.diffusion,
+            self.components,
+            soft_wall=settings.network.no_slip == "soft",
+        )
+
+        held_out = case.tracks.validation
+        self.validation_points = torch.tensor(case.tracks.points[held_out], dtype=dtype)
+        self.validation = torch.tensor(
+            np.stack([values[held_out] for values in case.tracks.velocity.values()], axis=1),
+            dtype=dtype,
+        )
+
+    def batch(self, step: int) -> Batch:
+        """One point from every training group, and all tracks."""
+        return self.batches.batch(step)
+
+    def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
+        """Square roots of the probabilities that track rows are no mismatches, (n, 1)."""
+        if not self.settings.robust_weights:
+            return {}
+        e = residuals["tracks"].detach()
+        everyone = (
+            self.ranks.gather(values).double().cpu().numpy()
+            for values in (e, batch.inputs["tracks"][1])
+        )
+        probability = torch.as_tensor(inlier_probability(*everyone), dtype=e.dtype)
+        first = self.ranks.first_row(len(e))
+        return {"tracks": probability[first : first + len(e), None].sqrt().to(e.device)}
+
+    @torch.no_grad()
+    def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
+        """Soften the equations while the flow is inferred too slow.
+
+        What the network cannot resolve of the equations is paid by a smaller flow, the more the
+        stiffer they are; the amplitude bias on the tracks shows it.
+        """
+        own = self.network.value(self.batches.tracks)[:, self.components]
+        predicted, measured = (
+            self.ranks.gather(values).double().cpu().numpy()
+            for values in (own, self.batches.measured)
+        )
+        bias, deviation = amplitude_bias(predicted, measured)[self.main]
+        softening = self._softening()
+        recent = [bias] + [row["amplitude_bias"] for row in history[1 - AVERAGED :]]
+        late = any(self.automatic) and step >= FIRST_SOFTENING and step % SOFTENED_EVERY == 0
+        if late and np.mean(recent) > LARGEST_BIAS + deviation:
+            softening = min(softening * SOFTENING, self.settings.global_weights.largest_softening)
+            self.weights["navier_stokes"] = [
+                weight / softening**2 if automatic else weight
+                for weight, automatic in zip(self.stiffest, self.automatic, strict=True)
+            ]
+        return {"amplitude_bias": bias, "softening": softening}
+
+    def _softening(self) -> float:
+        """Tolerance of the automatic weights over what it was first."""
+        if not any(self.automatic):
+            return 1.0
+        first = self.automatic.index(True)
+        return float((self.stiffest[first] / self.weights["navier_stokes"][first]) ** 0.5)
+
+    @torch.no_grad()
+    def errors(self) -> dict[str, float]:
+        """Relative L2 error of each measured component on the held-out rows; Eq. 27."""
+        points = self.validation_points.to(self.ranks.device)
+        predicted = self.network.value(points)[:, self.components].cpu()
+        relative = (predicted - self.validation).norm(dim=0) / self.validation.norm(dim=0)
+        return {
+            f"validation_{COMPONENTS[component]}": float(error)
+            for component, error in zip(self.components, relative, strict=True)
+        }
+
+
+def _by_block(weights: GlobalWeights, components: list[int]) -> dict[str, list[float]]:
+    """Weights of the terms of each block, of settings that leave nothing ``auto``."""
+    if "auto" in (weights.no_slip, weights.tracks, weights.momentum, weights.mass):
+        raise ValueError("the weights must be resolved, found auto")
+    return {
+        "no_slip": [float(weight) for weight in weights.no_slip],
+        "tracks": [float(weights.tracks[component]) for component in components],
+        "navier_stokes": [*map(float, weights.momentum), float(weights.mass)],
+    }

@@ -1,0 +1,55 @@
+"""The wall function of a case as a jet, for exact no-slip on a vessel; Eq. 20."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from aiv_rba.files.case import WallFunction
+
+
+class WallDistance(nn.Module):
+    """A smooth function phi that vanishes on the wall, in units of its size in mid-lumen.
+
+    Parameters
+    ----------
+    function
+        phi and its point sources.
+    dtype
+        Precision.
+    """
+
+    sources: Tensor
+    strengths: Tensor
+    across: Tensor
+
+    def __init__(self, function: WallFunction, dtype: torch.dtype) -> None:
+        super().__init__()
+        across = torch.ones(3, dtype=dtype)
+        across[function.axis] = 0
+        sources = torch.as_tensor(function.sources, dtype=dtype)
+        strengths = torch.as_tensor(function.strengths, dtype=dtype)
+        self.register_buffer("sources", sources, persistent=False)
+        self.register_buffer("strengths", strengths, persistent=False)
+        self.register_buffer("across", across, persistent=False)
+        self.constant, self.unit = function.constant, function.unit
+
+    def forward(self, positions: Tensor, *, derivatives: bool) -> Tensor:
+        """Jet (5, N, 1) at positions (N, 3): value, gradient, Laplacian; or the value (1, N, 1)."""
+        squares = (
+            positions.square().sum(1, keepdim=True)
+            + self.sources.square().sum(1)
+            - 2 * positions @ self.sources.T
+        )
+        inverse = squares.rsqrt()
+        parabola = (positions.square() * self.across).sum(1) / 4
+        value = self.constant - parabola + inverse @ self.strengths
+        if not derivatives:
+            return (value / self.unit)[None, :, None]
+        cubes = inverse**3
+        fields = positions * (cubes @ self.strengths)[:, None]
+        fields = fields - cubes @ (self.sources * self.strengths[:, None])
+        gradient = -fields - positions * self.across / 2
+        # The sources' fields are harmonic; the parabola's Laplacian is -1.
+        laplacian = torch.full_like(value, -1.0)
+        return (torch.cat([value[None], gradient.T, laplacian[None]]) / self.unit)[:, :, None]

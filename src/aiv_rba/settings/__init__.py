@@ -1,0 +1,65 @@
+"""What an experiment may say: frozen dataclasses, strict loader, JSON schema; no torch."""
+
+from aiv_rba.settings.experiment import STAGES, Experiment
+from aiv_rba.settings.fields import FieldsSettings
+from aiv_rba.settings.ingest import Fluid, IngestSettings, Split, Units
+from aiv_rba.settings.loader import load_comparison, load_stage
+from aiv_rba.settings.multipliers import (
+    AnnealingSettings,
+    CausalSettings,
+    ConstantMultipliersSettings,
+    MultiplierSettings,
+    RBASettings,
+    SelfAdaptiveSettings,
+)
+from aiv_rba.settings.networks import PerceptronSettings, ScalarNetworkSettings
+from aiv_rba.settings.optimisers import (
+    AdamSettings,
+    GaussNewtonSettings,
+    LBFGSSettings,
+    OptimiserSettings,
+    SSBroydenSettings,
+)
+from aiv_rba.settings.points import PointsSettings
+from aiv_rba.settings.report import ReportSettings
+from aiv_rba.settings.schema import json_schema
+from aiv_rba.settings.score import ScoreSettings
+from aiv_rba.settings.train import FlowNetworkSettings, GlobalWeights, TrainSettings
+from aiv_rba.settings.training import LoopSettings
+from aiv_rba.settings.validation import Checks, Comparison, MethodSettings
+
+__all__ = [
+    "STAGES",
+    "AdamSettings",
+    "AnnealingSettings",
+    "CausalSettings",
+    "Checks",
+    "Comparison",
+    "ConstantMultipliersSettings",
+    "Experiment",
+    "FieldsSettings",
+    "FlowNetworkSettings",
+    "Fluid",
+    "GaussNewtonSettings",
+    "GlobalWeights",
+    "IngestSettings",
+    "LBFGSSettings",
+    "LoopSettings",
+    "MethodSettings",
+    "MultiplierSettings",
+    "OptimiserSettings",
+    "PerceptronSettings",
+    "PointsSettings",
+    "RBASettings",
+    "ReportSettings",
+    "SSBroydenSettings",
+    "ScalarNetworkSettings",
+    "ScoreSettings",
+    "SelfAdaptiveSettings",
+    "Split",
+    "TrainSettings",
+    "Units",
+    "json_schema",
+    "load_comparison",
+    "load_stage",
+]

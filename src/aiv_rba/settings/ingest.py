@@ -1,0 +1,70 @@
+"""Settings of stage ingest: tracks, wall, units, scales."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from aiv_rba.settings.types import STRICT, Auto, Fraction, Positive, Seed
+
+
+@dataclass(frozen=True, config=STRICT)
+class Fluid:
+    density: Positive
+    """Density, kg/m^3."""
+    viscosity: Positive
+    """Dynamic viscosity, Pa s."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Units:
+    length: str = "um"
+    """Unit of the positions in the tracks."""
+    time: str = "s"
+    """Unit of the times in the tracks."""
+    velocity: str = "um/s"
+    """Unit of the velocities in the tracks."""
+    wall: str = "um"
+    """Unit of the wall's coordinates."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Split:
+    by: Literal["track", "point"] = "track"
+    """Put whole tracks, or single points, on one side of the split."""
+    train: Fraction = 0.6
+    """Share used for training; the rest validates."""
+    seed: Seed = 0
+    """Seed of the split."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class IngestSettings:
+    tracks: str
+    """CSV file of tracks: t, x, y, z (or z_plane), u, v[, w], track[, plane][, frame]."""
+    wall: str
+    """Triangulated wall: STL, PLY, VTP or VTK."""
+    fluid: Fluid
+    """Properties of the fluid."""
+    period: Positive
+    """Cardiac period, s."""
+    length_scale: Positive | Auto = "auto"
+    """Unit of length L, m; auto: the hydraulic radius of the lumen."""
+    velocity_scale: Positive | Auto = "auto"
+    """Unit of velocity U, m/s; auto: the rms of the measured axial velocity, or of the speed."""
+    pressure_scaling: Literal["auto", "inertial", "viscous"] = "auto"
+    """Measure pressure in rho U^2 (Eq. 33) or in mu U / L; auto: the latter where Re < 1."""
+    inner_wall: str | None = None
+    """Inner wall of an annular lumen; none for a single lumen."""
+    axis: Literal["x", "y", "z"] = "y"
+    """Vessel axis in the coordinates of the files."""
+    units: Units = field(default_factory=Units)
+    """Units of the files."""
+    velocities: Literal["columns", "differences"] = "columns"
+    """Take velocities from the columns, or from central differences along each track."""
+    outside: Literal["drop", "keep", "error"] = "drop"
+    """What to do with track points outside the wall."""
+    split: Split = field(default_factory=Split)
+    """Training and validation rows."""

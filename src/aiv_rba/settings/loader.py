@@ -1,0 +1,131 @@
+"""Strict reading of experiments and of comparisons of methods from YAML.
+
+A stage reads its own section only, so it accepts the whole experiment as well as a file that holds
+nothing but that section.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from aiv_rba.errors import UserError
+from aiv_rba.settings.experiment import STAGES
+from aiv_rba.settings.validation import Comparison, MethodSettings
+
+# Keys of version 0.1 that have other names now.
+RENAMED = {
+    "adaptive": "importance_sampling",
+    "eta_wall": "eta_by_block, such as {no_slip: 0.02}",
+    "first_spread": "first_layer_gain",
+    "memory": "curvature_memory",
+    "robust_tracks": "robust_weights",
+    "then": "second_optimiser",
+    "update": "damping_update: factor_three or gain_ratio",
+    "weighting": "multipliers",
+    "weights": "global_weights",
+}
+
+
+def load_stage(path: Path, stage: str) -> Any:
+    """Read the section of one stage.
+
+    Returns
+    -------
+    The stage's dataclass, such as `Ingest` for ``"ingest"``.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, not YAML, or a key or value is wrong.
+    """
+    document = _read_yaml(path)
+    unknown = document.keys() - STAGES.keys() - {"name"}
+    if unknown:
+        raise UserError(f"{path}: unknown key {min(unknown)!r}, expected name, {', '.join(STAGES)}")
+    return _validated(STAGES[stage], document.get(stage) or {}, path, stage)
+
+
+def load_comparison(path: Path, problem: str, method: type[MethodSettings]) -> Comparison:
+    """Read the methods on one problem, and what they must reach.
+
+    The file has a section per problem: `common` settings, `methods` that change some of them,
+    `checks`, and errors of other methods as they were `reported`.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, not YAML, or a key or value is wrong.
+    """
+    section = _read_yaml(path).get(problem)
+    if not isinstance(section, dict) or not isinstance(section.get("methods"), dict):
+        raise UserError(f"{path}: {problem}.methods: missing, expected a mapping of methods")
+    keys = ("common", "methods", "checks", "reported")
+    unknown = section.keys() - set(keys)
+    if unknown:
+        raise UserError(
+            f"{path}: {problem}: unknown key {min(unknown)!r}, expected {', '.join(keys)}"
+        )
+    common = section.get("common") or {}
+    methods = {
+        name: _validated(method, _merge(common, changes or {}), path, f"{problem}.{name}")
+        for name, changes in section["methods"].items()
+    }
+    others = {key: section.get(key) or {} for key in ("checks", "reported")}
+    whole = {"profile": Path(path).stem, "methods": methods, **others}
+    compared: Comparison = _validated(Comparison, whole, path, problem)
+    return compared
+
+
+def _validated(kind: Any, values: Any, path: Path, where: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_problem(error, where)}") from None
+
+
+def _merge(common: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with changes; a mapping with another `name` replaces the whole mapping."""
+    merged = dict(common)
+    for key, value in changes.items():
+        old = common.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            same = value.get("name", old.get("name")) == old.get("name")
+            value = _merge(old, value) if same else value
+        merged[key] = value
+    return merged
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        document = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        found = type(document).__name__
+        raise UserError(f"{path}: found {found}, expected a mapping with a section per stage")
+    return document
+
+
+def _first_problem(error: ValidationError, stage: str) -> str:
+    problem = error.errors()[0]
+    path = [str(part) for part in problem["loc"]]
+    # Where auto may stand for a value, pydantic names the kind of the value in the path.
+    names = [part for part in path if not part.startswith(("constrained-", "tuple["))]
+    key = ".".join([stage, *names])
+    if problem["type"] == "missing":
+        return f"{key}: missing, expected a value"
+    if problem["type"] == "unexpected_keyword_argument" and names[-1] in RENAMED:
+        return f"{key}: renamed, expected {RENAMED[names[-1]]}"
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"{key}: unknown key, expected one that the schema lists"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    if len(names) < len(path):
+        message += " or auto"
+    return f"{key}: found {problem['input']!r}, {message}"

@@ -1,0 +1,76 @@
+"""Settings of the local multipliers."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from aiv_rba.settings.types import STRICT, Count, Fraction, NonNegative, Positive
+
+
+@dataclass(frozen=True, config=STRICT)
+class RBASettings:
+    name: Literal["rba"] = "rba"
+    """Residual-based attention, Eq. 12."""
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay; the memory of the multipliers is 1 / (1 - gamma) steps."""
+    eta: Positive = 0.1
+    """Learning rate eta* of the multipliers."""
+    eta_by_block: dict[str, Positive] = field(default_factory=dict)
+    """Other learning rates eta* of some blocks of loss terms, such as no_slip."""
+    offset: NonNegative = 1.0
+    """Lower bound lambda_o."""
+    init: Literal[1, 2] = 1
+    """Initialisation of Algorithm 1."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class SelfAdaptiveSettings:
+    name: Literal["self_adaptive"] = "self_adaptive"
+    """Gradient ascent in the multipliers (McClenny & Braga-Neto 2020)."""
+    learning_rate: Positive = 5e-3
+    """Learning rate of their Adam."""
+    start: dict[str, Positive] = field(default_factory=dict)
+    """Blocks whose multipliers start anywhere between zero and this; others start at one."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class AnnealingSettings:
+    name: Literal["annealing"] = "annealing"
+    """Learning-rate annealing: one multiplier per block (Wang, Teng & Perdikaris 2021)."""
+    every: Count = 10
+    """Training steps between updates."""
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share alpha of the new value in the moving average."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class CausalSettings:
+    name: Literal["causal"] = "causal"
+    """Later times wait for earlier ones (Wang, Sankaran & Perdikaris 2022)."""
+    chunks: Count = 32
+    """Parts of equal length of the time span."""
+    tolerances: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.01, 0.1, 1.0, 10.0, 100.0)
+    """Causality parameters epsilon, one after the other."""
+    threshold: Fraction = 0.99
+    """Smallest weight at which the next tolerance is taken."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class ConstantMultipliersSettings:
+    name: Literal["none"] = "none"
+    """All multipliers are one."""
+
+
+MultiplierSettings = Annotated[
+    RBASettings
+    | SelfAdaptiveSettings
+    | AnnealingSettings
+    | CausalSettings
+    | ConstantMultipliersSettings,
+    Field(discriminator="name"),
+]
+"""A scheme of local multipliers."""

@@ -1,0 +1,87 @@
+"""Settings of the optimisers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from aiv_rba.settings.types import STRICT, Auto, Count, Fraction, Positive
+
+
+@dataclass(frozen=True, config=STRICT)
+class AdamSettings:
+    name: Literal["adam"] = "adam"
+    """Adam with exponential decay of the learning rate."""
+    iterations: Count = 250_000
+    """Training steps."""
+    learning_rate: Positive = 2e-3
+    """Initial learning rate."""
+    final_learning_rate: Positive = 1.5e-4
+    """Final learning rate."""
+    decay: Fraction = 0.9
+    """Factor of each decay; the interval follows from the two learning rates."""
+    compile: bool = True
+    """Compile the residuals with torch.compile where a C++ compiler is present."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class GaussNewtonSettings:
+    name: Literal["gauss_newton"] = "gauss_newton"
+    """Recursive Gauss-Newton with damping, for networks of a few thousand parameters."""
+    iterations: Count = 200
+    """Training steps."""
+    damping: Positive = 1e-3
+    """Initial damping, relative to the diagonal of J^T J or to its mean."""
+    scaling: Literal["marquardt", "levenberg"] = "marquardt"
+    """Damp every parameter by its own curvature (Marquardt), or all alike (Levenberg)."""
+    acceleration: bool = False
+    """Geodesic acceleration: follow the bend of the residuals (Transtrum & Sethna 2012)."""
+    smallest_damping: Positive = 1e-9
+    """Lower bound of the damping."""
+    damping_update: Literal["factor_three", "gain_ratio"] = "factor_three"
+    """Change the damping by factors of three, or by how well a step was predicted (Nielsen)."""
+    trials: Count = 6
+    """Tries of one step, each with more damping."""
+    rows: tuple[Count, ...] | Auto = "auto"
+    """Points of each block of one step over all ranks, drawn at random: of wall (where no-slip is
+    a loss term), tracks and interior. auto: 300, 2000 and 1200, or all on known problems."""
+    redraw: Count = 1
+    """Steps until other points are drawn."""
+    importance_sampling: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the points drawn in proportion to their residuals; the others are drawn evenly."""
+    curvature_memory: Positive | None = 10.0
+    """Steps in which the memory of the curvature J^T J grows by one draw of these points; null
+    forgets, and finds steps in the space of the rows where these are fewer than parameters."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the last step that the damping holds the next one to (SPRING)."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class LBFGSSettings:
+    name: Literal["lbfgs"] = "lbfgs"
+    """L-BFGS with a strong Wolfe line search, on batches that do not change."""
+    iterations: Count = 2000
+    """Training steps."""
+    pairs: Count = 50
+    """Pairs of steps and gradient changes that the approximate Hessian is made of."""
+    compile: bool = True
+    """Compile the residuals with torch.compile where a C++ compiler is present."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class SSBroydenSettings:
+    name: Literal["ssbroyden"] = "ssbroyden"
+    """Self-scaled Broyden method (Al-Baali 1998), on batches that do not change."""
+    iterations: Count = 2000
+    """Training steps."""
+    compile: bool = True
+    """Compile the residuals with torch.compile where a C++ compiler is present."""
+
+
+OptimiserSettings = Annotated[
+    AdamSettings | GaussNewtonSettings | LBFGSSettings | SSBroydenSettings,
+    Field(discriminator="name"),
+]
+"""An optimiser."""

@@ -1,0 +1,33 @@
+"""JSON schema of an experiment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from aiv_rba.settings.experiment import Experiment
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of an experiment file, references resolved and every default filled in."""
+    schema: dict[str, Any] = TypeAdapter(Experiment).json_schema()
+    definitions = schema.pop("$defs")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_resolve(schema, definitions),
+    }
+
+
+def _resolve(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_resolve(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    resolved = {key: _resolve(value, definitions) for key, value in node.items()}
+    if resolved.get("type") == "object" and not resolved.get("required"):
+        resolved.setdefault("default", {})
+    return resolved

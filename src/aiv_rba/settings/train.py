@@ -1,0 +1,82 @@
+"""Settings of stage train: network, loss, optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from aiv_rba.settings.networks import PerceptronSettings
+from aiv_rba.settings.training import LoopSettings
+from aiv_rba.settings.types import STRICT, Auto, NonNegative, Positive, Triple
+
+
+@dataclass(frozen=True, config=STRICT)
+class FlowNetworkSettings(PerceptronSettings):
+    """Network of the flow."""
+
+    time: Literal["coefficients", "input"] = "coefficients"
+    """The network of the position alone gives Fourier coefficients of every field in time, or time
+    is one of its inputs as in the paper."""
+    time_harmonics: Annotated[int, Field(ge=0)] | Auto = "auto"
+    """Harmonics of time; auto: as many as the tracks support. As an input, time is embedded by
+    them (Eq. 22), and 0 leaves it as it is."""
+    no_slip: Literal["exact", "soft"] = "exact"
+    """Multiply the velocity by a function that vanishes on the wall (Eq. 20), or impose the
+    condition on points of the wall by a loss term (Eq. 39)."""
+    first_layer: Literal["ridges", "xavier"] = "ridges"
+    """Initial first layer of a network of the position alone: ridges of one length in all
+    directions through random points of the lumen, or Xavier's weights. Where time is an input the
+    weights are Xavier's."""
+    ridge_length: Positive = 2.0
+    """Length of the ridges, hydraulic radii."""
+    output_scales: tuple[Positive, Positive, Positive, Positive] | Auto = "auto"
+    """Scales of u, v, w, p (Eqs. 35-38), nondimensional."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class GlobalWeights:
+    """Global weights of the loss terms, nondimensional.
+
+    A weight that is auto is the inverse square of the size that a residual may have.
+    """
+
+    no_slip: Triple | Auto = "auto"
+    """No-slip condition in x, y, z."""
+    tracks: Triple | Auto = "auto"
+    """Measured velocity in x, y and, where it is measured, z; auto: 1 over the noise squared."""
+    momentum: Triple | Auto = "auto"
+    """Conservation of momentum in x, y, z."""
+    mass: NonNegative | Auto = "auto"
+    """Conservation of mass."""
+    no_slip_tolerance: Positive = 0.02
+    """Velocity at the wall that an automatic weight allows, velocity scales."""
+    momentum_tolerance: Positive = 0.15
+    """Residual of the axial momentum that an automatic weight allows, over the viscous and the
+    unsteady force of a flow at the velocity scale in the hydraulic radius. Across the vessel it
+    is smaller by the ratio of the velocities, down to a quarter."""
+    largest_softening: Annotated[float, Field(ge=1)] = 4.0
+    """Factor by which Gauss-Newton may raise the tolerances of automatic weights of momentum and
+    mass while the inferred flow is too slow by more than 0.2 percent (amplitude bias on the
+    tracks)."""
+    mass_tolerance: Positive = 0.01
+    """Divergence that an automatic weight allows, velocity scales over the hydraulic radius."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainSettings(LoopSettings):
+    """Stage train."""
+
+    network: FlowNetworkSettings = field(default_factory=FlowNetworkSettings)
+    """The network."""
+    global_weights: GlobalWeights = field(default_factory=GlobalWeights)
+    """Global weights of the loss terms."""
+    settled: NonNegative | None = 0.02
+    """Stop Gauss-Newton when held-out errors do not fall any more, and the equations' loss falls by
+    less than this part of the whole loss in 30 steps; null: not before the last step."""
+    robust_weights: bool = True
+    """Weight rows of tracks by the probability that they are no mismatches."""
+    groups_per_step: Annotated[int, Field(ge=0)] = 0
+    """Take a rotating part of the groups at each step; 0 takes one point from every group."""

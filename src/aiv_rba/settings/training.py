@@ -1,0 +1,52 @@
+"""Settings of the training loop, whatever the problem."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from aiv_rba.settings.multipliers import MultiplierSettings, RBASettings
+from aiv_rba.settings.optimisers import GaussNewtonSettings, OptimiserSettings
+from aiv_rba.settings.types import STRICT, Count, NonNegative, Positive, Seed
+
+
+@dataclass(frozen=True, config=STRICT)
+class LoopSettings:
+    """What the training loop needs to know, whatever the problem."""
+
+    multipliers: MultiplierSettings = field(default_factory=RBASettings)
+    """Local multipliers."""
+    optimiser: OptimiserSettings = field(default_factory=GaussNewtonSettings)
+    """The optimiser."""
+    second_optimiser: OptimiserSettings | None = None
+    """A second optimiser that goes on where the first one ends."""
+    precision: Literal["single", "double"] = "double"
+    """Floating-point precision."""
+    history_every: Count = 5
+    """Steps between rows of the history."""
+    checkpoint_every: Count = 50
+    """Steps between checkpoints."""
+    settled: NonNegative | None = None
+    """Stop Gauss-Newton when held-out errors do not fall any more, and the equations' loss falls by
+    less than this part of the whole loss in 30 steps; null: not before the last step."""
+    minutes: Positive | None = None
+    """Stop after so many minutes of training; null: not before the last step."""
+    restarts: Annotated[int, Field(ge=0)] = 0
+    """Restarts from the last checkpoint, with steps half as long, should a number not be finite."""
+    seed: Seed = 0
+    """Seed of the network and of the order of the mini-batches."""
+
+    @property
+    def iterations(self) -> int:
+        """Training steps of both optimisers."""
+        return self.optimiser.iterations + (
+            self.second_optimiser.iterations if self.second_optimiser else 0
+        )
+
+    @property
+    def few_large_steps(self) -> bool:
+        """Whether Gauss-Newton is the only optimiser; others take thousands of small steps."""
+        return isinstance(self.optimiser, GaussNewtonSettings) and self.second_optimiser is None

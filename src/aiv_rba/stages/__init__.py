@@ -1,0 +1,1 @@
+"""Stages of the workflow; each reads files and writes files."""

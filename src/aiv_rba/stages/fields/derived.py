@@ -1,0 +1,95 @@
+"""Vorticity, shear rate and wall shear stress from the jet of a flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aiv_rba.files.formats import Array
+from aiv_rba.scales import Scales
+
+POINTS_AT_ONCE = 4_000
+
+
+class Flow(Protocol):
+    """A nondimensional flow that is known with its derivatives."""
+
+    def jet(self, points: Tensor) -> Tensor:
+        """Jet (6, N, 4) of (u, v, w, p) at points (N, 4): value, d/dt, d/dx, d/dy, d/dz, lap."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A flow at points, in SI units.
+
+    Attributes
+    ----------
+    velocity
+        (N, 3), m/s.
+    pressure
+        (N,), Pa.
+    gradient
+        (N, 3, 3), 1/s; row i, column j is d u_i / d x_j.
+    """
+
+    velocity: Array
+    pressure: Array
+    gradient: Array
+
+    @property
+    def vorticity(self) -> Array:
+        """Vorticity (N, 3), 1/s: curl of the velocity; Eq. 42."""
+        g = self.gradient
+        return np.stack(
+            [
+                g[:, 2, 1] - g[:, 1, 2],
+                g[:, 0, 2] - g[:, 2, 0],
+                g[:, 1, 0] - g[:, 0, 1],
+            ],
+            axis=1,
+        )
+
+    @property
+    def strain_rate(self) -> Array:
+        """Strain rate tensor E (N, 3, 3), 1/s; Eq. 45."""
+        return np.asarray((self.gradient + self.gradient.swapaxes(1, 2)) / 2)
+
+    @property
+    def shear_rate(self) -> Array:
+        """Shear rate (N,), 1/s: sqrt(2 E : E); Eq. 44."""
+        e = self.strain_rate
+        return np.asarray(np.sqrt(2 * np.einsum("nij,nij->n", e, e)))
+
+    def wall_shear_stress(self, normals: Array, viscosity: float) -> Array:
+        """Wall shear stress (N, 3), Pa: tangential part of the viscous traction; Eq. 43.
+
+        With normals out of the lumen it points along the flow near the wall.
+        """
+        traction = -2 * viscosity * np.einsum("nij,nj->ni", self.strain_rate, normals)
+        along = np.sum(traction * normals, axis=1, keepdims=True)
+        return np.asarray(traction - along * normals)
+
+
+def sample(flow: Flow, scales: Scales, points: Array) -> Sample:
+    """The flow at nondimensional points (N, 4), in SI units."""
+    parts = []
+    for start in range(0, len(points), POINTS_AT_ONCE):
+        with torch.no_grad():
+            part = torch.as_tensor(points[start : start + POINTS_AT_ONCE], dtype=torch.float64)
+            parts.append(flow.jet(part).numpy())
+    jet = np.concatenate(parts, axis=1)
+    return Sample(
+        velocity=jet[0, :, :3] * scales.velocity,
+        pressure=jet[0, :, 3] * scales.pressure,
+        gradient=jet[2:5, :, :3].transpose(1, 2, 0) * scales.shear_rate,
+    )
+
+
+def at_time(positions: Array, time: float) -> Array:
+    """Points (N, 4) of positions (N, 3) at one time."""
+    return np.column_stack([np.full(len(positions), time), positions])

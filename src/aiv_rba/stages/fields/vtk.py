@@ -1,0 +1,55 @@
+"""VTK files: compressed, with units, and series with physical time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import pyvista as pv
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter, vtkXMLUnstructuredGridWriter
+
+from aiv_rba.errors import UserError
+from aiv_rba.files.formats import Array, atomic_path
+
+UNITS = {
+    "velocity": "m/s",
+    "pressure": "Pa",
+    "vorticity": "1/s",
+    "shear_rate": "1/s",
+    "wall_shear_stress": "Pa",
+    "wall_shear_stress_magnitude": "Pa",
+    "normal": "1",
+}
+
+
+def write(path: Path, mesh: pv.DataSet, arrays: dict[str, Array]) -> None:
+    """Write a mesh (coordinates in m) with point arrays; their units go into the field data."""
+    for name, values in arrays.items():
+        mesh.point_data[name] = values.astype(np.float32)
+        mesh.field_data[f"unit of {name}"] = [UNITS[name]]
+    mesh.field_data["unit of coordinates"] = ["m"]
+    kinds = {".vtu": vtkXMLUnstructuredGridWriter, ".vtp": vtkXMLPolyDataWriter}
+    writer = kinds[path.suffix]()
+    writer.SetDataModeToAppended()
+    writer.EncodeAppendedDataOff()
+    writer.SetCompressorTypeToZLib()
+    writer.SetInputData(mesh)
+    with atomic_path(path) as temporary:
+        writer.SetFileName(str(temporary))
+        if writer.Write() != 1:
+            raise UserError(f"{path}: cannot be written: VTK reports an error")
+
+
+def write_series(path: Path, files: dict[float, str]) -> None:
+    """Write a .pvd collection of file names by physical time, s."""
+    entries = "\n".join(
+        f'    <DataSet timestep="{time:.9g}" part="0" file={quoteattr(name)}/>'
+        for time, name in files.items()
+    )
+    text = (
+        '<?xml version="1.0"?>\n<VTKFile type="Collection" version="0.1">\n  <Collection>\n'
+        f"{entries}\n  </Collection>\n</VTKFile>\n"
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Stage ingest: tracks and wall to a case."""

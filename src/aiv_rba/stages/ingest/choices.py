@@ -1,0 +1,196 @@
+"""What the ingestion chooses from tracks, wall and fluid: scales, noise, harmonics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aiv_rba.errors import UserError
+from aiv_rba.files.case import Tracks, WallFunction
+from aiv_rba.files.formats import Array, IntArray
+from aiv_rba.scales import PressureScaling, Scales
+from aiv_rba.settings import IngestSettings
+from aiv_rba.stages.ingest.tracks import TrackTable
+from aiv_rba.stages.ingest.velocities import noise
+from aiv_rba.statistics import robust_deviation
+
+MOST_HARMONICS = 8
+# Least noise that is believed, over a component's rms and over the velocity scale: the network
+# does not follow the flow more closely.
+LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
+# Noise over rms where no track is long enough to show it.
+ASSUMED = 0.1
+
+
+@dataclass(frozen=True)
+class ChosenScales:
+    """Scales, and in words where each comes from."""
+
+    scales: Scales
+    reasons: dict[str, str]
+
+
+def choose_scales(
+    config: IngestSettings, table: TrackTable, radius: float, origin: tuple[float, float, float]
+) -> ChosenScales:
+    """The scales that the experiment gives, and the others from the data.
+
+    Length: the hydraulic radius. Velocity: root mean square of the measured axial velocity or,
+    where that is not measured, of the speed. Pressure: mu U / L below a Reynolds number of one,
+    where the viscous terms of the momentum equation are the largest, and rho U^2 above.
+
+    Parameters
+    ----------
+    config
+        Section ``ingest``; a scale that is ``auto`` is chosen.
+    table
+        Rows in the wall, SI units.
+    radius
+        Hydraulic radius of the lumen, m.
+    origin
+        Origin of the nondimensional coordinates, m.
+
+    Raises
+    ------
+    UserError
+        If no tracer moves and no velocity scale is given.
+    """
+    reasons = {}
+    length, velocity = config.length_scale, config.velocity_scale
+    if length == "auto":
+        length = radius
+        reasons["length scale"] = f"{length:.4g} m, the hydraulic radius of the lumen"
+    if velocity == "auto":
+        axial = "uvw"["xyz".index(config.axis)]
+        measured = table.velocity
+        used = [axial] if axial in measured else list(measured)
+        velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
+        if velocity == 0:
+            raise UserError(
+                f"{config.tracks}: every velocity {', '.join(used)} is zero, expected tracers "
+                "that move, or ingest.velocity_scale"
+            )
+        reasons["velocity scale"] = f"{velocity:.4g} m/s, rms of {', '.join(used)} on the tracks"
+    pressure: PressureScaling
+    reynolds = config.fluid.density * velocity * length / config.fluid.viscosity
+    if config.pressure_scaling == "auto":
+        pressure = "viscous" if reynolds < 1 else "inertial"
+        reasons["pressure scaling"] = f"{pressure}, Reynolds number {reynolds:.3g}"
+    else:
+        pressure = config.pressure_scaling
+    scales = Scales(
+        length=length,
+        velocity=velocity,
+        density=config.fluid.density,
+        viscosity=config.fluid.viscosity,
+        period=config.period,
+        origin=origin,
+        pressure_scaling=pressure,
+    )
+    return ChosenScales(scales, reasons)
+
+
+def choose_noise(table: TrackTable, velocity: float) -> dict[str, float]:
+    """Standard deviation of each component's noise, in units of the velocity scale.
+
+    Bounded from below by 2 percent of the component's rms and 0.2 percent of the scale; where no
+    track has three rows in a row, 10 percent of the rms is assumed.
+    """
+    measured = noise(table)
+    chosen = {}
+    for name, values in table.velocity.items():
+        rms = float(np.sqrt(np.mean(values**2))) / velocity
+        estimate = measured[name] / velocity if name in measured else ASSUMED * rms
+        chosen[name] = max(estimate, LEAST_OF_RMS * rms, LEAST_OF_SCALE)
+    return chosen
+
+
+def choose_harmonics(
+    tracks: Tracks, noise: dict[str, float], function: WallFunction, period: float
+) -> tuple[int, str]:
+    """Number of harmonics of time by the Bayesian information criterion (Schwarz 1978).
+
+    The training rows of each measured component are fitted by a few shapes that vanish on the
+    wall times a Fourier series in time,
+
+        sum_j phi (1, phi, s, phi s)_j sum_k (a_jk cos(k w t) + b_jk sin(k w t)),
+
+    with s the axial coordinate, and n log(RSS) + parameters log(n) is smallest for the number that
+    is chosen. What these shapes cannot fit is alike in neighbouring rows of a track, so n is the
+    effective number of independent rows, (1 - r) / (1 + r) of them with the correlation r of
+    successive residuals (Bayley & Hammersley 1946), and at least one for each track. Rows
+    farther than three standard deviations take no part in the fit, and count in RSS as if they
+    were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
+    number.
+
+    Returns
+    -------
+    int, str
+        The number, and in words why.
+
+    Raises
+    ------
+    UserError
+        If the training rows have fewer than two distinct times.
+    """
+    rows = ~tracks.validation
+    points = tracks.points[rows]
+    phases = len(np.unique(points[:, 0]))
+    if phases < 2:
+        raise UserError(
+            f"ingest: found {phases} distinct time in the training rows, expected at least 2"
+        )
+    most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
+    shapes = _shapes(function, points[:, 1:])
+    criteria = np.zeros(most + 1)
+    for name, values in tracks.velocity.items():
+        fits = [
+            _misfit(shapes, points[:, 0] / period, values[rows] / noise[name], number)
+            for number in range(most + 1)
+        ]
+        independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
+        # Values are in units of their noise: what is far below it says nothing.
+        mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
+        parameters = shapes.shape[1] * (1 + 2 * np.arange(most + 1))
+        criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
+    best = int(np.argmin(criteria))
+    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+
+
+def _shapes(function: WallFunction, positions: Array) -> Array:
+    """(N, 4) functions of space."""
+    phi = function(positions)
+    phi = phi / np.abs(phi).max()
+    height = positions[:, function.axis]
+    s = (height - height.mean()) / max(float(np.ptp(height)), np.finfo(float).tiny)
+    return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
+
+
+def _misfit(shapes: Array, phase: Array, values: Array, harmonics: int) -> Array:
+    """What the shapes and so many harmonics do not fit, outliers capped."""
+    angles = 2 * np.pi * phase[:, None] * np.arange(1, harmonics + 1)
+    waves = np.hstack([np.ones((len(phase), 1)), np.cos(angles), np.sin(angles)])
+    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(phase), -1)
+    kept = np.ones(len(values), dtype=bool)
+    for _ in range(3):
+        solution = np.linalg.lstsq(matrix[kept], values[kept], rcond=None)[0]
+        residual = values - matrix @ solution
+        spread = float(robust_deviation(residual))
+        kept = np.abs(residual) < 3 * max(spread, np.finfo(float).tiny)
+    # Trimmed at three of its own deviations, a fit that explains more would lose rows that count.
+    return np.asarray(residual.clip(-3 * spread, 3 * spread))
+
+
+def _independent(residual: Array, track: IntArray, row: IntArray) -> float:
+    """Effective number of independent rows, from the correlation of successive rows of tracks."""
+    order = np.lexsort((row, track))
+    residual, track = residual[order], track[order]
+    joined = track[1:] == track[:-1]
+    squares = np.sum(residual[:-1][joined] ** 2)
+    correlation = 0.0
+    if squares > 0:
+        correlation = float(np.sum((residual[1:] * residual[:-1])[joined]) / squares)
+    correlation = min(max(correlation, 0.0), 1.0)
+    rows = len(residual) * (1 - correlation) / (1 + correlation)
+    return float(max(rows, len(np.unique(track))))

@@ -1,0 +1,79 @@
+"""Velocities from positions along tracks, and the noise of velocities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from aiv_rba.errors import UserError
+from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable
+
+
+def differences(table: TrackTable, period: float, path: Path) -> TrackTable:
+    """Velocities from the positions along each track.
+
+    Rows of one track are taken in the order of the file. Time is phase-merged, so a step from t1
+    to t2 lasts (t2 - t1) modulo the period. A step longer than 1.5 times the median one is a gap
+    that splits the track. At every row with both neighbours, steps h1 before and h2 after,
+
+        v = (h1^2 x_next + (h2^2 - h1^2) x - h2^2 x_last) / (h1 h2 (h1 + h2)),
+
+    second order also where the steps differ. The ends of the pieces have one neighbour only and
+    are dropped: a one-sided formula of the same order has 3.6 times the noise. A component is
+    computed along z only where z is measured, that is, where it varies along a track.
+
+    Raises
+    ------
+    UserError
+        If a step has no duration, rows are out of order, or too few rows are left.
+    """
+    table = table.rows(np.argsort(table.track, kind="stable"))
+    same = table.track[1:] == table.track[:-1]
+    step = np.mod(np.diff(table.time), period)
+    still = same & (step == 0)
+    if still.any():
+        line = table.line[1:][still][0]
+        raise UserError(
+            f"{path}: line {line}: same time as the row before in track "
+            f"{table.track[1:][still][0]}, expected distinct times for velocities: differences"
+        )
+    usual = float(np.median(step[same])) if same.any() else 0.0
+    if usual > period / 4:
+        raise UserError(
+            f"{path}: rows of a track are {usual / period:.2f} periods apart, expected rows in "
+            "order of time and at least four in a period for velocities: differences"
+        )
+    joined = same & (step <= 1.5 * usual)
+    inner = 1 + np.nonzero(joined[1:] & joined[:-1])[0]
+    if len(inner) < MINIMUM_ROWS:
+        raise UserError(
+            f"{path}: found {len(inner)} rows with both neighbours in their track, expected at "
+            f"least {MINIMUM_ROWS} for velocities: differences"
+        )
+    h1, h2 = step[inner - 1, None], step[inner, None]
+    last, here, after = (table.position[inner + shift] for shift in (-1, 0, 1))
+    slope = (h1**2 * after + (h2**2 - h1**2) * here - h2**2 * last) / (h1 * h2 * (h1 + h2))
+    planar = table.nominal_depth or not np.any(np.diff(table.position[:, 2])[same])
+    names = "uv" if planar else "uvw"
+    components = {name: slope[:, column] for column, name in enumerate(names)}
+    return replace(table.rows(inner), velocity=components)
+
+
+def noise(table: TrackTable) -> dict[str, float]:
+    """Estimate of the velocity noise, by component, m/s.
+
+    A smooth velocity has nearly no second difference over three rows of a track; independent
+    noise of standard deviation sigma gives one of sqrt(6) sigma. The median absolute deviation
+    keeps outliers out. Components without three consecutive rows are left out.
+    """
+    order = np.argsort(table.track, kind="stable")
+    track = table.track[order]
+    triple = track[2:] == track[:-2]
+    if not triple.any():
+        return {}
+    return {
+        name: float(np.median(np.abs(np.diff(values[order], 2)[triple])) / 0.6745 / np.sqrt(6))
+        for name, values in table.velocity.items()
+    }

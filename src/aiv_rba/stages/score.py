@@ -1,0 +1,215 @@
+"""Stage score: errors on held-out tracks and, where it is known, against the truth."""
+
+from __future__ import annotations
+
+import json
+import time as clock
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyvista as pv
+from numpy.typing import NDArray
+
+from aiv_rba.errors import UserError
+from aiv_rba.files.case import Case, Wall, read_case
+from aiv_rba.files.formats import Array, atomic_path, check_same_case, open_h5
+from aiv_rba.geometry import Lumen
+from aiv_rba.problems.velocimetry.model import Model, load_model
+from aiv_rba.settings import ScoreSettings
+from aiv_rba.stages.fields.derived import at_time, sample
+from aiv_rba.stages.fields.hydraulics import hydraulics
+from aiv_rba.statistics import amplitude_bias
+
+PHASES = 20
+SECTIONS = 21
+BINS = 60
+
+
+def relative_l2(predicted: Array, exact: Array) -> float:
+    """Relative L2 error; Eq. 27."""
+    return float(np.linalg.norm(predicted - exact) / np.linalg.norm(exact))
+
+
+def score(settings: ScoreSettings, *, case: Path, model: Path, scores: Path) -> None:
+    """Write scores.json.
+
+    Raises
+    ------
+    UserError
+        If a file is damaged, or model or truth belong to another experiment.
+    """
+    started = clock.perf_counter()
+    experiment, trained = read_case(case), load_model(model)
+    check_same_case(model, trained.identity, experiment.identity)
+    result = on_tracks(experiment, trained)
+    if settings.truth:
+        with open_h5(Path(settings.truth), "truth") as file:
+            result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
+            compared = against_truth(file, experiment, trained)
+        result["truth"], result["truth_outside"] = compared.errors, compared.outside
+        if compared.wall_share is not None:
+            result["wss_wall_share"] = compared.wall_share
+    result["case"] = experiment.identity
+    result["seconds"] = clock.perf_counter() - started
+    with atomic_path(scores) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def on_tracks(case: Case, model: Model) -> dict[str, Any]:
+    """Relative L2 on training and validation rows, and histograms of the validation rows."""
+    velocity = sample(model.network, model.scales, case.tracks.points).velocity
+    unit = model.scales.velocity
+    held_out = case.tracks.validation
+    result: dict[str, Any] = {"validation": {}, "train": {}, "amplitude_bias": {}, "histograms": {}}
+    columns = ["uvw".index(name) for name in case.tracks.velocity]
+    everything = np.stack(list(case.tracks.velocity.values()), axis=1)
+    biases = amplitude_bias(velocity[:, columns] / unit, everything)
+    for (name, measured), column, found in zip(
+        case.tracks.velocity.items(), columns, biases, strict=True
+    ):
+        predicted = velocity[:, column] / unit
+        # Where nothing moves there is no relative error.
+        if not measured[held_out].any():
+            continue
+        result["validation"][name] = relative_l2(predicted[held_out], measured[held_out])
+        result["train"][name] = relative_l2(predicted[~held_out], measured[~held_out])
+        if predicted.any():
+            result["amplitude_bias"][name] = dict(
+                zip(("bias", "standard_error"), found, strict=True)
+            )
+        low, high = np.quantile(measured[held_out], [0.005, 0.995])
+        edges = np.linspace(low, high, BINS + 1)
+        result["histograms"][name] = {
+            "edges": (edges * unit).tolist(),
+            "measured": np.histogram(measured[held_out], edges)[0].tolist(),
+            "predicted": np.histogram(predicted[held_out], edges)[0].tolist(),
+        }
+    result["rows"] = {"train": int((~held_out).sum()), "validation": int(held_out.sum())}
+    return result
+
+
+def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:
+    """Relative L2 of the true velocity on the validation rows: what a perfect field would score."""
+    held_out = case.tracks.validation
+    rows = case.tracks.row[held_out]
+    floor = {}
+    for name, measured in case.tracks.velocity.items():
+        true = file[f"tracks/{name}"][:]
+        if not measured[held_out].any():
+            continue
+        if rows.max() >= len(true):
+            raise UserError(
+                f"{path}: tracks/{name} has {len(true)} rows, expected at least {rows.max() + 1}, "
+                "as the tracks have"
+            )
+        floor[name] = relative_l2(true[rows] / case.scales.velocity, measured[held_out])
+    return floor
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison with the truth gives.
+
+    Attributes
+    ----------
+    errors
+        Relative L2 over space and time of every field that the truth holds.
+    outside
+        Numbers of truth points in the vessel (`points`, out of `of`) and on its wall
+        (`wall_points`, out of `wall_of`) that lie outside the given wall.
+    wall_share
+        Error that the given triangles alone make of the wall shear stress: that of the true flow
+        on them, with their normals, against that on the smooth wall. None if the truth does not
+        say.
+    """
+
+    errors: dict[str, float]
+    outside: dict[str, int]
+    wall_share: float | None
+
+
+def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
+    """Compare with the truth where a flow is inferred at all: inside the given wall.
+
+    A point of the true wall beyond the given one has its inferred stress at the nearest point of
+    the given wall, where a user reads it.
+
+    Raises
+    ------
+    UserError
+        If no point of the truth lies inside the given wall.
+    """
+    scales = model.scales
+    positions, on_wall = (
+        (file[f"{group}/position"][:] - np.array(scales.origin)) / scales.length
+        for group in ("points", "wall")
+    )
+    lumen = Lumen.from_wall(case.wall, case.axis)
+    kept = lumen.inside(positions)
+    if not kept.any():
+        raise UserError(
+            f"{file.filename}: found none of {len(kept)} truth points inside the given wall, "
+            "expected the truth and the wall of one experiment"
+        )
+    beyond = lumen.distance(on_wall) > 0
+    on_wall[beyond] = nearest_on(case.wall, on_wall[beyond])
+    normals = file["wall/normal"][:]
+    true = {
+        name: file[f"points/{name}"][:][:, kept] for name in ("velocity", "pressure", "vorticity")
+    }
+    true["wss"] = file["wall/wall_shear_stress"][:]
+
+    predicted: dict[str, list[Array]] = {name: [] for name in true}
+    exact: dict[str, list[Array]] = {name: [] for name in true}
+    phases = np.arange(PHASES) / PHASES
+    for phase in phases:
+        time = phase * scales.nondimensional_period
+        flow = sample(model.network, scales, at_time(positions[kept], time))
+        wall = sample(model.network, scales, at_time(on_wall, time))
+        predicted["velocity"].append(flow.velocity)
+        predicted["pressure"].append(flow.pressure - flow.pressure.mean())
+        predicted["vorticity"].append(flow.vorticity)
+        predicted["wss"].append(wall.wall_shear_stress(normals, scales.viscosity))
+        for name, modes in true.items():
+            field = fourier(modes, phase)
+            exact[name].append(field - field.mean() if name == "pressure" else field)
+
+    errors = {n: relative_l2(np.array(predicted[n]), np.array(exact[n])) for n in true}
+    for i, name in enumerate("uvw"):
+        component = np.array(exact["velocity"])[..., i]
+        if component.any():
+            errors[name] = relative_l2(np.array(predicted["velocity"])[..., i], component)
+    times = phases * scales.nondimensional_period
+    flow_rate = hydraulics(model.network, scales, lumen, times, SECTIONS).flow_rate_m3_s
+    true_rate = np.array([fourier(file["flow_rate"], phase) for phase in phases])
+    errors["flow_rate"] = relative_l2(flow_rate.to_numpy(), true_rate)
+    share = None
+    if "given" in file:
+        given = file["given/wall_shear_stress"][:]
+        on_given = np.array([fourier(given, phase) for phase in phases])
+        share = relative_l2(on_given, np.array(exact["wss"]))
+    outside = {
+        "points": int(np.sum(~kept)),
+        "of": len(kept),
+        "wall_points": int(beyond.sum()),
+        "wall_of": len(beyond),
+    }
+    return Compared(errors, outside, share)
+
+
+def nearest_on(wall: Wall, points: Array) -> Array:
+    """Nearest points (N, 3) of the triangles of a wall."""
+    if not len(points):
+        return points
+    surface = pv.PolyData(wall.points, np.insert(wall.triangles, 0, 3, axis=1))
+    found: Any = surface.find_closest_cell(points, return_closest_point=True)
+    return np.asarray(found[1])
+
+
+def fourier(modes: h5py.Dataset | NDArray[Any], phase: float) -> NDArray[np.float64]:
+    """Re sum_k c_k exp(2 pi i k phase) of modes (K, ...)."""
+    waves = np.exp(2j * np.pi * np.arange(modes.shape[0]) * phase)
+    return np.asarray(np.tensordot(waves, modes[:], axes=1).real)

@@ -1,0 +1,42 @@
+"""Stopping a training from outside: SIGTERM and SIGUSR1, which Slurm sends before a time limit."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from aiv_rba.ranks.ddp import Ranks
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """A request to stop, which any rank may receive."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+        self.received = False
+
+    def by_any_rank(self) -> bool:
+        """Whether any rank has been asked; a collective, so every rank calls this."""
+        asked = torch.tensor([float(self.received)], device=self.ranks.device)
+        return bool(self.ranks.max(asked))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+
+
+@contextmanager
+def stop_request(ranks: Ranks) -> Iterator[StopRequest]:
+    """Note the signals instead of dying of them, so that a step is finished and saved."""
+    request = StopRequest(ranks)
+    before = {number: signal.signal(number, request._note) for number in SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,191 @@
+"""The training loop, for every problem, optimiser and scheme of multipliers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from aiv_rba.errors import Interrupted, NotFinite, RankError
+from aiv_rba.multipliers import MultiplierScheme, make_scheme
+from aiv_rba.optimisers import Optimiser, Optimisers
+from aiv_rba.problem import Batch, Blocks, Problem
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import LoopSettings
+from aiv_rba.training import state
+from aiv_rba.training.checkpoints import Checkpoints
+from aiv_rba.training.finite import check_parameters, check_residuals
+from aiv_rba.training.history import History, short
+from aiv_rba.training.interrupt import StopRequest, stop_request
+from aiv_rba.training.settled import has_settled
+
+Observer = Callable[[int], None]
+
+
+class Run:
+    """Multipliers, optimiser and history of one training, and the loop.
+
+    Attributes
+    ----------
+    restarts
+        Restarts so far; each halves the length of the steps.
+    seconds
+        Of all steps but the first of each start.
+    ended
+        What ended the training: the number of iterations, settled, or time.
+    """
+
+    def __init__(self, settings: LoopSettings, problem: Problem, ranks: Ranks) -> None:
+        self.settings = settings
+        self.problem = problem
+        self.ranks = ranks
+        self.scheme: MultiplierScheme = make_scheme(
+            settings.multipliers, problem, ranks, settings.seed
+        )
+        self.history = History(problem, self.scheme, ranks)
+        self.optimisers = Optimisers(problem.residuals, ranks, settings.seed)
+        self.restarts = 0
+        self.optimiser = self.optimiser_of(0)
+        self.seconds = 0.0
+        self.ended = "iterations"
+
+    def train(self, folder: Path, observe: Observer | None = None) -> None:
+        """Train to the last iteration, from the newest checkpoint in `folder` if there is one.
+
+        Parameters
+        ----------
+        folder
+            Where the checkpoints are.
+        observe
+            Called with the number of the step at every row of the history, by every rank.
+
+        Raises
+        ------
+        NotFinite
+            If a residual, a derivative or a parameter is not finite and no restart is left.
+        Interrupted
+            If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
+        """
+        with Checkpoints(folder, self.ranks) as checkpoints, stop_request(self.ranks) as asked:
+            first = self._resume(checkpoints)
+            if first is None:
+                first = 0
+                if self.settings.restarts:
+                    self._save(checkpoints, first)
+            while True:
+                try:
+                    return self._steps(first, checkpoints, asked, observe)
+                except NotFinite as failure:
+                    first = self._restart(checkpoints, failure, first)
+
+    def optimiser_of(self, step: int) -> Optimiser:
+        """A new optimiser of the kind that takes this step, counted from 0."""
+        settings = self.settings
+        later = settings.second_optimiser and step >= settings.optimiser.iterations
+        chosen = settings.second_optimiser if later else None
+        return self.optimisers.make(chosen or settings.optimiser, scale=0.5**self.restarts)
+
+    def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
+        """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
+        terms, together = self.problem.residuals.terms, self.settings.restarts > 0
+        check_residuals(batch, residuals, terms, self.ranks, together=together)
+        multipliers = self.scheme.update(batch, residuals)
+        self.history.note_multipliers()
+        for block, factor in self.problem.factors(batch, residuals).items():
+            multipliers[block] = multipliers[block] * factor
+        weights = self.problem.weights
+        return {
+            block: values * torch.sqrt(values.new_tensor(weights[block]) / batch.counts[block])
+            for block, values in multipliers.items()
+        }
+
+    def _steps(
+        self, first: int, checkpoints: Checkpoints, asked: StopRequest, observe: Observer | None
+    ) -> None:
+        iterations = self.settings.iterations
+        started = 0.0
+        progress = tqdm(
+            range(first, iterations),
+            initial=first,
+            total=iterations,
+            desc="train",
+            disable=self.ranks.rank != 0,
+            mininterval=1.0,
+        )
+        with progress:
+            for step in progress:
+                if self.settings.second_optimiser and step == self.settings.optimiser.iterations:
+                    self.optimiser = self.optimiser_of(step)
+                rows = self.optimiser.step(self.problem.batch(step), self.weigh)
+                if step == first:
+                    # The first step compiles, which says nothing about the others.
+                    started = time.perf_counter() - self.seconds
+                self.seconds = time.perf_counter() - started
+                last = step + 1 == iterations
+                stop = asked.by_any_rank() and not last
+                save = stop or (step + 1) % self.settings.checkpoint_every == 0
+                if save or last:
+                    check_parameters(self.problem.residuals.network, step + 1)
+                if (step + 1) % self.settings.history_every == 0 or last:
+                    row = self.history.add(step + 1, self.seconds, rows, self.optimiser.diagnostics)
+                    progress.set_postfix_str(short(row))
+                    if observe:
+                        observe(step + 1)
+                    if self._has_ended():
+                        return check_parameters(self.problem.residuals.network, step + 1)
+                if save and not last:
+                    self._save(checkpoints, step + 1)
+                if stop:
+                    checkpoints.finish()
+                    # A launcher ends all ranks when the first one leaves.
+                    self.ranks.wait()
+                    raise Interrupted(f"stopped at step {step + 1}; run again to go on from there")
+
+    def _has_ended(self) -> bool:
+        """Whether to end before the last step; the same on all ranks."""
+        limit = self.settings.minutes
+        late = torch.tensor([float(limit is not None and self.seconds > 60 * limit)])
+        if bool(self.ranks.max(late.to(self.ranks.device))):
+            self.ended = "time"
+        elif has_settled(self.history.rows, self.problem.residuals, self.settings):
+            self.ended = "settled"
+        return self.ended != "iterations"
+
+    def _restart(self, checkpoints: Checkpoints, failure: NotFinite, first: int) -> int:
+        """Go back to the last good checkpoint, with steps half as long; the step it is of."""
+        allowed = self.settings.restarts
+        if self.restarts < allowed:
+            checkpoints.finish()
+            self.restarts += 1
+            if failure.step == first + 1:
+                # Shorter steps cannot help where the first one from a checkpoint fails.
+                checkpoints.skip(first)
+            line = f"{failure}; restart {self.restarts} of {allowed} with steps half as long"
+            if self.ranks.rank == 0 or isinstance(failure, RankError):
+                tqdm.write(f"aiv-rba train: {line}", file=sys.stderr)
+            resumed = self._resume(checkpoints)
+            if resumed is not None:
+                return resumed
+        raise type(failure)(
+            failure.step,
+            f"{failure.what}: lower the learning rate, raise the damping or allow more restarts; "
+            "the last checkpoint is kept",
+        ) from None
+
+    def _save(self, checkpoints: Checkpoints, step: int) -> None:
+        errors = self.problem.errors().values()
+        score = sum(errors) / len(errors)
+        checkpoints.save(step, state.take(self), self.scheme.state, score=score)
+
+    def _resume(self, checkpoints: Checkpoints) -> int | None:
+        saved = checkpoints.load()
+        if saved is None:
+            return None
+        state.put_back(self, saved)
+        if self.ranks.rank == 0:
+            tqdm.write(f"resuming at step {saved['step']} from {checkpoints.folder}")
+        return int(saved["step"])

@@ -1,0 +1,38 @@
+"""The state of a run in a checkpoint: taken and put back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiv_rba.training.loop import Run
+
+
+def take(run: Run) -> dict[str, Any]:
+    """Everything that all ranks share; multipliers of rows are joined by `Checkpoints.save`."""
+    return {
+        "network": run.problem.residuals.network.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+        "shared_multipliers": run.scheme.shared,
+        "global_weights": run.problem.weights,
+        "peaks": run.history.largest_multipliers(),
+        "history": list(run.history.rows),
+        "seconds": run.seconds,
+        "restarts": run.restarts,
+    }
+
+
+def put_back(run: Run, saved: dict[str, Any]) -> None:
+    """Inverse of `take`, with this rank's part of the multipliers of rows."""
+    run.problem.residuals.network.load_state_dict(saved["network"])
+    run.restarts = max(run.restarts, saved["restarts"])
+    run.optimiser = run.optimiser_of(saved["step"] - 1)
+    run.optimiser.load_state_dict(saved["optimiser"])
+    for block, values in run.scheme.state.items():
+        values.copy_(run.ranks.part(saved["multipliers"][block]))
+    for name, values in run.scheme.shared.items():
+        values.copy_(saved["shared_multipliers"][name])
+    run.history.peaks = {b: v.to(run.ranks.device) for b, v in saved["peaks"].items()}
+    run.history.rows = saved["history"]
+    run.problem.weights = saved["global_weights"]
+    run.seconds = saved["seconds"]

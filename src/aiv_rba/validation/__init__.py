@@ -1,0 +1,1 @@
+"""Validation: methods compared on problems with known solutions, by the same training loop."""
