@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import time as clock
-from pathlib import Path
-
 import numpy as np
 import pyvista as pv
 
 from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import atomic_path, check_same_case
+from aiv_rba.files.records import recorded
+from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.problems.velocimetry.model import Model, load_model
 from aiv_rba.settings import FieldsSettings
@@ -18,10 +16,11 @@ from aiv_rba.stages.fields.derived import at_time, sample
 from aiv_rba.stages.fields.hydraulics import hydraulics
 from aiv_rba.stages.fields.mesh import grid, volume_mesh
 from aiv_rba.stages.fields.vtk import write, write_series
+from aiv_rba.terminal import say
 
 
-def fields(settings: FieldsSettings, *, case: Path, model: Path, out: Path) -> None:
-    """Write volume.pvd, wall.pvd, hydraulics.csv and fields.json into `out`; SI units.
+def fields(settings: FieldsSettings, results: Results) -> None:
+    """Write volume.pvd, wall.pvd and hydraulics.csv; SI units.
 
     Pressure has zero mean over the points of the volume mesh at every time, since the equations
     know its gradient only.
@@ -31,28 +30,22 @@ def fields(settings: FieldsSettings, *, case: Path, model: Path, out: Path) -> N
     UserError
         If a file is damaged or the model belongs to another case.
     """
-    started = clock.perf_counter()
-    experiment, trained = read_case(case), load_model(model)
-    check_same_case(model, trained.identity, experiment.identity)
+    with recorded(results.record("fields"), "fields", [results.case, results.model]):
+        _fields(settings, results)
+
+
+def _fields(settings: FieldsSettings, results: Results) -> None:
+    experiment, trained = read_case(results.case), load_model(results.model)
+    check_same_case(results.model, trained.identity, experiment.identity)
     lumen = Lumen.from_wall(experiment.wall, experiment.axis)
     period = trained.scales.nondimensional_period
     times = np.arange(settings.times) / settings.times * period
 
-    _write_meshes(settings, experiment, trained, lumen, times, out)
+    _write_meshes(settings, experiment, trained, lumen, times, results)
     table = hydraulics(trained.network, trained.scales, lumen, times, settings.sections)
-    with atomic_path(out / "hydraulics.csv") as temporary:
+    with atomic_path(results.hydraulics) as temporary:
         table.to_csv(temporary, index=False)
-    with atomic_path(out / "fields.json") as temporary:
-        temporary.write_text(
-            json.dumps(
-                {
-                    "case": experiment.identity,
-                    "seconds": clock.perf_counter() - started,
-                    "training": trained.metadata,
-                },
-                indent=2,
-            )
-        )
+    say(f"fields: {settings.times} times in {results.fields}")
 
 
 def _write_meshes(
@@ -61,7 +54,7 @@ def _write_meshes(
     model: Model,
     lumen: Lumen,
     times: np.ndarray,
-    out: Path,
+    results: Results,
 ) -> None:
     scales, wall = model.scales, case.wall
     origin = np.array(scales.origin)
@@ -74,7 +67,7 @@ def _write_meshes(
         gauge = inside.pressure.mean()
         volume_name, wall_name = f"volume_{number:04d}.vtu", f"wall_{number:04d}.vtp"
         write(
-            out / volume_name,
+            results.fields / volume_name,
             grid(points * scales.length + origin, prisms),
             {
                 "velocity": inside.velocity,
@@ -84,7 +77,7 @@ def _write_meshes(
             },
         )
         write(
-            out / wall_name,
+            results.fields / wall_name,
             pv.PolyData(wall.points * scales.length + origin, triangles),
             {
                 "wall_shear_stress": on_wall.wall_shear_stress(wall.normals, scales.viscosity),
@@ -96,5 +89,5 @@ def _write_meshes(
         )
         volume_files[time * scales.time] = volume_name
         wall_files[time * scales.time] = wall_name
-    write_series(out / "volume.pvd", volume_files)
-    write_series(out / "wall.pvd", wall_files)
+    write_series(results.volume, volume_files)
+    write_series(results.wall, wall_files)
