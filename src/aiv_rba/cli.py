@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from aiv_rba.files.experiment import write_settings
 from aiv_rba.files.results import Results
 from aiv_rba.ranks.environment import find_rank
 from aiv_rba.settings import load_comparison, load_stage
-from aiv_rba.terminal import fail, log_to, log_traceback, say
+from aiv_rba.terminal import copied_to, fail, log_traceback, on_screen, say
 
 Arguments = argparse.Namespace
 
@@ -179,19 +179,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _log(arguments: Arguments) -> AbstractContextManager[None]:
-    """The log of a command; ranks other than the first have their own, and a quiet terminal."""
-    rank, _, _ = find_rank(os.environ)
-    if arguments.stage not in STAGES:
-        return log_to(None, quiet=rank > 0)
+def _log(arguments: Arguments, rank: int) -> Path:
+    """The log of a stage; ranks other than the first have their own."""
     results = Results(arguments.results)
     if not results.folder.is_dir():
         raise UserError(
             f"{results.folder}: not found, expected the folder of an experiment: make it with "
             "aiv-rba init"
         )
-    path = results.rank_log(arguments.stage, rank) if rank else results.log(arguments.stage)
-    return log_to(path, quiet=rank > 0)
+    return results.rank_log(arguments.stage, rank) if rank else results.log(arguments.stage)
 
 
 def _printed_by_first_rank(stage: str, error: UserError) -> bool:
@@ -219,8 +215,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return launch([*argv, "--ranks", "1"], arguments.ranks)
     prefix = f"aiv-rba {arguments.stage}"
     with ExitStack() as stack:
+        screen = stack.enter_context(on_screen())
         try:
-            stack.enter_context(_log(arguments))
+            rank, _, _ = find_rank(os.environ)
+            screen.quiet = rank > 0
+            if arguments.stage in STAGES:
+                stack.enter_context(copied_to(_log(arguments, rank)))
             arguments.command(arguments)
         except UserError as error:
             if arguments.verbose:

@@ -37,55 +37,63 @@ def log_traceback() -> None:
     _logger.debug("traceback", exc_info=True)
 
 
-@contextmanager
-def log_to(path: Path | None, *, quiet: bool = False) -> Iterator[None]:
-    """Show what is said, and copy it to a log, which grows by every run.
+class Screen(logging.Handler):
+    """Lines above a progress bar, if there is one; warnings and errors on stderr.
 
-    Parameters
+    Attributes
     ----------
-    path
-        The log, if there is one.
     quiet
-        Whether nothing goes to the terminal but warnings, as on all ranks but the first.
+        Whether nothing is shown but warnings and errors, as on all ranks but the first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.quiet = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line."""
+        if record.levelno >= logging.WARNING:
+            tqdm.write(record.getMessage(), file=sys.stderr)
+        elif not self.quiet:
+            tqdm.write(record.getMessage(), file=sys.stdout)
+
+
+@contextmanager
+def on_screen() -> Iterator[Screen]:
+    """Show what is said."""
+    screen = Screen()
+    _logger.setLevel(logging.DEBUG)
+    with _attached(screen):
+        yield screen
+
+
+@contextmanager
+def copied_to(path: Path) -> Iterator[None]:
+    """Copy what is said to a log, which grows by every run.
 
     Raises
     ------
     UserError
         If the log cannot be written to.
     """
-    handlers: list[logging.Handler] = [_Terminal(quiet)]
-    if path is not None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = logging.FileHandler(path, encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        handlers.append(file)
-    _logger.setLevel(logging.DEBUG)
-    _logger.propagate = False
-    for handler in handlers:
-        _logger.addHandler(handler)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    with _attached(file):
+        yield
+
+
+@contextmanager
+def _attached(handler: logging.Handler) -> Iterator[None]:
+    _logger.addHandler(handler)
     try:
         yield
     finally:
-        for handler in handlers:
-            _logger.removeHandler(handler)
-            handler.close()
-
-
-class _Terminal(logging.Handler):
-    """Lines above a progress bar, if there is one; warnings on stderr."""
-
-    def __init__(self, quiet: bool) -> None:
-        super().__init__(logging.INFO)
-        self.quiet = quiet
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING:
-            tqdm.write(record.getMessage(), file=sys.stderr)
-        elif not self.quiet:
-            tqdm.write(record.getMessage(), file=sys.stdout)
+        _logger.removeHandler(handler)
+        handler.close()
 
 
 class Progress:

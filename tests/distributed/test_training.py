@@ -69,12 +69,8 @@ THEN = {"adam_then_lbfgs": {"name": "lbfgs", "iterations": 10, "compile": False}
 
 
 def launch(folder, run, ranks, **popen):
-    command = [
-        sys.executable,
-        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)),
-        *("-m", "aiv_rba.cli"),
-        *arguments(folder, run),
-    ]
+    command = [sys.executable, "-m", "aiv_rba.cli", *arguments(folder, run)]
+    command += ["--ranks", str(ranks)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True, **popen

@@ -6,6 +6,7 @@ import pyvista as pv
 import torch
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.settings import FieldsSettings
 from aiv_rba.stages.fields.mesh import grid, volume_mesh
@@ -80,12 +81,7 @@ def test_a_name_that_is_a_folder_is_told(tmp_path):
 def test_stage_writes_the_network_in_si_units(tmp_path):
     """Values against the network's plain forward, gradients against automatic differentiation."""
     network = write_trained(tmp_path)
-    fields(
-        FieldsSettings(times=3, layers=2, sections=3),
-        case=tmp_path / "case.h5",
-        model=tmp_path / "model.pt",
-        out=tmp_path / "fields",
-    )
+    fields(FieldsSettings(times=3, layers=2, sections=3), Results(tmp_path))
     reader = pv.PVDReader(tmp_path / "fields" / "volume.pvd")
     np.testing.assert_allclose(reader.time_values, SCALES.period * np.arange(3) / 3, rtol=1e-6)
     reader.set_active_time_point(1)

@@ -7,10 +7,13 @@ import os
 import sys
 import uuid
 from collections.abc import Sequence
+from signal import Signals
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from aiv_rba.terminal import fail
 
 
 def launch(arguments: Sequence[str], ranks: int) -> int:
@@ -42,9 +45,14 @@ def launch(arguments: Sequence[str], ranks: int) -> int:
     try:
         elastic_launch(config, command[0])(*command[1:])
     except ChildFailedError as failure:
-        codes = [int(child.exitcode) for child in failure.failures.values()]
-        # A rank that was ended because of another one's failure has a negative code.
-        return next((code for code in codes if code > 0), 1)
+        codes = {rank: int(child.exitcode) for rank, child in failure.failures.items()}
+        # A rank that a signal ended has its negative number, and could not say anything itself.
+        spoken = [code for code in codes.values() if code > 0]
+        if spoken:
+            return spoken[0]
+        rank, code = next(iter(codes.items()))
+        fail(f"aiv-rba {arguments[0]}: error: rank {rank} was ended by {Signals(-code).name}")
+        return 1
     except SignalException:
         # The ranks were asked to stop, and have saved what they had.
         return 75

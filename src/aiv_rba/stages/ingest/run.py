@@ -53,6 +53,9 @@ def ingest(config: IngestSettings, results: Results) -> None:
         At the first thing that is wrong with the input.
     """
     sources = [config.tracks, config.wall, *([config.inner_wall] if config.inner_wall else [])]
+    for output in (results.case, results.ingestion, results.tracks_picture):
+        if output.is_dir():
+            raise UserError(f"{output}: is a folder, expected the name of a file to write")
     with recorded(results.record("ingest"), "ingest", [Path(file) for file in sources]):
         _ingest(config, results)
 
