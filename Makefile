@@ -18,7 +18,7 @@ help:  ## show the targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: found $$($(PYTHON) --version), expected Python 3.11 or newer"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin,workflow]'
 	@touch $@
 
 # The workflow engine says nothing: each stage says one line, and why it failed. Where no stage did,

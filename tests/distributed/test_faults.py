@@ -18,6 +18,7 @@ import torch
 
 from aiv_rba.cli import main
 from aiv_rba.errors import RankError
+from aiv_rba.files.records import read_record
 from aiv_rba.ranks import ddp
 from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, launch, result, train
 from tests.training_case import arguments, write_config, write_training_case
@@ -167,7 +168,8 @@ def adam_at(rate):
 
 
 def restarts_of(folder, run="run"):
-    return torch.load(folder / run / "model.pt", weights_only=True)["metadata"]["restarts"]
+    record = read_record(folder / run / "records" / "train.json")
+    return record["training"]["restarts"]
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

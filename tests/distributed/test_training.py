@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from aiv_rba.files.records import read_record
 from tests.training_case import PLAIN, WEIGHTS, arguments, write_config, write_training_case
 
 NETWORK = {"layers": 2, "width": 8} | PLAIN
@@ -188,6 +189,6 @@ def test_mpiexec_starts_ranks_as_torchrun_does(tmp_path):
         timeout=120,
     )
     assert ranks.returncode == 0, ranks.stderr
-    metadata = torch.load(tmp_path / "mpiexec" / "model.pt", weights_only=True)["metadata"]
-    assert metadata["world_size"] == 2
+    record = read_record(tmp_path / "mpiexec" / "records" / "train.json")
+    assert record["training"]["world_size"] == 2
     assert_equal(train(tmp_path, "torchrun", 2), result(tmp_path, "mpiexec"), 1e-10)

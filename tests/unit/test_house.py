@@ -22,7 +22,8 @@ def project():
 def test_environment_lists_what_the_project_needs():
     environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text())
     conda = {entry for entry in environment["dependencies"] if isinstance(entry, str)}
-    for requirement in [*project()["dependencies"], *project()["optional-dependencies"]["mpi"]]:
+    extras = project()["optional-dependencies"]
+    for requirement in [*project()["dependencies"], *extras["mpi"], *extras["workflow"]]:
         name, bound = requirement.split(">=")
         assert f"{CONDA_NAMES.get(name, name)}>={bound}" in conda
 
@@ -31,7 +32,12 @@ def test_constraints_pin_what_the_project_needs_within_its_ranges():
     lines = (REPOSITORY / "constraints.txt").read_text().split()
     pinned = {name.lower().replace("_", "-"): v for name, v in (x.split("==") for x in lines)}
     extras = project()["optional-dependencies"]
-    for requirement in [*project()["dependencies"], *extras["dev"], *extras["mpi"]]:
+    for requirement in [
+        *project()["dependencies"],
+        *extras["dev"],
+        *extras["mpi"],
+        *extras["workflow"],
+    ]:
         name, _, bound = requirement.partition(">=")
         version = pinned[name.lower().replace("_", "-")]
         if bound:

@@ -62,7 +62,7 @@ def test_vtk_series_hold_the_fields_at_physical_times(finished):
     folder, _, _ = finished
     for name, arrays in {
         "volume": {"velocity", "pressure", "vorticity", "shear_rate"},
-        "wall": {"wall_shear_stress", "wall_shear_stress_magnitude", "pressure"},
+        "wall": {"wall_shear_stress", "viscous_stress_magnitude", "pressure"},
     }.items():
         reader = pv.PVDReader(results(folder) / "fields" / f"{name}.pvd")
         np.testing.assert_allclose(

@@ -13,6 +13,8 @@ import pyvista as pv
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
+from aiv_rba.fields.derived import at_time, sample
+from aiv_rba.fields.hydraulics import hydraulics
 from aiv_rba.files.case import Case, Wall, read_case
 from aiv_rba.files.formats import Array, atomic_path, check_same_case, open_h5
 from aiv_rba.files.records import recorded
@@ -20,8 +22,6 @@ from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.problems.velocimetry.model import Model, load_model
 from aiv_rba.settings import ScoreSettings
-from aiv_rba.stages.fields.derived import at_time, sample
-from aiv_rba.stages.fields.hydraulics import hydraulics
 from aiv_rba.statistics import amplitude_bias
 from aiv_rba.terminal import say
 
