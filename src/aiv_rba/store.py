@@ -168,7 +168,7 @@ class WallFunction:
     unit
         What phi is about in the middle of the lumen: a quarter of the squared hydraulic radius.
     misfit
-        Root mean square of phi on the wall and its continuation, over its unit.
+        Root mean square of phi on the vertices of the wall, over its unit.
     """
 
     sources: Array
@@ -177,6 +177,15 @@ class WallFunction:
     axis: int
     unit: float
     misfit: float
+
+    @property
+    def roughness(self) -> float:
+        """Rms distance of the wall's vertices from the surface phi = 0, in hydraulic radii.
+
+        phi over its mean slope on the wall, which by the theorem of Gauss is the volume of the
+        lumen over the area of the wall, half the hydraulic radius.
+        """
+        return self.misfit / 2
 
     def __call__(self, points: Array) -> Array:
         """Values (N,) at points (N, 3)."""

@@ -91,7 +91,7 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
     sources = {file: sha256(Path(file)) for file in files}
     tracks = _tracks(table, scales, validation_rows(table.track, config.split))
     sigma = choose_noise(table, scales.velocity)
-    function = fit_wall_function(continued(enclosure, axis), axis)
+    function = fit_wall_function(continued(enclosure, axis), axis, enclosure)
     harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
         tracks=tracks,
@@ -103,7 +103,12 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         wall_function=function,
         noise=sigma,
         harmonics=harmonics,
-        chosen=chosen.reasons | {"harmonics of time": reason},
+        chosen=chosen.reasons
+        | {
+            "harmonics of time": reason,
+            "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
+            "the rms distance of its vertices from the surface on which the velocity vanishes",
+        },
         sources=sources,
         identity=_identity(config, list(sources.values())),
         seconds=0.0,
