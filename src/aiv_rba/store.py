@@ -187,6 +187,11 @@ class WallFunction:
         """
         return self.misfit / 2
 
+    @property
+    def radius(self) -> float:
+        """Hydraulic radius of the vessel, continued."""
+        return float(2 * np.sqrt(self.unit))
+
     def __call__(self, points: Array) -> Array:
         """Values (N,) at points (N, 3)."""
         across = np.delete(points, self.axis, axis=1)
@@ -198,6 +203,15 @@ class WallFunction:
         )
         field = (1 / np.sqrt(squares)) @ self.strengths
         return np.asarray(self.constant - np.sum(across**2, axis=1) / 4 + field)
+
+    def gradient(self, points: Array) -> Array:
+        """Gradients (N, 3) at points (N, 3)."""
+        slopes = -points / 2
+        slopes[:, self.axis] = 0
+        for source, strength in zip(self.sources, self.strengths, strict=True):
+            apart = points - source
+            slopes -= strength * apart / np.linalg.norm(apart, axis=1, keepdims=True) ** 3
+        return slopes
 
 
 @dataclass(frozen=True)

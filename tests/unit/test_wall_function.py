@@ -7,6 +7,7 @@ import pyvista as pv
 from aiv_rba.ingest import continuation
 from aiv_rba.ingest.continuation import continued
 from aiv_rba.ingest.enclosure import Enclosure
+from aiv_rba.ingest.smoothing import ROUGH, smoothed
 from aiv_rba.ingest.wall_function import fit_wall_function
 from aiv_rba.ingest.walls import Surface, read_wall
 
@@ -42,7 +43,8 @@ def fit(enclosure, axis):
 @pytest.mark.parametrize(("around", "rings"), [(28, 41), (72, 161)])
 def test_phi_of_a_rough_tube_is_nearly_that_of_the_smooth_one(around, rings, tmp_path):
     axis, scatter = 1, 0.03
-    wall = cone(tmp_path, -6.0, 6.0, axis, around=around, rings=rings, core=1.0)
+    wall = cone(tmp_path, -6.0, 6.0, axis, around=around, rings=rings)
+    wall.points[:, [0, 2]] /= radii(wall, axis)[:, None]
     away = wall.points * [1, 0, 1]
     exact = wall.points.copy()
     rng = np.random.default_rng(4)
@@ -56,6 +58,21 @@ def test_phi_of_a_rough_tube_is_nearly_that_of_the_smooth_one(around, rings, tmp
     step = 1e-4 * away
     slope = (function(exact + step) - function(exact - step)) / 2e-4
     assert np.std(slope) < 0.1 * abs(np.mean(slope))
+    np.testing.assert_allclose(np.sum(function.gradient(exact) * away, axis=1), slope, rtol=1e-5)
+
+    smooth = smoothed(wall, function)
+    np.testing.assert_array_equal(smooth.points[:, axis], exact[:, axis])
+    off = radii(smooth, axis) - 1
+    assert np.sqrt(np.mean(off**2)) < scatter / 2.5
+    angle = np.degrees(np.arccos(np.sum(smooth.normals * away, axis=1)))
+    assert np.sqrt(np.mean(angle**2)) < 3
+
+
+def test_a_smooth_wall_is_taken_as_given(tmp_path):
+    wall = cone(tmp_path, -3.0, 3.0)
+    function = fit(Enclosure(wall), 1)
+    assert function.roughness < ROUGH / 4
+    assert smoothed(wall, function) is wall
 
 
 def test_phi_of_a_round_tube_is_the_parabola(tmp_path):

@@ -17,6 +17,7 @@ from aiv_rba.ingest.choices import choose_harmonics, choose_noise, choose_scales
 from aiv_rba.ingest.continuation import continued
 from aiv_rba.ingest.enclosure import Enclosure
 from aiv_rba.ingest.picture import draw
+from aiv_rba.ingest.smoothing import ROUGH, smoothed
 from aiv_rba.ingest.summary import Findings, summarise
 from aiv_rba.ingest.tracks import MINIMUM_ROWS, TrackTable, read_tracks, validation_rows
 from aiv_rba.ingest.velocities import differences, noise
@@ -92,6 +93,7 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
     tracks = _tracks(table, scales, validation_rows(table.track, config.split))
     sigma = choose_noise(table, scales.velocity)
     function = fit_wall_function(continued(enclosure, axis), axis, enclosure)
+    walls = [smoothed(wall, function) for wall in walls]
     harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
         tracks=tracks,
@@ -99,7 +101,7 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         scales=scales,
         axis=axis,
         lumen="single" if enclosure.inner is None else "annular",
-        radius=enclosure.radius,
+        radius=Enclosure(*walls).radius,
         wall_function=function,
         noise=sigma,
         harmonics=harmonics,
@@ -107,7 +109,8 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         | {
             "harmonics of time": reason,
             "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
-            "the rms distance of its vertices from the surface on which the velocity vanishes",
+            "the rms distance of its vertices from the surface on which velocity vanishes, "
+            + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
         },
         sources=sources,
         identity=_identity(config, list(sources.values())),
