@@ -75,6 +75,9 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
     walls = [replace(wall, points=_scaled(wall.points, scales)) for wall in walls]
     enclosure = Enclosure(*walls)
     enclosure.check_nested(axis, f"{config.inner_wall} in {config.wall}")
+    function = fit_wall_function(continued(enclosure, axis), axis, enclosure)
+    walls = [smoothed(wall, function) for wall in walls]
+    enclosure = Enclosure(*walls)
 
     distance = enclosure.distance_outside(_scaled(table.position, scales)) / enclosure.radius
     allowed = NOMINAL_DEPTH_TOLERANCE if table.nominal_depth else TOLERANCE
@@ -92,8 +95,6 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
     sources = {file: sha256(Path(file)) for file in files}
     tracks = _tracks(table, scales, validation_rows(table.track, config.split))
     sigma = choose_noise(table, scales.velocity)
-    function = fit_wall_function(continued(enclosure, axis), axis, enclosure)
-    walls = [smoothed(wall, function) for wall in walls]
     harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
         tracks=tracks,
@@ -101,7 +102,7 @@ def ingest(config: Ingest, *, case: Path, summary: Path, picture: Path) -> None:
         scales=scales,
         axis=axis,
         lumen="single" if enclosure.inner is None else "annular",
-        radius=Enclosure(*walls).radius,
+        radius=enclosure.radius,
         wall_function=function,
         noise=sigma,
         harmonics=harmonics,
