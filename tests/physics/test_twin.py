@@ -210,6 +210,14 @@ def test_wall_error_has_the_size_asked_for_and_keeps_the_ends_flat():
     assert np.abs(np.diff(grid, axis=0)).max() < 0.03
 
 
+def test_scatter_moves_every_vertex_by_itself():
+    wall = given_walls(Tube(), Wall(around=36, along=41, scatter=0.03), radius=1.0, seed=0)[0]
+    off = np.hypot(*wall.points[:, [0, 2]].T) - 1
+    assert np.sqrt(np.mean(off**2)) == pytest.approx(0.03, rel=0.1)
+    grid = off.reshape(41, 36)
+    assert abs(np.mean(grid[1:] * grid[:-1])) < 0.1 * np.mean(off**2)
+
+
 def test_nearest_points_of_a_given_wall():
     """A point of the round wall lies one sagitta outside the middle of its chord."""
     wall = wall_surface(Tube(), 12, 5, (0.0, 12.0))

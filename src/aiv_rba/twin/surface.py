@@ -28,6 +28,8 @@ class Wall:
     error: Share = 0.0
     """Rms displacement of the given wall off the true one, over the hydraulic radius. It is
     smooth, along the normal of the section."""
+    scatter: Share = 0.0
+    """Rms displacement, likewise, of every vertex by itself: a rough wall."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,12 @@ def given_walls(duct: Duct, options: Wall, radius: float, seed: int) -> list[Sur
     walls = []
     for r in duct.walls:
         wall = wall_surface(duct, options.around, options.along, (0.0, duct.length), r)
-        if options.error:
+        if options.error or options.scatter:
             shape = (options.along, options.around)
-            displacement = options.error * radius * _smooth_noise(rng, shape).ravel()
+            displacement = options.error * _smooth_noise(rng, shape).ravel()
+            if options.scatter:
+                displacement += options.scatter * rng.standard_normal(len(displacement))
+            displacement *= radius
             across = wall.normals * [1, 0, 1]
             across /= np.linalg.norm(across, axis=1, keepdims=True)
             points = wall.points + displacement[:, None] * across
