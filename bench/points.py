@@ -37,6 +37,8 @@ def launch(*command: str) -> tuple[float, int]:
     """
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     started = time.perf_counter()
