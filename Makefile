@@ -51,13 +51,13 @@ lint: .venv/installed  ## style, types, import layers, workflow
 
 bench: .venv/installed  ## jets against nested autograd and JAX; writes results/bench.json
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python bench/residual.py
+	$(BIN)/python -m bench residual
 
 bench-scaling: .venv/installed  ## one and two ranks, and a plan for many; writes results/bench_scaling.json
-	OMP_NUM_THREADS=1 $(BIN)/python bench/scaling.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench scaling
 
 bench-cost: .venv/installed  ## every method of the paper's profile, per iteration; writes results/bench_cost.json
-	OMP_NUM_THREADS=1 $(BIN)/python bench/cost.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench cost
 
 bench-optimisers: .venv/installed  ## every optimiser on both benchmarks, side by side on two cores (half an hour)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/optimisers/finished --cores $(CORES)
@@ -79,10 +79,10 @@ twins: .venv/installed  ## make the family of twins, CORES at a time (an hour or
 	$(MAKE) --jobs $(CORES) $(TWINS:%=results/twins/%/truth.h5)
 
 generalise: .venv/installed  ## the workflow on the judged half of the family (HALF=choose: the other); hours
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python bench/generalise.py --half $(HALF) --cores $(CORES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m studies.generalise --half $(HALF) --cores $(CORES)
 
 limits: .venv/installed  ## what limits the accuracy: noise, multipliers, seeds, equations, network; hours
-	OMP_NUM_THREADS=1 $(BIN)/python bench/limits.py --cores $(CORES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.limits --cores $(CORES)
 
 results/twin/physiological/truth.h5: | .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset physiological --out $(@D)

@@ -1,4 +1,4 @@
-"""What bench/generalise.py keeps of runs that others did, and how it tells of failures."""
+"""What studies/generalise.py keeps of runs that others did, and how it tells of failures."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from aiv_rba.twin.family import Member, load_family
-from bench import generalise
+from studies import generalise
 
 
 def test_make_knows_every_twin_of_the_family():

@@ -1,11 +1,21 @@
-"""The communication model of bench/communication.py against limits that are worked out by hand."""
+"""The plan for many ranks against limits that are worked out by hand."""
 
 import math
 from dataclasses import replace
 
 import pytest
 
-from bench.communication import NVIDIA, Cluster, Step
+from aiv_rba.ranks.plan import (
+    NVIDIA,
+    Cluster,
+    Step,
+    collocation_memory,
+    collocation_points,
+    flops_per_row,
+    messages,
+    step_on_gpus,
+)
+from aiv_rba.settings import FlowNetworkSettings, PointsSettings
 
 SIMPLE = Cluster(
     ranks_per_node=4, start=1e-6, ring=(2e-6, 3e-6), tree=(4e-6, 5e-6), within=1e9, between=1e8
@@ -75,3 +85,35 @@ def test_efficiency_falls_with_ranks_and_most_ranks_is_where_it_crosses():
     step = Step(rows=1_000_000, per_row=1e-6, fixed=1e-4, messages=(1.1e6, 36, 4))
     most = step.most_ranks(NVIDIA, 0.5)
     assert step.efficiency(most, NVIDIA) >= 0.5 > step.efficiency(2 * most, NVIDIA)
+
+
+def test_a_plan_has_all_worlds_that_rows_allow():
+    step = Step(rows=1, per_row=1e-3, fixed=0.1, messages=(0.0,))
+    plan = step.plan(SIMPLE, rows=(10, 1000), worlds=(1, 8, 64))
+    assert list(plan["worlds"][10]["by_world"]) == [1, 8]
+    world = plan["worlds"][1000]["by_world"][8]
+    assert (world["rows"], world["communication"]) == (125, SIMPLE.all_reduce(0, 8))
+    assert world["seconds"] == pytest.approx(0.1 + 0.125 + world["communication"])
+    assert plan["worlds"][1000]["most_ranks"][0.5] == 8
+    assert plan["all_reduce_at_1024"] == [SIMPLE.all_reduce(0, 1024)]
+
+
+def test_a_step_on_gpus_takes_half_the_peak():
+    step = step_on_gpus(100, 67e9, messages(parameters=1000, terms=9))
+    assert step.per_row == pytest.approx(2e-3)
+    assert step.messages == (4000, 36, 4)
+
+
+def test_operations_of_a_row():
+    """Two hidden layers of three neurons: 12 + 9 + 12 weights, six slices, half a wall row."""
+    network = FlowNetworkSettings(layers=2, width=3)
+    points = PointsSettings(n_t=4, n_r=2, wall_n_t=4)
+    assert flops_per_row(network, points) == 6 * 33 * 6.5
+
+
+def test_collocation_memory_is_shared_but_for_the_samples_of_the_wall():
+    section = PointsSettings(n_theta=10, n_y=10, per_group=10, n_r=3, n_t=5, wall_n_t=5)
+    assert collocation_points(section) == (15_000, 5_000)
+    rest = 300 * 2**20 + 120 * 1000
+    assert collocation_memory(section, 1) - rest == pytest.approx(1.02 * 32 * 20_000)
+    assert collocation_memory(section, 4) - rest == pytest.approx(1.02 * 32 * 5_000)

@@ -18,6 +18,7 @@ import h5py
 import pandas as pd
 import yaml
 
+from aiv_rba.files.results import Results
 from aiv_rba.scales import to_si
 
 FIELDS = ("velocity", "pressure", "wss", "u", "v", "w", "flow_rate")
@@ -40,7 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def experiment_of(twin: str) -> Path:
     """The experiment of a twin that `make twins` made, or the bundled one."""
     if twin == "bundled":
-        return Path("workflow/config/default.yaml")
+        return Path("workflow/config/perivascular.yaml")
     return Path("results/twins") / twin / "experiment.yaml"
 
 
@@ -59,35 +60,30 @@ def without_noise(experiment: dict[str, Any], path: Path) -> None:
 def work(job: tuple[str, str]) -> dict[str, Any]:
     """Errors of one variant of one twin."""
     twin, variant = job
-    folder = Path("results/limits") / twin / variant
-    scores = folder / "scores.json"
-    if not scores.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+    results = Results(Path("results/limits") / twin / variant)
+    if not results.scores.is_file():
+        results.folder.mkdir(parents=True, exist_ok=True)
         experiment = yaml.safe_load(experiment_of(twin).read_text())
+        experiment["name"] = variant
         experiment["train"] = experiment.get("train", {}) | VARIANTS[variant]
         if variant == "no_noise":
-            without_noise(experiment, folder / "tracks.csv")
-            experiment["ingest"]["tracks"] = str(folder / "tracks.csv")
-        path = folder / "experiment.yaml"
+            without_noise(experiment, results.folder / "tracks.csv")
+            experiment["ingest"]["tracks"] = str(results.folder / "tracks.csv")
+        path = results.folder / "experiment.yaml"
         path.write_text(yaml.safe_dump(experiment))
-        config = ["--config", str(path)]
-        case = ["--case", str(folder / "case.h5")]
-        points = ["--points", str(folder / "points.h5")]
-        model = ["--model", str(folder / "model.pt")]
-        picture = ["--picture", str(folder / "picture.png")]
-        history = ["--history", str(folder / "history.csv")]
-        checkpoints = ["--checkpoints", str(folder / "checkpoints")]
-        with (folder / "log.txt").open("w") as log:
+        folder = str(results.folder)
+        with (results.folder / "log.txt").open("w") as log:
             for command in (
-                ["ingest", *config, *case, "--summary", str(folder / "ingest.txt"), *picture],
-                ["points", *config, *case, *points, *picture],
-                ["train", *config, *case, *points, *model, *history, *checkpoints],
-                ["score", *config, *case, *model, "--scores", str(scores)],
+                ["init", str(path), "--results", str(results.folder.parent)],
+                ["ingest", folder],
+                ["points", folder],
+                ["train", folder],
+                ["score", folder],
             ):
                 whole = [sys.executable, "-m", "aiv_rba.cli", *command]
                 subprocess.run(whole, check=True, stdout=log, stderr=log)
-    found = json.loads(scores.read_text())
-    history = pd.read_csv(folder / "history.csv")
+    found = json.loads(results.scores.read_text())
+    history = pd.read_csv(results.history)
     return {
         **{name: found["truth"][name] for name in FIELDS},
         "steps": int(history.step.iloc[-1]),

@@ -1,6 +1,7 @@
-"""Model of the time of a step on many ranks: work, and all-reduces by latency and bandwidth.
+"""A plan for many ranks: a model of the time of a training step, and the memory of collocation.
 
-An all-reduce of n bytes over W ranks on W / g nodes takes the shorter of
+A step is work and all-reduces by latency and bandwidth; docs/scaling.md has the figures. An
+all-reduce of n bytes over W ranks on W / g nodes takes the shorter of
 
     ring   a + 2 ((W - W/g) l + (W/g - 1) L) + 2 (W - 1) / W n / B,
     tree   a + 2 ((g - 1) l + log2(W/g) L) + 2 n / B,
@@ -12,7 +13,11 @@ link. This is the form of NCCL's own estimate (src/graph/tuning.cc).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from aiv_rba.settings import FlowNetworkSettings, PointsSettings
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,46 @@ class Step:
         )
         return max(idle, 0.0) / ((1 - efficiency) * self.per_row)
 
+    def by_world(self, cluster: Cluster, worlds: Sequence[int]) -> dict[int, dict[str, float]]:
+        """Rows of a rank, seconds, those in collectives, and efficiency, by the ranks.
+
+        Worlds with more ranks than rows are left out.
+        """
+        return {
+            ranks: {
+                "rows": math.ceil(self.rows / ranks),
+                "seconds": self.seconds(ranks, cluster),
+                "communication": self.communication(ranks, cluster),
+                "efficiency": self.efficiency(ranks, cluster),
+            }
+            for ranks in worlds
+            if ranks <= self.rows
+        }
+
+    def plan(self, cluster: Cluster, rows: Sequence[int], worlds: Sequence[int]) -> dict[str, Any]:
+        """What steps of so many rows cost on so many ranks, and where more ranks stop helping.
+
+        All-reduces, and rows that a rank needs to be busy half or four fifths of the time, are
+        those of 1,024 ranks.
+        """
+        steps = {count: replace(self, rows=count) for count in rows}
+        return {
+            "cluster": asdict(cluster),
+            "seconds_fixed": self.fixed,
+            "seconds_per_row": self.per_row,
+            "all_reduce_at_1024": [cluster.all_reduce(size, 1024) for size in self.messages],
+            "rows_of_a_rank_at_1024": {
+                share: self.rows_per_rank(cluster, 1024, share) for share in (0.5, 0.8)
+            },
+            "worlds": {
+                count: {
+                    "most_ranks": {share: step.most_ranks(cluster, share) for share in (0.8, 0.5)},
+                    "by_world": step.by_world(cluster, worlds),
+                }
+                for count, step in steps.items()
+            },
+        }
+
 
 NVIDIA = Cluster(
     # DGX H100: eight GPUs on NVLink 4, 900 GB/s in both directions; one 400 Gb/s InfiniBand port
@@ -125,3 +170,42 @@ SHARE_OF_PEAK = 0.5
 """Assumed: no GPU was at hand. On a CPU the jets run at 0.74 to 1.03 of the matrix product."""
 LAUNCHES = 1e-3
 """Assumed seconds that a step takes on a GPU however few its rows: some 200 kernels."""
+
+
+def flops_per_row(network: FlowNetworkSettings, points: PointsSettings) -> float:
+    """Operations of the matrix products of one interior row and its share of the wall's.
+
+    Forward, and backward twice as much; a jet has six slices, a velocity one.
+    """
+    weights = 4 * network.width + (network.layers - 1) * network.width**2 + network.width * 4
+    return 3 * 2 * weights * (6 + points.wall_n_t / (points.n_t * points.n_r))
+
+
+def messages(parameters: int, terms: int) -> tuple[float, ...]:
+    """Bytes of the all-reduces of a step with Adam in single precision.
+
+    They are the gradient, the maxima of the loss terms, and whether any rank was told to stop.
+    """
+    return 4.0 * parameters, 4.0 * terms, 4.0
+
+
+def step_on_gpus(rows: float, flops: float, messages: tuple[float, ...]) -> Step:
+    """A step of so many rows on GPUs like `NVIDIA`'s, with so many operations a row; assumed."""
+    return Step(rows, flops / (SHARE_OF_PEAK * H100_SINGLE_PRECISION), LAUNCHES, messages)
+
+
+def collocation_points(section: PointsSettings) -> tuple[int, int]:
+    """Interior and wall points."""
+    patches = section.n_theta * section.n_y * section.per_group
+    return patches * section.n_r * section.n_t, patches * section.wall_n_t
+
+
+def collocation_memory(section: PointsSettings, processes: int) -> float:
+    """Most memory of a process of the collocation, bytes: libraries, its slab, the wall's samples.
+
+    The slab is this process's share of the points, 32 bytes each. Every process samples the wall
+    and sorts the samples into patches, which takes 120 bytes each.
+    """
+    slab = 32 * sum(collocation_points(section)) / processes
+    samples = section.per_group * section.n_theta * section.n_y
+    return 300 * 2**20 + 1.02 * slab + 120 * samples

@@ -1,0 +1,58 @@
+"""What the benches share: rounds in which all take turns, their statistics, results."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+RESULTS = Path("results")
+Found = TypeVar("Found")
+
+
+def in_turns(
+    variants: Mapping[str, Callable[[], Found]], rounds: int, warm_up: int = 1
+) -> dict[str, list[Found]]:
+    """What every variant returns in every round, after some that do not count.
+
+    In a round all take their turns, so that a drift of the machine's speed hits all of them.
+    """
+    found: dict[str, list[Found]] = {name: [] for name in variants}
+    for number in range(warm_up + rounds):
+        for name, turn in variants.items():
+            result = turn()
+            if number >= warm_up:
+                found[name].append(result)
+    return found
+
+
+def timed(step: Callable[[], object]) -> Callable[[], float]:
+    """A step that returns the seconds it took."""
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        step()
+        return time.perf_counter() - started
+
+    return seconds
+
+
+def ratios(of: Sequence[float], to: Sequence[float], factor: float = 1.0) -> list[float]:
+    """Ratios of what was measured in the same rounds, times a factor."""
+    return [factor * a / b for a, b in zip(of, to, strict=True)]
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most."""
+    return {"median": median(values), "min": min(values), "max": max(values)}
+
+
+def write(name: str, result: Mapping[str, Any]) -> None:
+    """Write ``results/<name>.json`` and print it."""
+    text = json.dumps(result, indent=2)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text)

@@ -1,0 +1,189 @@
+"""What the benches compute: rounds, losses that are compared, tables, and a run in turns."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aiv_rba.files.case import read_case
+from aiv_rba.problems.velocimetry.share import Share
+from aiv_rba.settings import load_stage
+from bench import __main__ as command
+from bench import cost, inputs, measure, points, residual, scaling, turns
+from tests.training_case import write_tiny_training
+
+
+def test_all_take_turns_and_the_first_rounds_do_not_count():
+    order = []
+    variants = {name: lambda name=name: order.append(name) or len(order) for name in "ab"}
+    assert measure.in_turns(variants, rounds=2, warm_up=1) == {"a": [3, 5], "b": [4, 6]}
+    assert order == list("ababab")
+
+
+def test_statistics_of_rounds():
+    assert measure.ratios([1.0, 4.0], [2.0, 2.0], factor=2) == [1, 4]
+    assert measure.spread([3.0, 1.0, 8.0]) == {"median": 3, "min": 1, "max": 8}
+    assert measure.timed(lambda: None)() < 1
+
+
+def test_results_are_written_and_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
+    measure.write("bench", {"a": 1})
+    text = (tmp_path / "results" / "bench.json").read_text()
+    assert json.loads(text) == json.loads(capsys.readouterr().out) == {"a": 1}
+
+
+def test_every_bench_has_options_of_its_own(monkeypatch, capsys):
+    called = {}
+    monkeypatch.setattr(
+        points, "run", lambda points=0.0, times=3: called.update(points=points, times=times)
+    )
+    command.main(["points", "--points", "1e8"])
+    assert called == {"points": 1e8, "times": 3}
+    for name in command.NAMES:
+        with pytest.raises(SystemExit, match="0"):
+            command.main([name, "--help"])
+    assert "--largest" in capsys.readouterr().out
+
+
+def test_jets_and_nested_autograd_have_one_loss_and_gradient():
+    net = residual.network(layers=2, width=5).double()
+    x = 2 * torch.rand(7, 4, dtype=torch.float64) - 1
+    losses = {
+        "jets": lambda: residual.mean_square(net.jet(x)),
+        "nested": residual.nested_loss(net, x),
+    }
+    gradients = {}
+    for name, loss in losses.items():
+        residual.with_gradient(net, loss)()
+        # The mean of a field has no part in its derivatives.
+        gradients[name] = [p.grad.clone() for p in net.parameters() if p.grad is not None]
+    assert losses["nested"]().item() == pytest.approx(losses["jets"]().item(), rel=1e-10)
+    for a, b in zip(*gradients.values(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_multipliers_alone_can_be_timed():
+    assert residual.multipliers_step(5)().isfinite()
+
+
+def test_every_method_of_the_paper_is_compared():
+    methods = cost.methods("helmholtz", points=9)
+    few = dict(list(methods.items())[:2])
+    result = cost.compare(few, rounds=2)
+    first, second = result.values()
+    assert first["relative_to_vanilla"] == 1 != second["relative_to_vanilla"]
+    assert all(0 < row["share_of_weighting"] < 1 for row in result.values())
+
+
+def test_a_finer_partition_has_the_points_asked_for():
+    paper = load_stage(points.CONFIG, "points")
+    assert points.scaled(paper, 0.0) == paper
+    finer = points.scaled(paper, 1e8)
+    assert points.collocation_points(finer)[0] == pytest.approx(1e8, rel=0.01)
+
+
+def test_twice_the_rows(tmp_path):
+    write_tiny_training(tmp_path, iterations=1, groups_per_step=5)
+    settings = load_stage(tmp_path / "train.yaml", "train")
+    double = inputs.twice_the_rows(settings)
+    assert (double.groups_per_step, double.optimiser.rows) == (10, (10, 18, 18))
+    case = read_case(tmp_path / "case.h5")
+    tracks = inputs.twice_the_tracks(case).tracks
+    np.testing.assert_array_equal(tracks.velocity["v"], np.tile(case.tracks.velocity["v"], 2))
+    assert len(tracks.points) == 2 * len(case.tracks.points)
+
+
+def test_jobs_take_turns(tmp_path):
+    """One rank, and two that share the same training, through the real loop."""
+    write_tiny_training(tmp_path, iterations=1, checkpoint_every=3)
+    settings = load_stage(tmp_path / "train.yaml", "train")
+    files = turns.Inputs(settings, tmp_path / "case.h5", tmp_path / "points.h5")
+    jobs = [turns.Job("one", 1, files, 2), turns.Job("two", 2, files, 2)]
+    taken, told = turns.take_turns(jobs, tmp_path, rounds=2)
+    assert [len(turns) for turns in taken.values()] == [2, 2]
+    assert all(0 < turn.work < 10 for turns in taken.values() for turn in turns)
+    assert [len(ranks) for ranks in told.values()] == [1, 2]
+    # Six steps and the one that ends the last turn.
+    assert len(told["one"][0]["save_seconds"]) == 2
+    found = told["two"][0]["collectives"]
+    assert found["maxima"]["numbers"] == 9 < found["sums"]["numbers"]
+
+
+def test_a_job_that_fails_says_why(tmp_path):
+    write_tiny_training(tmp_path, iterations=1)
+    settings = load_stage(tmp_path / "train.yaml", "train")
+    files = turns.Inputs(settings, tmp_path / "none.h5", tmp_path / "points.h5")
+    with pytest.raises(SystemExit, match=r"none\.h5"):
+        turns.take_turns([turns.Job("one", 1, files, 2)], tmp_path, rounds=1)
+
+
+def turn(seconds, others=0.0):
+    return turns.Turn(seconds, seconds / 2, others)
+
+
+@pytest.fixture
+def result():
+    """Of two rounds, the second of which others disturbed; all times are exact."""
+    taken = {
+        "one": [turn(4.0), turn(9.0)],
+        "two": [turn(2.0), turn(9.0, others=1.0)],
+        "two_twice": [turn(5.0), turn(9.0)],
+        "apart": [turn(8.0), turn(9.0)],
+    }
+    both = {
+        "maxima": {"numbers": 9, "seconds_per_step": 2e-3, "alone": 1e-3},
+        "sums": {"numbers": 1000, "seconds_per_step": 5e-3, "alone": 4e-3},
+    }
+    rank = {"peak": 1000 * 2**20, "multipliers": 2**20, "points": 2**21, "parameters": 1000}
+    told = {job: [rank | {"collectives": both}] * 2 for job in taken}
+    found = scaling.summary(taken, told)
+    # 0.01 s and 1 ms a row.
+    shares = [
+        Share(1e6 * world, 100 * world, world, rows, 0.01 + 1e-3 * rows, 2**20, 2**20, 2**20)
+        for world, rows in ((1, 10), (2, 100), (4, 1000))
+    ]
+    ranks = {"paper": found, "default": found}
+    plan = scaling.plan(shares, ranks)
+    return {"ranks": ranks, "shares": [asdict(share) for share in shares], "plan": plan}
+
+
+def test_only_quiet_rounds_count(result):
+    found = result["ranks"]["paper"]
+    assert found["rounds_counted"] == [0]
+    ratios = {kind: found[f"{kind}_throughput_ratio"]["median"] for kind in ("strong", "weak")}
+    assert ratios == {"strong": 2, "weak": 1.6}
+    assert found["apart_work_ratio"]["max"] == 1
+    noisy = {"one": [turn(1.0, others=1.0), turn(2.0, others=1.0)]}
+    assert scaling.quiet_rounds(noisy) == [0, 1]
+
+
+def test_the_plan_finds_the_cost_of_a_row(result):
+    core = result["plan"]["kinds"]["core"]
+    assert core["seconds_per_row"] == pytest.approx(1e-3)
+    assert core["seconds_fixed"] == pytest.approx(0.01)
+    # The least that was measured is two hops.
+    assert core["cluster"]["tree"][1] == pytest.approx(0.5e-3)
+    assert core["cluster"]["between"] == pytest.approx(4 * 1000 / 4e-3)
+
+
+def test_tables_take_their_places_on_the_page(result):
+    text = scaling.tables(json.loads(json.dumps(result)))
+    assert "| paper | strong | 4.00 (4.00 to 4.00) | 2.00 (2.00 to 2.00) | 2.00 (" in text
+    assert "| paper | sums | 1,000 | 4 | 0.2 % | 5 |" in text
+    assert "| default | 1 | 1,000, 1,000 | 1, 1 | 2, 2 |" in text
+    assert "| 4e+06 | 4 | 1,000 | 1.01 | 1 | 1 | 1 |" in text
+    page = Path("docs/scaling.md").read_text()
+    renewed = scaling.renew(page, text)
+    assert renewed.count("<!--") == page.count("<!--") == text.count("<!--")
+    for block in text.split("<!-- end -->")[:-1]:
+        table = block[block.index("|") :].splitlines()
+        assert len({line.count("|") for line in table}) == 1
+        assert "\n".join(table) in renewed
+        # The page has the same columns.
+        assert table[0] in page
+    assert "## What a rank does" in renewed
+    assert scaling.renew(renewed, text) == renewed
