@@ -9,6 +9,7 @@ from aiv_rba.errors import UserError
 from aiv_rba.geometry import Lumen
 from aiv_rba.settings import FieldsSettings
 from aiv_rba.stages.fields.mesh import grid, volume_mesh
+from aiv_rba.stages.fields.paraview import NAME
 from aiv_rba.stages.fields.run import fields
 from aiv_rba.stages.fields.vtk import write, write_series
 from tests.exact import LENGTH, RADIUS, SCALES, annulus, tube, write_trained
@@ -109,6 +110,10 @@ def test_stage_writes_the_network_in_si_units(tmp_path):
     np.testing.assert_allclose(
         mesh["vorticity"][:, 1], around_y, atol=1e-3 * np.abs(around_y).max()
     )
+    script = (tmp_path / "fields" / NAME).read_text()
+    compile(script, NAME, "exec")
+    assert "AXIS = 1 " in script
+    assert "speed (m/s)" in script
     wall = pv.PVDReader(tmp_path / "fields" / "wall.pvd").read()[0]
     along = np.sum(wall["wall_shear_stress"] * wall["normal"], axis=1)
     assert np.abs(along).max() < 1e-5 * np.abs(wall["wall_shear_stress"]).max()

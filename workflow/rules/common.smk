@@ -10,9 +10,9 @@ VERSION = {
     "ingest": 3,
     "points": 2,
     "train": 6,
-    "fields": 2,
-    "score": 3,
-    "report": 4,
+    "fields": 3,
+    "score": 4,
+    "report": 5,
     "validation": 4,
 }
 
@@ -32,8 +32,15 @@ def truth():
     return [file] if file else []
 
 
+def differences():
+    """File of the differences from the true fields, by name, where they are known."""
+    return {"differences": f"{RESULTS}/differences.h5"} if truth() else {}
+
+
 def pages(wildcards):
     """Pages of a validation profile: one for each problem for which it has a section."""
     profile = Path(f"{PROFILES}/{wildcards.profile}.yaml")
     problems = yaml.safe_load(profile.read_text())
-    return expand(f"results/validation/{profile.stem}/{{problem}}/report.html", problem=problems)
+    return expand(
+        f"results/validation/{profile.stem}/{{problem}}/report.html", problem=problems
+    )

@@ -7,6 +7,7 @@ rule fields:
         volume=f"{RESULTS}/fields/volume.pvd",
         wall=f"{RESULTS}/fields/wall.pvd",
         hydraulics=f"{RESULTS}/fields/hydraulics.csv",
+        paraview=f"{RESULTS}/fields/open_in_paraview.py",
     log:
         f"{RESULTS}/logs/fields.log",
     benchmark:
@@ -32,6 +33,7 @@ rule score:
         model=rules.train.output.model,
         truth=truth(),
     output:
+        **differences(),
         scores=f"{RESULTS}/scores.json",
     log:
         f"{RESULTS}/logs/score.log",

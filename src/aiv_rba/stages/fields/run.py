@@ -17,11 +17,15 @@ from aiv_rba.settings import FieldsSettings
 from aiv_rba.stages.fields.derived import at_time, sample
 from aiv_rba.stages.fields.hydraulics import hydraulics
 from aiv_rba.stages.fields.mesh import grid, volume_mesh
+from aiv_rba.stages.fields.paraview import write_script
 from aiv_rba.stages.fields.vtk import write, write_series
 
 
 def fields(settings: FieldsSettings, *, case: Path, model: Path, out: Path) -> None:
-    """Write volume.pvd, wall.pvd, hydraulics.csv and fields.json into `out`; SI units.
+    """Write the fields into `out`; SI units.
+
+    These are volume.pvd and wall.pvd, a script that opens both in ParaView, hydraulics.csv and
+    fields.json.
 
     Pressure has zero mean over the points of the volume mesh at every time, since the equations
     know its gradient only.
@@ -39,6 +43,7 @@ def fields(settings: FieldsSettings, *, case: Path, model: Path, out: Path) -> N
     times = np.arange(settings.times) / settings.times * period
 
     _write_meshes(settings, experiment, trained, lumen, times, out)
+    write_script(out, experiment.axis)
     table = hydraulics(trained.network, trained.scales, lumen, times, settings.sections)
     with atomic_path(out / "hydraulics.csv") as temporary:
         table.to_csv(temporary, index=False)
