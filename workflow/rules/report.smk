@@ -1,5 +1,6 @@
 rule report:
     input:
+        **differences(),
         config=f"{RESULTS}/config/report.yaml",
         case=rules.ingest.output.case,
         points=rules.points.output.points,
