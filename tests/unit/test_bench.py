@@ -80,7 +80,7 @@ def test_every_method_of_the_paper_is_compared():
 
 
 def test_a_finer_partition_has_the_points_asked_for():
-    paper = load_stage(points.CONFIG, "points")
+    paper = load_stage(points.PAPER, "points")
     assert points.scaled(paper, 0.0) == paper
     finer = points.scaled(paper, 1e8)
     assert points.collocation_points(finer)[0] == pytest.approx(1e8, rel=0.01)

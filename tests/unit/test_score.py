@@ -9,23 +9,29 @@ import pytest
 import torch
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.differences import read_differences
 from aiv_rba.files.results import Results
+from aiv_rba.geometry import Lumen
+from aiv_rba.harmonics import modes_of
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score import (
     against_truth,
     fourier,
     noise_floor,
     on_tracks,
+    pressure_drop,
     relative_l2,
     score,
 )
 from tests.exact import (
+    LENGTH,
     RADIUS,
     SCALES,
     ExactFlow,
     case_of,
     model_of,
     noisy,
+    pulse,
     swirling,
     tube,
     write_trained,
@@ -182,3 +188,51 @@ def test_stage_writes_scores(tmp_path, known):
     record = json.loads(results.record("score").read_text())
     assert record["seconds"] > 0
     assert len(record["inputs"]) == 2 + known
+
+
+def test_differences_are_those_of_the_fields(tmp_path):
+    """A flow that is the true one and a uniform pulsating stream along y."""
+    path = tmp_path / "truth.h5"
+    write_truth(path)
+
+    def beside(q):
+        stream = torch.zeros(len(q), 4, dtype=q.dtype)
+        stream[:, 1] = 0.1 * pulse(q[:, 0])
+        return swirling(q) + stream
+
+    found = compared(path, ExactFlow(beside)).differences
+    for phase in (0.0, 0.3):
+        velocity = fourier(found.velocity, phase) / SCALES.velocity
+        factor = 1 + 0.5 * np.cos(2 * np.pi * phase)
+        np.testing.assert_allclose(
+            velocity, np.tile([0, 0.1 * factor, 0], (len(velocity), 1)), atol=1e-6
+        )
+        # The exact pressure falls by 2 for each unit of length; points are few.
+        drop = fourier(found.pressure_drop, phase) / SCALES.pressure
+        assert drop == pytest.approx(2 * LENGTH * factor, rel=0.02)
+    np.testing.assert_allclose(np.abs(found.pressure).max(), 0, atol=1e-5 * SCALES.pressure)
+
+
+def test_no_pressure_drop_is_known_without_points_at_the_ends():
+    lumen = Lumen.from_wall(tube(), 1)
+    middle = np.array([[0.0, LENGTH / 2, 0.0]])
+    assert np.isnan(pressure_drop(lumen, middle, np.ones((3, 1)))).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_modes_pass_through_their_samples(count):
+    samples = np.random.default_rng(0).normal(size=(count, 3))
+    modes = modes_of(samples)
+    again = [fourier(modes, k / count) for k in range(count)]
+    np.testing.assert_allclose(again, samples, atol=1e-12)
+
+
+def test_differences_are_written_and_read_again(tmp_path):
+    path = tmp_path / "truth.h5"
+    write_truth(path)
+    write_trained(tmp_path)
+    score(ScoreSettings(truth=str(path)), Results(tmp_path))
+    found = read_differences(tmp_path / "differences.h5", "exact")
+    assert found.velocity.shape[1:] == found.points.shape
+    with pytest.raises(UserError, match="belongs to case exact, expected case other"):
+        read_differences(tmp_path / "differences.h5", "other")

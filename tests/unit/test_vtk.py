@@ -112,6 +112,10 @@ def test_stage_writes_the_network_in_si_units(tmp_path):
     np.testing.assert_allclose(
         mesh["vorticity"][:, 1], around_y, atol=1e-3 * np.abs(around_y).max()
     )
+    script = Results(tmp_path).paraview.read_text()
+    compile(script, "open_in_paraview.py", "exec")
+    assert "AXIS = 1 " in script
+    assert "speed (m/s)" in script
     wall = pv.PVDReader(tmp_path / "fields" / "wall.pvd").read()[0]
     along = np.sum(wall["wall_shear_stress"] * wall["normal"], axis=1)
     assert np.abs(along).max() < 1e-5 * np.abs(wall["wall_shear_stress"]).max()

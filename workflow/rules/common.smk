@@ -40,6 +40,11 @@ def truth():
     return [experiment.score.truth] if experiment.score.truth else []
 
 
+def differences():
+    """File of the differences from the true fields, by name, where they are known."""
+    return {"differences": results.differences} if truth() else {}
+
+
 def pages(wildcards):
     """Pages of a validation profile: one for each problem for which it has a section."""
     profile = Path(f"{PROFILES}/{wildcards.profile}.yaml")

@@ -7,6 +7,7 @@ rule fields:
         volume=results.volume,
         wall=results.wall,
         hydraulics=results.hydraulics,
+        paraview=results.paraview,
         record=results.record("fields"),
     log:
         results.log("fields"),
@@ -32,6 +33,7 @@ rule score:
         model=rules.train.output.model,
         truth=truth(),
     output:
+        **differences(),
         scores=results.scores,
         record=results.record("score"),
     log:

@@ -1,5 +1,6 @@
 rule report:
     input:
+        **differences(),
         settings=results.settings("report"),
         case=rules.ingest.output.case,
         points=rules.points.output.points,

@@ -98,6 +98,16 @@ class Results:
         return self.fields / "hydraulics.csv"
 
     @property
+    def paraview(self) -> Path:
+        """Script that opens both series in ParaView; named so as not to hide ParaView's module."""
+        return self.fields / "open_in_paraview.py"
+
+    @property
+    def differences(self) -> Path:
+        """Inferred minus true fields, where the truth is known, HDF5."""
+        return self.folder / "differences.h5"
+
+    @property
     def scores(self) -> Path:
         """Errors on held-out tracks and against the truth, JSON."""
         return self.folder / "scores.json"

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from aiv_rba.settings.types import STRICT
+from aiv_rba.settings.types import STRICT, Auto
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -16,5 +16,6 @@ class ReportSettings:
 
     title: str = "Artificial intelligence velocimetry"
     """Title of the page."""
-    phases: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.33, 0.66)
-    """Phases of the cycle (t / T) that are drawn."""
+    phases: Auto | tuple[Annotated[float, Field(ge=0, lt=1)], ...] = "auto"
+    """Phases of the cycle (t / T) that are drawn. `auto`: where the flow speeds up most, where it
+    is fastest, and where it is reversed or slowest."""

@@ -16,10 +16,12 @@ from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import at_time, sample
 from aiv_rba.fields.hydraulics import hydraulics
 from aiv_rba.files.case import Case, Wall, read_case
+from aiv_rba.files.differences import Differences, write_differences
 from aiv_rba.files.formats import Array, atomic_path, check_same_case, open_h5
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
+from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.problems.velocimetry.model import Model, load_model
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.statistics import amplitude_bias
@@ -36,7 +38,7 @@ def relative_l2(predicted: Array, exact: Array) -> float:
 
 
 def score(settings: ScoreSettings, results: Results) -> None:
-    """Write scores.json.
+    """Write scores.json and, where the truth is known, differences.h5.
 
     Raises
     ------
@@ -59,6 +61,7 @@ def _score(settings: ScoreSettings, results: Results) -> None:
         result["truth"], result["truth_outside"] = compared.errors, compared.outside
         if compared.wall_share is not None:
             result["wss_wall_share"] = compared.wall_share
+        write_differences(results.differences, compared.differences, experiment.identity)
     result["case"] = experiment.identity
     with atomic_path(results.scores) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
@@ -131,11 +134,14 @@ class Compared:
         Error that the given triangles alone make of the wall shear stress: that of the true flow
         on them, with their normals, against that on the smooth wall. None if the truth does not
         say.
+    differences
+        Inferred minus true fields, to draw.
     """
 
     errors: dict[str, float]
     outside: dict[str, int]
     wall_share: float | None
+    differences: Differences
 
 
 def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
@@ -204,7 +210,39 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         "wall_points": int(beyond.sum()),
         "wall_of": len(beyond),
     }
-    return Compared(errors, outside, share)
+    difference = {n: modes_of(np.array(predicted[n]) - np.array(exact[n])) for n in true}
+    # The pressure of a time is known up to a constant.
+    difference["pressure"] -= difference["pressure"].mean(axis=1, keepdims=True)
+    origin = np.array(scales.origin)
+    return Compared(
+        errors,
+        outside,
+        share,
+        Differences(
+            points=positions[kept] * scales.length + origin,
+            velocity=difference["velocity"],
+            pressure=difference["pressure"],
+            wall_points=on_wall * scales.length + origin,
+            wall_shear_stress=difference["wss"],
+            flow_rate=file["flow_rate"][:],
+            pressure_drop=pressure_drop(lumen, positions[kept], true["pressure"]),
+        ),
+    )
+
+
+def pressure_drop(lumen: Lumen, positions: Array, pressure: NDArray[Any]) -> NDArray[Any]:
+    """Modes (K,) of the true drop over the whole length, from modes (K, N) at points (N, 3).
+
+    Means over the points in the first and the last of `SECTIONS` slices, scaled from the distance
+    of the slices to the length of the vessel; not a number if a slice has no point.
+    """
+    along = lumen.wall.points[:, lumen.axis]
+    share = (positions[:, lumen.axis] - along.min()) / np.ptp(along)
+    ends = share < 1 / SECTIONS, share > 1 - 1 / SECTIONS
+    if not all(end.any() for end in ends):
+        return np.full(len(pressure), np.nan, dtype=complex)
+    first, last = (pressure[:, end].mean(axis=1) for end in ends)
+    return np.asarray((first - last) * SECTIONS / (SECTIONS - 1))
 
 
 def nearest_on(wall: Wall, points: Array) -> Array:
@@ -214,9 +252,3 @@ def nearest_on(wall: Wall, points: Array) -> Array:
     surface = pv.PolyData(wall.points, np.insert(wall.triangles, 0, 3, axis=1))
     found: Any = surface.find_closest_cell(points, return_closest_point=True)
     return np.asarray(found[1])
-
-
-def fourier(modes: h5py.Dataset | NDArray[Any], phase: float) -> NDArray[np.float64]:
-    """Re sum_k c_k exp(2 pi i k phase) of modes (K, ...)."""
-    waves = np.exp(2j * np.pi * np.arange(modes.shape[0]) * phase)
-    return np.asarray(np.tensordot(waves, modes[:], axes=1).real)

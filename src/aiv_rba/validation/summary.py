@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from aiv_rba.files.formats import atomic_path
-from aiv_rba.pages import Table, render
+from aiv_rba.pages import Figure, Section, Table, render
 from aiv_rba.settings import Comparison
 from aiv_rba.validation.checks import Results
 
@@ -49,10 +49,10 @@ def write_page(
         (str(name), *("" if pd.isna(value) else f"{value:.4g}" for value in row))
         for name, row in zip(values.index, values.itertuples(index=False), strict=True)
     ]
+    figures = tuple(Figure(picture.read_bytes(), caption) for picture, caption in pictures)
+    table = Table("", rows, ("method", *values.columns))
     page = render(
-        title,
-        [Table("Errors and costs", rows, ("method", *values.columns))],
-        [(picture.read_bytes(), caption) for picture, caption in pictures],
+        title, [Section("Errors and costs", tables=(table,)), Section("Pictures", figures=figures)]
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -9,12 +9,13 @@ from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.settings import FieldsSettings
+from aiv_rba.stages.fields.paraview import write_script
 from aiv_rba.stages.fields.vtk import write, write_series
 from aiv_rba.terminal import say
 
 
 def fields(settings: FieldsSettings, results: Results) -> None:
-    """Write volume.pvd, wall.pvd and hydraulics.csv; SI units.
+    """Write volume.pvd, wall.pvd, a script that opens both in ParaView, and hydraulics.csv.
 
     Raises
     ------
@@ -33,6 +34,7 @@ def fields(settings: FieldsSettings, results: Results) -> None:
                 series[name][time] = file
         write_series(results.volume, series["volume"])
         write_series(results.wall, series["wall"])
+        write_script(results.paraview, flow.case.axis)
         with atomic_path(results.hydraulics) as temporary:
             flow.hydraulics(times, settings.sections).to_csv(temporary, index=False)
     say(f"fields: {settings.times} times in {results.fields}")

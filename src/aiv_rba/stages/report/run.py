@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from vtkmodules.vtkCommonCore import vtkLogger
 
-from aiv_rba import __version__
-from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, read_case
+from aiv_rba.files.differences import read_differences
 from aiv_rba.files.formats import atomic_path, check_same_case, open_h5
 from aiv_rba.files.records import read_record, recorded
 from aiv_rba.files.results import Results
-from aiv_rba.geometry import Lumen
-from aiv_rba.pages import Table, render
+from aiv_rba.geometry import Lumen, across
+from aiv_rba.pages import Figure, Section, render
 from aiv_rba.settings import ReportSettings
-from aiv_rba.stages.report import figures
+from aiv_rba.stages.report import figures, tables
+from aiv_rba.stages.report.field_figures import fields_at
+from aiv_rba.stages.report.inputs import check_names, read, read_csv, read_json, read_warnings
+from aiv_rba.stages.report.phases import telling_phases
+from aiv_rba.stages.report.sheets import sample_series, sheets
+from aiv_rba.stages.report.truth import Truth
+from aiv_rba.stages.report.unrolled import unroll
+from aiv_rba.stages.report.view import view
+from aiv_rba.stages.report.wall_figures import wall_map
 from aiv_rba.terminal import say
 
 EARLIER = ("ingest", "points", "train", "fields", "score")
-ENDED = {
-    "iterations": "as many as allowed",
-    "settled": "until nothing improved",
-    "time": "until the limit of time",
-}
+HYDRAULICS = (
+    "t_s",
+    "flow_rate_m3_s",
+    "flow_rate_spread_m3_s",
+    "pressure_drop_pa",
+    "hydraulic_resistance_pa_s_m3",
+)
+HOW_TRUTH_IS_DRAWN = (
+    "The truth is known at {points} scattered points: the difference (inferred minus true) is "
+    "interpolated between them, and the truth drawn is the inferred field less that difference."
+)
 
 
 def report(settings: ReportSettings, results: Results) -> None:
@@ -43,64 +56,160 @@ def report(settings: ReportSettings, results: Results) -> None:
 
 
 def _report(settings: ReportSettings, results: Results) -> None:
+    # Off screen there is no X server, and VTK warns of it.
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
     experiment = read_case(results.case)
     with open_h5(results.points, "points") as file:
         check_same_case(results.points, str(file.attrs["identity"]), experiment.identity)
-    scored = _read_json(
+    scored = read_json(
         results.scores, ("case", "validation", "amplitude_bias", "rows", "histograms")
     )
     check_same_case(results.scores, str(scored["case"]), experiment.identity)
     for series in (results.volume, results.wall):
-        _read(series)
-    table = _read_csv(
-        results.hydraulics,
-        (
-            "t_s",
-            "flow_rate_m3_s",
-            "flow_rate_spread_m3_s",
-            "pressure_drop_pa",
-            "hydraulic_resistance_pa_s_m3",
-        ),
-    )
+        read(series)
+    table = read_csv(results.hydraulics, HYDRAULICS)
+    course = read_csv(results.history, ("step",))
+    serious, doubts = read_warnings(results.ingestion)
     records = {stage: read_record(results.record(stage)) for stage in EARLIER}
-    training = _training(results.record("train"), records["train"])
-    lumen = Lumen.from_wall(experiment.wall, experiment.axis)
+    check_names(results.record("train"), records["train"], ("training", "versions", "revision"))
+    drawings = [read(results.tracks_picture), read(results.groups_picture)]
 
-    drawn = [
-        (
-            figures.rendered(results.fields, settings.phases),
-            "Inferred fields at phases of the cycle.",
-        ),
-        (
-            figures.wall_map(results.fields, settings.phases, experiment.wall, lumen),
-            "Wall shear stress, unrolled.",
-        ),
-        (figures.hydraulics(table), "Flow rate (band: spread over sections) and pressure drop."),
-        (figures.histograms(scored["histograms"]), "Velocities on the validation rows."),
-        (
-            figures.training(_read_csv(results.history, ("step",))),
-            "Training: loss terms, multipliers, validation.",
-        ),
-        (_read(results.tracks_picture), "Tracks in the wall."),
-        (_read(results.groups_picture), "Training groups of the collocation points."),
-    ]
+    lumen = Lumen.from_wall(experiment.wall, experiment.axis)
+    truth = None
+    if "truth" in scored:
+        differences = read_differences(results.differences, experiment.identity)
+        truth = Truth(differences, lumen, experiment.scales)
+    answer = _answer(settings, experiment, lumen, results, table, truth)
+    training = records["train"]["training"]
     seconds = {stage: record["seconds"] for stage, record in records.items()}
     result = _summary(experiment, scored, records["train"], seconds)
-    html = _page(settings, experiment, result, training, table, drawn)
+    html = render(
+        settings.title,
+        [
+            *answer,
+            _quality(result, scored["histograms"]),
+            *([Section("Warnings", notes=doubts)] if doubts else []),
+            Section(
+                "Methods",
+                figures=(
+                    Figure(drawings[0], "Tracks in the wall."),
+                    Figure(drawings[1], "Training groups of the collocation points."),
+                    Figure(
+                        figures.training(course), "Training: loss terms, multipliers, validation."
+                    ),
+                ),
+                tables=tables.methods(experiment, result, training),
+                folded=True,
+            ),
+            Section("Provenance", tables=(tables.provenance(result),), folded=True),
+        ],
+        lead=_lead(experiment),
+        alerts=serious,
+    )
     with atomic_path(results.page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     with atomic_path(results.summary) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
-    for name, value in _headlines(result).items():
+    for name, value in tables.headlines(result).items():
         say(f"{name:42} {value}")
     say(f"report   {results.page}")
-    say(f"ParaView {results.volume} and {results.wall}")
+    say(f"ParaView paraview --script={results.paraview}")
 
 
-def _training(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """How the network was trained, from the record of the training."""
-    _check_names(path, record, ("training", "versions", "revision"))
-    return dict(record["training"])
+def _lead(case: Case) -> str:
+    tracks = len(np.unique(case.tracks.track))
+    components = " and ".join(case.tracks.velocity)
+    return (
+        f"Flow inferred from {len(case.tracks.row):,} measurements of {components} on {tracks:,} "
+        f"tracks and from the wall of the vessel. Period {case.scales.period:.3g} s, Reynolds "
+        f"number {case.scales.reynolds:.2g}, Womersley number {case.scales.womersley:.2g}."
+    )
+
+
+def _answer(
+    settings: ReportSettings,
+    case: Case,
+    lumen: Lumen,
+    results: Results,
+    table: pd.DataFrame,
+    truth: Truth | None,
+) -> list[Section]:
+    """The inferred flow: numbers, fields, the view to turn, wall shear stress, hydraulics."""
+    scales = case.scales
+    patches = unroll(results.wall, lumen, scales)
+    cut = sheets(patches, lumen, scales)
+    sampled = sample_series(results.volume, cut)
+    flow_rate = table.flow_rate_m3_s.to_numpy()
+    phases = telling_phases(sampled.times, scales.period, flow_rate, settings.phases)
+    fastest = int(np.argmax(np.abs(flow_rate)))
+    how = ""
+    if truth is not None:
+        how = " " + HOW_TRUTH_IS_DRAWN.format(points=f"{len(truth.differences.points):,}")
+    drawn: list[Figure] = []
+    for phase in phases:
+        caption = (
+            "Speed and pressure on a cut along the vessel, which follows its centre line, and on "
+            "the cross-sections A and B; arrows show the flow along the axis. Across the vessel "
+            "the cut is stretched. Every phase has its own colours."
+        )
+        picture = fields_at(cut, sampled.flows, phase, case.axis, truth)
+        # What holds for every phase is said once.
+        drawn.append(Figure(picture, "" if drawn else caption + how, phase.title))
+    numbers = tables.numbers(table, sampled.times, sampled.peak_speed, patches[0].stress)
+    start, towards = ("xyz"[i] for i in across(case.axis))
+    stress = (
+        f"Magnitude on the outer wall: angle about the centre line, from {start} towards "
+        f"{towards}, against the place along the vessel. Every phase has its own colours."
+    )
+    if truth is not None:
+        stress += (
+            f" The truth is drawn from {len(truth.differences.wall_points):,} points as above."
+        )
+    curves = (
+        "Dots are the times of the output, lines the Fourier series through them. The band of the "
+        "flow rate is its spread over the cross-sections: how well mass is conserved."
+    )
+    if truth is not None:
+        curves += (
+            " The true pressure drop is that between the mean pressures of the truth's points in "
+            "the first and the last twenty-first of the vessel, scaled to its length."
+        )
+    return [
+        Section("The flow", numbers=numbers, figures=tuple(drawn)),
+        Section(
+            "The vessel to turn",
+            view=view(patches, cut, sampled, scales.period, fastest, case.axis),
+        ),
+        Section(
+            "Wall shear stress",
+            figures=(Figure(wall_map(patches[0], phases, case.axis, truth), stress),),
+        ),
+        Section(
+            "Flow rate and pressure drop",
+            figures=(Figure(figures.hydraulics(table, scales.period, phases, truth), curves),),
+        ),
+    ]
+
+
+def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
+    drawn: tuple[Figure, ...] = ()
+    if histograms:
+        caption = (
+            "Velocities on the held-out tracks, which training never saw. The measured ones are "
+            "spread by their noise."
+        )
+        drawn = (Figure(figures.histograms(histograms), caption),)
+    notes = (
+        "Held-out tracks are as noisy as the others, so that even a perfect field has an error on "
+        "them; the truth, where it is known, has no noise.",
+    )
+    shown = [tables.errors(result), tables.bias(result)]
+    return Section(
+        "Quality",
+        notes=notes,
+        figures=drawn,
+        tables=tuple(table for table in shown if table.rows),
+    )
 
 
 def _summary(
@@ -130,119 +239,3 @@ def _summary(
         if name in scored:
             result[name] = scored[name]
     return result
-
-
-def _headlines(result: dict[str, Any]) -> dict[str, str]:
-    lines = {}
-    for name, error in result["validation"].items():
-        text = f"{100 * error:.2f} %"
-        if "noise_floor" in result:
-            floor = result["noise_floor"][name]
-            text += f" (a perfect field: {100 * floor:.2f} %)"
-        lines[f"relative L2 of {name} on held-out tracks"] = text
-    for name, found in result["amplitude_bias"].items():
-        lines[f"measured {name} exceeds the inferred by"] = (
-            f"{100 * found['bias']:.2f} % +- {100 * found['standard_error']:.2f}"
-        )
-    for name, error in result.get("truth", {}).items():
-        lines[f"relative L2 of {name} against the truth"] = f"{100 * error:.2f} %"
-    lines["training"] = (
-        f"{result['iterations']} steps, {ENDED[result['ended']]}, {result['world_size']} ranks, "
-        f"{result['seconds']['train']:.0f} s"
-    )
-    return lines
-
-
-def _page(
-    settings: ReportSettings,
-    case: Case,
-    result: dict[str, Any],
-    training: dict[str, Any],
-    table: pd.DataFrame,
-    drawn: list[tuple[bytes, str]],
-) -> str:
-    scales = case.scales
-    tables = {
-        "Result": _headlines(result),
-        "Hydraulics": {
-            "mean flow rate": f"{table.flow_rate_m3_s.mean() * 1e12:.4g} nL/s",
-            "mean pressure drop": f"{table.pressure_drop_pa.mean():.4g} Pa",
-            "hydraulic resistance": f"{table.hydraulic_resistance_pa_s_m3[0]:.4g} Pa s/m3",
-        },
-        "Scales": {
-            "length": f"{scales.length:.4g} m",
-            "velocity": f"{scales.velocity:.4g} m/s",
-            "period": f"{scales.period:.4g} s",
-            "Reynolds number": f"{scales.reynolds:.4g}",
-            "Womersley number": f"{scales.womersley:.4g}",
-            "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
-        },
-        "Chosen from the data": {k: _plain(v) for k, v in result["chosen"].items()},
-        "Training": {key: _plain(value) for key, value in _flat(training["settings"])},
-        "Provenance": {
-            "aiv_rba": __version__,
-            "revision": result["revision"],
-            "case": result["case"],
-            **{f"SHA-256 of {name}": value for name, value in result["sources"].items()},
-            **{f"version of {name}": value for name, value in result["versions"].items()},
-            **{f"seconds, {stage}": f"{s:.1f}" for stage, s in result["seconds"].items()},
-        },
-    }
-    return render(
-        settings.title,
-        [Table(title, list(rows.items())) for title, rows in tables.items()],
-        drawn,
-    )
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of nested settings."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        content = json.loads(_read(path))
-    except ValueError:
-        raise UserError(
-            f"{path}: not valid JSON, expected the output of an earlier stage"
-        ) from None
-    _check_names(path, content if isinstance(content, dict) else (), keys)
-    return dict(content)
-
-
-def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    _read(path)
-    try:
-        table = pd.read_csv(path)
-    except ValueError:
-        raise UserError(f"{path}: not valid CSV, expected the output of an earlier stage") from None
-    _check_names(path, table, columns)
-    if table.empty:
-        raise UserError(f"{path}: found no rows, expected the output of an earlier stage")
-    return table
-
-
-def _check_names(path: Path, found: Container[str], expected: tuple[str, ...]) -> None:
-    missing = [name for name in expected if name not in found]
-    if missing:
-        raise UserError(
-            f"{path}: {missing[0]!r} is missing, expected the output of an earlier stage"
-        )

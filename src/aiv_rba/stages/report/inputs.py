@@ -1,0 +1,92 @@
+"""Files of earlier stages that the report reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aiv_rba.errors import UserError
+
+# A warning that asks to check something, or tells of rows outside the wall, doubts the input.
+SERIOUS = (": check ", "outside the wall")
+
+
+def read(path: Path) -> bytes:
+    """Content of a file.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Content of a JSON file that has the keys.
+
+    Raises
+    ------
+    UserError
+        If it has not.
+    """
+    try:
+        content = json.loads(read(path))
+    except ValueError:
+        raise UserError(
+            f"{path}: not valid JSON, expected the output of an earlier stage"
+        ) from None
+    check_names(path, content if isinstance(content, dict) else (), keys)
+    return dict(content)
+
+
+def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Content of a CSV file that has rows and the columns.
+
+    Raises
+    ------
+    UserError
+        If it has not.
+    """
+    read(path)
+    try:
+        table = pd.read_csv(path)
+    except ValueError:
+        raise UserError(f"{path}: not valid CSV, expected the output of an earlier stage") from None
+    check_names(path, table, columns)
+    if table.empty:
+        raise UserError(f"{path}: found no rows, expected the output of an earlier stage")
+    return table
+
+
+def read_warnings(summary: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Serious and other warnings in the summary of the ingestion; none if there is no summary."""
+    if not summary.is_file():
+        return (), ()
+    _, _, text = read(summary).decode("utf-8").partition("\nWarnings\n")
+    found = [line.removeprefix("  - ") for line in text.splitlines() if line.startswith("  - ")]
+    found = [warning for warning in found if warning != "none"]
+    serious = [w for w in found if any(sign in w for sign in SERIOUS)]
+    return tuple(serious), tuple(w for w in found if w not in serious)
+
+
+def check_names(path: Path, found: Container[str], expected: tuple[str, ...]) -> None:
+    """Refuse a file that lacks a name.
+
+    Raises
+    ------
+    UserError
+        Naming the file and the first name that is missing.
+    """
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise UserError(
+            f"{path}: {missing[0]!r} is missing, expected the output of an earlier stage"
+        )

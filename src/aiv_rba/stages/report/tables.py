@@ -1,0 +1,182 @@
+"""Numbers and tables of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiv_rba import __version__
+from aiv_rba.files.case import Case
+from aiv_rba.files.formats import Array
+from aiv_rba.pages import Table
+from aiv_rba.stages.report.units import Unit, unit_for
+
+ENDED = {
+    "iterations": "as many as allowed",
+    "settled": "until nothing improved",
+    "time": "until the limit of time",
+}
+QUANTITIES = {
+    "velocity": "velocity",
+    "u": "velocity u",
+    "v": "velocity v",
+    "w": "velocity w",
+    "pressure": "pressure",
+    "vorticity": "vorticity",
+    "wss": "wall shear stress",
+    "flow_rate": "flow rate",
+}
+# A mean flow rate below this share of the largest is no net flow.
+NO_NET_FLOW = 0.01
+
+
+def headlines(result: dict[str, Any]) -> dict[str, str]:
+    """Lines to print at the end, from the summary."""
+    lines = {}
+    for name, error in result["validation"].items():
+        text = f"{100 * error:.2f} %"
+        if "noise_floor" in result:
+            floor = result["noise_floor"][name]
+            text += f" (a perfect field: {100 * floor:.2f} %)"
+        lines[f"relative L2 of {name} on held-out tracks"] = text
+    for name, found in result["amplitude_bias"].items():
+        lines[f"measured {name} exceeds the inferred by"] = (
+            f"{100 * found['bias']:.2f} % +- {100 * found['standard_error']:.2f}"
+        )
+    for name, error in result.get("truth", {}).items():
+        lines[f"relative L2 of {name} against the truth"] = f"{100 * error:.2f} %"
+    lines["training"] = training_line(result)
+    return lines
+
+
+def training_line(result: dict[str, Any]) -> str:
+    """How long training was."""
+    return (
+        f"{result['iterations']} steps, {ENDED[result['ended']]}, {result['world_size']} ranks, "
+        f"{result['seconds']['train']:.0f} s"
+    )
+
+
+def numbers(
+    table: pd.DataFrame, times: Array, peak_speed: Array, stress: Array
+) -> tuple[tuple[str, str], ...]:
+    """Headline numbers of the flow: what, and how much.
+
+    Parameters
+    ----------
+    table
+        hydraulics.csv.
+    times, peak_speed
+        (T,) in s, and the largest speed then, m/s.
+    stress
+        Wall shear stress (T, A, H, 3), Pa.
+    """
+    fastest = int(np.argmax(peak_speed))
+    flow, drop = table.flow_rate_m3_s, table.pressure_drop_pa
+    flow_unit = unit_for("flow rate", float(flow.abs().max()))
+    drop_unit = unit_for("pressure", float(drop.abs().max()))
+    peak = float(peak_speed[fastest])
+    largest = float(np.linalg.norm(stress, axis=-1).max())
+    found = [
+        (f"largest speed, at {times[fastest]:.3g} s", unit_for("speed", peak).text(peak)),
+        (f"mean flow rate, {_range(flow, flow_unit)}", flow_unit.text(flow.mean())),
+        (f"mean pressure drop, {_range(drop, drop_unit)}", drop_unit.text(drop.mean())),
+        ("largest wall shear stress", unit_for("pressure", largest).text(largest)),
+    ]
+    if abs(flow.mean()) > NO_NET_FLOW * flow.abs().max():
+        per_flow = table.hydraulic_resistance_pa_s_m3[0] / flow_unit.factor
+        unit = unit_for("pressure", abs(per_flow))
+        found.append(
+            (
+                f"for each {flow_unit.name}: resistance, mean drop over mean flow",
+                unit.text(per_flow),
+            )
+        )
+    return tuple(found)
+
+
+def _range(values: pd.Series, unit: Unit) -> str:
+    low, high = (number * unit.factor for number in (values.min(), values.max()))
+    return f"from {low:.3g} to {high:.3g}"
+
+
+def errors(result: dict[str, Any]) -> Table:
+    """Relative L2 errors: a row for each quantity, a column for each thing compared with."""
+    columns = {
+        "against the truth": result.get("truth", {}),
+        "on held-out tracks": result["validation"],
+        "a perfect field, on held-out tracks": result.get("noise_floor", {}),
+    }
+    columns = {title: values for title, values in columns.items() if values}
+    rows = [
+        (label, *(_percent(values.get(name)) for values in columns.values()))
+        for name, label in QUANTITIES.items()
+        if any(name in values for values in columns.values())
+    ]
+    return Table("Relative L2 errors", rows, ("", *columns))
+
+
+def bias(result: dict[str, Any]) -> Table:
+    """By how much the measured velocities exceed the inferred ones."""
+    rows = [
+        (f"velocity {name}", f"{100 * b['bias']:.2f} % ± {100 * b['standard_error']:.2f} %")
+        for name, b in result["amplitude_bias"].items()
+    ]
+    return Table("Amplitude", rows, ("", "measured exceeds inferred by"))
+
+
+def _percent(error: float | None) -> str:
+    return "" if error is None else f"{100 * error:.2f} %"
+
+
+def methods(case: Case, result: dict[str, Any], training: dict[str, Any]) -> tuple[Table, ...]:
+    """Scales, what was chosen from the data, and the settings of the training."""
+    scales = case.scales
+    tables = {
+        "Scales": {
+            "length": f"{scales.length:.4g} m",
+            "velocity": f"{scales.velocity:.4g} m/s",
+            "period": f"{scales.period:.4g} s",
+            "Reynolds number": f"{scales.reynolds:.4g}",
+            "Womersley number": f"{scales.womersley:.4g}",
+            "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
+        },
+        "Chosen from the data": {k: plain(v) for k, v in result["chosen"].items()},
+        "Training": {
+            "length": training_line(result),
+            **{key: plain(value) for key, value in _flat(training["settings"])},
+        },
+    }
+    return tuple(Table(title, list(rows.items())) for title, rows in tables.items())
+
+
+def provenance(result: dict[str, Any]) -> Table:
+    """Where the numbers come from."""
+    rows = {
+        "aiv_rba": __version__,
+        "revision": result["revision"],
+        "case": result["case"],
+        **{f"SHA-256 of {name}": value for name, value in result["sources"].items()},
+        **{f"version of {name}": value for name, value in result["versions"].items()},
+        **{f"seconds, {stage}": f"{s:.1f}" for stage, s in result["seconds"].items()},
+    }
+    return Table("", list(rows.items()))
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested settings."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def plain(value: Any) -> str:
+    """A value of the settings as text."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
