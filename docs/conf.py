@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
@@ -30,9 +31,10 @@ copyright = "the authors of aiv_rba, MIT licence"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 nitpicky = True
-# Signatures name types of other packages, whose sites are not asked; within the package, aliases
-# of types and names of the type checker have no page.
-nitpick_ignore_regex = [(r"py:.*", r".*")]
+# Signatures name types of other packages, whose sites are not asked for.
+nitpick_ignore_regex = [(r"py:.*", r"(?!aiv_rba\.).*")]
+# Short names of types, such as Wall, may stand for more than one class.
+suppress_warnings = ["ref.python"]
 
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 4
@@ -112,17 +114,25 @@ def plain_text(
         lines[i] = "".join(parts)
 
 
+def mathml(node: nodes.math | nodes.math_block, *, alone: bool) -> str:
+    """A formula as MathML, which browsers draw without a script."""
+    try:
+        return str(latex2mathml.tex2mathml(node.astext(), as_block=alone))
+    except MathError as error:
+        logging.getLogger(__name__).warning("formula: %s", error, location=node)
+        return node.astext()
+
+
 def inline_formula(self: Any, node: nodes.math) -> None:
-    """A formula in a line of text, as MathML."""
-    self.body.append(latex2mathml.tex2mathml(node.astext()))
+    """A formula in a line of text."""
+    self.body.append(mathml(node, alone=False))
     raise nodes.SkipNode
 
 
 def formula(self: Any, node: nodes.math_block) -> None:
-    """A formula that stands by itself, as MathML, with its number in the paper."""
-    number = f'<span class="number">({node["label"]})</span>' if node.get("label") else ""
-    mathml = latex2mathml.tex2mathml(node.astext(), as_block=True)
-    self.body.append(f'<div class="formula">{mathml}{number}</div>')
+    """A formula that stands by itself, with its number in the paper."""
+    number = f'<span class="number">({node["label"].replace("-", " ")})</span>' if node.get("label") else ""
+    self.body.append(f'<div class="formula">{mathml(node, alone=True)}{number}</div>')
     raise nodes.SkipNode
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -79,11 +80,13 @@ def modules() -> str:
 
 def module_page(package: str, names: list[str]) -> str:
     """The modules of one package."""
+    # Sections of an experiment have no docstring but that of the key that holds them.
+    more = "   :undoc-members:\n" if package == "settings" else ""
     parts = [f"# {PACKAGES.get(package, 'Other modules')}\n"]
     for name in names:
         parts.append(
-            f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n"
-            "   :show-inheritance:\n```\n"
+            f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n{more}"
+            "   :ignore-module-all:\n   :show-inheritance:\n```\n"
         )
     return "\n".join(parts)
 
@@ -193,6 +196,7 @@ def commands() -> str:
 
 def help_of(*command: str) -> str:
     """What `aiv-rba COMMAND --help` prints, at a width that does not depend on the terminal."""
+    os.environ["COLUMNS"] = "96"
     screen = io.StringIO()
     with redirect_stdout(screen), suppress(SystemExit):
         main([*command, "--help"])
