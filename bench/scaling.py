@@ -332,7 +332,7 @@ def ranks_table(result: dict[str, Any]) -> str:
                 )
             )
     head = ("training", "scaling", "s a step, 1 rank", "2 ranks", "throughput, 2 over 1")
-    last = ("the same of processor time", "cores that others kept busy", "rounds that count")
+    last = ("the same in processor time", "cores used by other programs", "rounds used")
     return table((*head, *last), rows)
 
 

@@ -73,7 +73,9 @@ ELSEWHERE = {
     "contributing": "CONTRIBUTING.md",
     "changelog": "CHANGELOG.md",
 }
-LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?!https?:|#|mailto:)(?P<path>[^)\s#]+)(?P<rest>#[^)]*)?\)")
+LINK = re.compile(
+    r"\[(?P<text>[^\]]+)\]\((?!https?:|#|mailto:)(?P<path>[^)\s#]+)(?P<rest>#[^)]*)?\)"
+)
 
 
 def read_source(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -131,7 +133,8 @@ def inline_formula(self: Any, node: nodes.math) -> None:
 
 def formula(self: Any, node: nodes.math_block) -> None:
     """A formula that stands by itself, with its number in the paper."""
-    number = f'<span class="number">({node["label"].replace("-", " ")})</span>' if node.get("label") else ""
+    label = str(node.get("label") or "").replace("-", " ")
+    number = f'<span class="number">({label})</span>' if label else ""
     self.body.append(f'<div class="formula">{mathml(node, alone=True)}{number}</div>')
     raise nodes.SkipNode
 

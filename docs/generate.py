@@ -35,7 +35,12 @@ PACKAGES = {
 def write(folder: Path) -> None:
     """Write all pages, each only if it changed, so that a second build is short."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"public": public(), "modules": modules(), "settings": settings(), "commands": commands()}
+    pages = {
+        "public": public(),
+        "modules": modules(),
+        "settings": settings(),
+        "commands": commands(),
+    }
     for package, names in by_package().items():
         pages[f"modules_{package}"] = module_page(package, names)
     for name, text in pages.items():

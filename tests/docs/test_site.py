@@ -56,7 +56,8 @@ class Fetched(HTMLParser):
 
 
 def test_every_page_opens_without_a_network(site):
-    built = sorted(site.rglob("*.html"))
+    # The theme leaves the source of its macros beside its scripts.
+    built = [page for page in sorted(site.rglob("*.html")) if "_static" not in page.parts]
     assert len(built) > 30
     for page in built:
         parser = Fetched()
@@ -67,7 +68,7 @@ def test_every_page_opens_without_a_network(site):
             assert not re.match(r"(https?:)?//", address), f"{page}: {address}"
             assert (page.parent / address.split("?")[0]).exists(), f"{page}: {address}"
     for sheet in site.rglob("*.css"):
-        assert not re.search(r"url\(['\"]?https?:|@import", sheet.read_text()), sheet
+        assert not re.search(r"(url\(|@import )['\"]?(https?:)?//", sheet.read_text()), sheet
 
 
 def test_the_search_index_is_a_script(site):
@@ -149,5 +150,5 @@ def test_quoted_settings_exist():
     for path, text in pages().items():
         if path.name == "CHANGELOG.md":
             continue
-        for key in re.findall(rf"`((?:{stages})\.[a-z_]+(?:\.[a-z_]+)*)", text):
+        for key in re.findall(rf"`((?:{stages})\.[a-z_0-9]+(?:\.[a-z_0-9]+)*)", text):
             assert key in known or key.endswith(FILES), f"{path}: {key}"

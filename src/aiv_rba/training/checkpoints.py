@@ -86,8 +86,8 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """The newest readable checkpoint, the same on all ranks; None without one.
 
-        One that is damaged or belongs to another training is named on stderr and left where it is,
-        and the one before it is tried.
+        A checkpoint that is damaged or belongs to another training is reported on stderr and left
+        where it is, and the one before it is tried.
 
         Raises
         ------
