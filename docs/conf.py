@@ -39,7 +39,7 @@ suppress_warnings = ["ref.python"]
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 4
 
-autosummary_generate = True
+autosummary_generate = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 # Some stages only need these, and none must start processes while a page is written.
@@ -64,7 +64,7 @@ html_theme_options: dict[str, Any] = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars: dict[str, list[str]] = {"index": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "tutorial": []}
 
 # Pages whose text stands elsewhere in the repository, where people read it without the site.
 ELSEWHERE = {

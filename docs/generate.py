@@ -55,13 +55,18 @@ def public() -> str:
     text = "# Python interface\n\n"
     if not names:
         return text + "This version offers its functions by the command line only.\n"
-    rows = "\n".join(f"   {name}" for name in names)
-    return text + (
+    listed = "\n".join(f"   {name}" for name in names)
+    text += (
         "Everything that `import aiv_rba` offers. A name is imported when it is first used, so\n"
-        "reading an experiment does not wait for torch.\n\n"
-        f"```{{eval-rst}}\n.. currentmodule:: aiv_rba\n\n.. autosummary::\n   :toctree: api\n"
-        f"   :nosignatures:\n\n{rows}\n```\n"
+        "reading an experiment does not wait for torch.\n\n```{eval-rst}\n"
+        f".. currentmodule:: aiv_rba\n\n.. autosummary::\n   :nosignatures:\n\n{listed}\n```\n"
     )
+    for name in names:
+        found = getattr(aiv_rba, name)
+        kind = "class" if isinstance(found, type) else "function" if callable(found) else "data"
+        more = "\n   :members:" if kind == "class" else ""
+        text += f"\n## {name}\n\n```{{eval-rst}}\n.. auto{kind}:: aiv_rba.{name}{more}\n```\n"
+    return text
 
 
 def by_package() -> dict[str, list[str]]:
@@ -191,8 +196,8 @@ def commands() -> str:
     names = re.findall(r"^ {4}([a-z][\w-]*)\b", listed, flags=re.MULTILINE)
     parts = [
         "# Commands\n\n`aiv-rba` has one subcommand for each stage and some more. Its exit code is "
-        "0 when it is done,\n2 for a mistake in the input, which is one line on the screen, and 75 "
-        "when it was asked to stop and\ncan be started again to go on.\n",
+        "0 when it is done,\n2 for a mistake in the input, which is described in one line, and 75 "
+        "when it was asked to stop and\ncan be started again to continue.\n",
         f"```text\n{listed}```\n",
     ]
     parts += [f"## {name}\n\n```text\n{help_of(name)}```\n" for name in names]
@@ -201,7 +206,7 @@ def commands() -> str:
 
 def help_of(*command: str) -> str:
     """What `aiv-rba COMMAND --help` prints, at a width that does not depend on the terminal."""
-    os.environ["COLUMNS"] = "96"
+    os.environ["COLUMNS"] = "82"
     screen = io.StringIO()
     with redirect_stdout(screen), suppress(SystemExit):
         main([*command, "--help"])

@@ -52,8 +52,8 @@ class GaussNewtonSettings:
     importance_sampling: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the points drawn in proportion to their residuals; the others are drawn evenly."""
     curvature_memory: Positive | None = 10.0
-    """The curvature J^T J is averaged over earlier steps. This memory grows by one draw of points in
-    so many steps: a smaller number averages over more. null: use the points of the present step
+    """The curvature J^T J is averaged over earlier steps. This memory grows by one draw of points
+    in so many steps: a smaller number averages over more. null: use the points of the present step
     alone, and find the step in the space of the rows if these are fewer than the parameters."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the last step towards which the damping pulls the next one (SPRING)."""
