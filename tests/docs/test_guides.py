@@ -13,7 +13,7 @@ from aiv_rba.cli import main
 from aiv_rba.settings import optimisers as optimiser_settings
 
 GUIDES = Path(__file__).parents[2] / "docs/how-to"
-BLOCK = re.compile(r"```\{code-block\} \w+\n:caption: (\S+)\n\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r'```\{code-block\} \w+\n:caption: "`(\S+)`"\n\n(.*?)```', re.DOTALL)
 
 
 def blocks(guide):
