@@ -84,7 +84,7 @@ class Problem(Protocol):
         ...
 
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
-        """Change the global weights by what training has found; what it found, for the history.
+        """Adapt the global weights to the state of the training; what was found, for the history.
 
         Every rank calls this, for every new row of the history, with the number of steps done.
         """

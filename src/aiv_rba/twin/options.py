@@ -1,4 +1,4 @@
-"""What a twin may be asked for, and the sizes that follow."""
+"""Options of a twin, and the sizes that follow from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNITS = {"um": 1e-6, "mm": 1e-3}
 
 @dataclass(frozen=True, config=STRICT)
 class Fluid:
-    """The fluid, water at body temperature unless asked for otherwise."""
+    """The fluid; by default water at body temperature."""
 
     density: Positive = DENSITY
     """Density, kg/m^3."""
