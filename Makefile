@@ -1,7 +1,8 @@
 # make run | test | docs | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | validate | records | twin | twins | generalise | limits | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
-CONFIG ?= workflow/config/default.yaml
+BUNDLED := workflow/config/perivascular.yaml
+CONFIG ?= $(BUNDLED)
 CORES ?= 2
 HALF ?= judge
 PROFILE ?= quick
@@ -17,11 +18,16 @@ help:  ## show the targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: found $$($(PYTHON) --version), expected Python 3.11 or newer"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin,workflow]'
 	@touch $@
 
-run: .venv/installed  ## the whole workflow on the bundled experiment
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+# The workflow engine says nothing: each stage says one line, and why it failed. Where no stage did,
+# as with a locked folder, the end of the engine's own log says why.
+run: .venv/installed  ## the whole workflow; CONFIG="experiment.yaml overlay.yaml" instead of the bundled experiment
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
+	  aiv-rba init $(CONFIG) >/dev/null && \
+	  { snakemake --quiet all --cores $(CORES) --configfile $(CONFIG) || \
+	    { snakemake --quiet rules --dry-run --configfile $(CONFIG) 2>&1 >/dev/null | tail -n 3; exit 2; }; }
 
 test: lint  ## all tests, with coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile --cov --cov-report=term:skip-covered
@@ -86,7 +92,7 @@ results/twin/physiological/truth.h5: | .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset physiological --out $(@D)
 
 physiological: results/twin/physiological/truth.h5  ## the twin at 50 um and 50 um/s: data, then the workflow
-	$(MAKE) run CONFIG=workflow/config/physiological.yaml
+	$(MAKE) run CONFIG="$(BUNDLED) workflow/config/physiological.yaml"
 
 schema: .venv/installed  ## write the JSON schema of the configuration
 	$(BIN)/python -c 'import json; from aiv_rba.settings import json_schema; print(json.dumps(json_schema(), indent=2))' > workflow/schemas/experiment.schema.json

@@ -1,20 +1,16 @@
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-# `configfile:` would mix the default's sections into an experiment given by --configfile.
+# `configfile:` would mix the bundled experiment's sections into an experiment given by --configfile.
 if not config:
 
-    configfile: "workflow/config/default.yaml"
-
-
-# The package fills in the defaults: Snakemake would mix those of alternative optimisers.
-validate(config, "workflow/schemas/experiment.schema.json", set_default=False)
+    configfile: "workflow/config/perivascular.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/config.smk"
+include: "workflow/rules/settings.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/points.smk"
 include: "workflow/rules/train.smk"
@@ -26,10 +22,10 @@ include: "workflow/rules/validate.smk"
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/report.html",
-        f"{RESULTS}/summary.json",
-        f"{RESULTS}/fields/volume.pvd",
-        f"{RESULTS}/fields/wall.pvd",
+        results.page,
+        results.summary,
+        results.volume,
+        results.wall,
 
 
 rule validate:

@@ -22,11 +22,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 import yaml
+from aiv_rba.files.provenance import versions
 from communication import H100_SINGLE_PRECISION, LAUNCHES, NVIDIA, SHARE_OF_PEAK, Cluster, Step
 from turns import QUIET, Job, Turn, Turns
 
 from aiv_rba.files.case import Case, Tracks, read_case, write_case
-from aiv_rba.files.provenance import versions
 from aiv_rba.problems.velocimetry.choices import resolve
 from aiv_rba.settings import PointsSettings, load_stage
 from aiv_rba.stages.ingest.run import ingest

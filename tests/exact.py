@@ -1,5 +1,6 @@
 """Exact flows in a tube along y, in the place of a trained network, and the files of their case."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from scipy.special import jv
 
 from aiv_rba.files.case import Case, Tracks, Wall, write_case
 from aiv_rba.files.formats import create_h5
+from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.model import Model, save_model
 from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
 from aiv_rba.problems.velocimetry.network import FlowNetwork
@@ -141,17 +143,16 @@ def case_of(function, rows=200, seed=0):
         chosen={"length scale": "0.2 mm"},
         sources={"tracks.csv": "0" * 64},
         identity="exact",
-        seconds=1.0,
     )
 
 
 def model_of(flow):
     """An exact flow in the place of a trained network."""
-    return Model(flow, SCALES, "exact", {})
+    return Model(flow, SCALES, "exact")
 
 
-def metadata():
-    """What training tells of itself."""
+def training_facts():
+    """What the record of a training says of it."""
     return {
         "seconds": 12.0,
         "world_size": 2,
@@ -164,15 +165,24 @@ def metadata():
         "points": {"interior": 600, "wall": 200},
         "settings": {"seed": 3, "network": {"layers": 1, "output_scales": (0.1, 1.0)}},
         "chosen": {"network.time_harmonics": 1},
-        "versions": {"torch": "2.0"},
     }
+
+
+def write_records(results: Results):
+    """Write the records of the stages before the report."""
+    for number, stage in enumerate(("ingest", "points", "train", "fields", "score")):
+        record = {"stage": stage, "seconds": 1.0 + number, "versions": {}, "revision": "abc"}
+        if stage == "train":
+            record["training"] = training_facts()
+        results.record(stage).parent.mkdir(exist_ok=True)
+        results.record(stage).write_text(json.dumps(record))
 
 
 def write_trained(folder: Path, identity="exact"):
     """Write case.h5, points.h5 and model.pt of a small untrained network; return the network."""
     case = case_of(swirling)
     write_case(folder / "case.h5", case)
-    with create_h5(folder / "points.h5", "points", {"identity": "exact", "seconds": 2.0}):
+    with create_h5(folder / "points.h5", "points", {"identity": "exact"}):
         pass
     settings = FlowNetworkSettings(
         layers=1, width=6, time_harmonics=1, output_scales=(0.1, 1.0, 0.1, 100.0)
@@ -186,7 +196,7 @@ def write_trained(folder: Path, identity="exact"):
         torch.tensor([period, *high]).double(),
         case.wall_function,
     )
-    save_model(folder / "model.pt", Model(network, SCALES, identity, metadata()), settings)
+    save_model(folder / "model.pt", Model(network, SCALES, identity), settings)
     return network
 
 

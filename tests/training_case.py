@@ -7,6 +7,7 @@ import yaml
 
 from aiv_rba.files.case import Case, Tracks, Wall, WallFunction, write_case
 from aiv_rba.files.formats import create_h5
+from aiv_rba.files.results import Results
 from aiv_rba.scales import Scales
 
 RADIUS, LENGTH = 0.5, 2.0
@@ -76,7 +77,6 @@ def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11
         chosen={},
         sources={},
         identity="training-case",
-        seconds=0.0,
     )
     write_case(folder / "case.h5", case)
     batches = 4
@@ -103,13 +103,12 @@ def write_tiny_training(folder: Path, *, iterations: int, **train) -> Path:
 
 
 def arguments(folder: Path, run: str = "run") -> list[str]:
-    """Command line of a training whose outputs go to `folder/run`."""
-    return [
-        "train",
-        *("--config", str(folder / "train.yaml")),
-        *("--case", str(folder / "case.h5")),
-        *("--points", str(folder / "points.h5")),
-        *("--model", str(folder / run / "model.pt")),
-        *("--history", str(folder / run / "history.csv")),
-        *("--checkpoints", str(folder / run / "checkpoints")),
-    ]
+    """Command line of a training whose results go to `folder/run`, on the files of `folder`."""
+    results = Results(folder / run)
+    links = {results.case: "case.h5", results.points: "points.h5"}
+    links[results.settings("train")] = "train.yaml"
+    for link, name in links.items():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.resolve() / name)
+    return ["train", str(results.folder)]

@@ -1,94 +1,70 @@
-"""Command line: one subcommand per stage."""
+"""Command line: one subcommand per stage, on the folder of an experiment's results."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from aiv_rba import __version__
 from aiv_rba.errors import Interrupted, UserError
+from aiv_rba.files.experiment import write_settings
+from aiv_rba.files.results import Results
+from aiv_rba.ranks.environment import find_rank
 from aiv_rba.settings import load_comparison, load_stage
+from aiv_rba.terminal import copied_to, fail, log_traceback, on_screen, say
+
+Arguments = argparse.Namespace
 
 
 # Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
-def _ingest(arguments: argparse.Namespace) -> None:
+def _init(arguments: Arguments) -> None:
+    for path in write_settings(arguments.experiment, arguments.results):
+        say(str(path))
+
+
+def _ingest(arguments: Arguments) -> None:
     from aiv_rba.stages.ingest.run import ingest
 
-    ingest(
-        load_stage(arguments.config, "ingest"),
-        case=arguments.case,
-        summary=arguments.summary,
-        picture=arguments.picture,
-    )
+    ingest(load_stage(_settings(arguments), "ingest"), Results(arguments.results))
 
 
-def _points(arguments: argparse.Namespace) -> None:
-    from aiv_rba.stages.points.generate import generate
+def _points(arguments: Arguments) -> None:
+    from aiv_rba.stages.points.generate import collocate
 
-    generate(
-        load_stage(arguments.config, "points"),
-        case=arguments.case,
-        points=arguments.points,
-        picture=arguments.picture,
-    )
+    collocate(load_stage(_settings(arguments), "points"), Results(arguments.results))
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _train(arguments: Arguments) -> None:
     from aiv_rba.stages.train import train
 
-    train(
-        load_stage(arguments.config, "train"),
-        case=arguments.case,
-        points=arguments.points,
-        model=arguments.model,
-        history=arguments.history,
-        checkpoints=arguments.checkpoints,
-        tensorboard=arguments.tensorboard,
-    )
+    settings = load_stage(_settings(arguments), "train")
+    train(settings, Results(arguments.results), tensorboard=arguments.tensorboard)
 
 
-def _fields(arguments: argparse.Namespace) -> None:
+def _fields(arguments: Arguments) -> None:
     from aiv_rba.stages.fields.run import fields
 
-    fields(
-        load_stage(arguments.config, "fields"),
-        case=arguments.case,
-        model=arguments.model,
-        out=arguments.out,
-    )
+    fields(load_stage(_settings(arguments), "fields"), Results(arguments.results))
 
 
-def _score(arguments: argparse.Namespace) -> None:
+def _score(arguments: Arguments) -> None:
     from aiv_rba.stages.score import score
 
-    score(
-        load_stage(arguments.config, "score"),
-        case=arguments.case,
-        model=arguments.model,
-        scores=arguments.scores,
-    )
+    score(load_stage(_settings(arguments), "score"), Results(arguments.results))
 
 
-def _report(arguments: argparse.Namespace) -> None:
+def _report(arguments: Arguments) -> None:
     from aiv_rba.stages.report.run import report
 
-    report(
-        load_stage(arguments.config, "report"),
-        case=arguments.case,
-        points=arguments.points,
-        fields=arguments.fields,
-        history=arguments.history,
-        scores=arguments.scores,
-        pictures=arguments.pictures,
-        page=arguments.page,
-        summary=arguments.summary,
-    )
+    report(load_stage(_settings(arguments), "report"), Results(arguments.results))
 
 
-def _validate(arguments: argparse.Namespace) -> None:
+def _validate(arguments: Arguments) -> None:
     from aiv_rba.problems import find
     from aiv_rba.validation.run import validate
 
@@ -102,7 +78,7 @@ def _validate(arguments: argparse.Namespace) -> None:
     )
 
 
-def _twin(arguments: argparse.Namespace) -> None:
+def _twin(arguments: Arguments) -> None:
     from aiv_rba.twin.family import find_twin
     from aiv_rba.twin.generate import generate
     from aiv_rba.twin.options import preset
@@ -119,100 +95,75 @@ def _twin(arguments: argparse.Namespace) -> None:
     else:
         report = generate(preset(arguments.preset, arguments.seed or 0), arguments.out)
     for name, value in report.items():
-        print(f"{name}: {value:.3g}")
+        say(f"{name}: {value:.3g}")
+
+
+def _settings(arguments: Arguments) -> Path:
+    return Results(arguments.results).settings(arguments.stage)
+
+
+STAGES: dict[str, tuple[Callable[[Arguments], None], str]] = {
+    "ingest": (_ingest, "Check, nondimensionalise and split tracks and wall."),
+    "points": (
+        _points,
+        "Shrink-copy the wall and bin the points into training groups (runs under mpiexec).",
+    ),
+    "train": (_train, "Train the network (runs under torchrun and srun too)."),
+    "fields": (_fields, "Write velocity, pressure, vorticity and wall shear stress as VTK series."),
+    "score": (_score, "Measure the errors on held-out tracks and, where known, against the truth."),
+    "report": (_report, "Draw the figures and write the page."),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="aiv-rba",
         description="From particle tracks and a vessel wall to velocity, pressure, vorticity and "
-        "wall shear stress. One subcommand per stage.",
+        "wall shear stress. One subcommand per stage, each on the folder of an experiment.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of an error")
-    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    commands = parser.add_subparsers(dest="stage", required=True, metavar="COMMAND")
 
-    def stage(name: str, command: object, text: str, **files: str) -> argparse.ArgumentParser:
-        subparser = stages.add_parser(name, help=text, description=text)
-        subparser.add_argument(
-            "--config", type=Path, required=True, help="experiment file (YAML), or this section"
-        )
-        for option, what in files.items():
-            subparser.add_argument(f"--{option}", type=Path, required=True, help=what)
+    def add(name: str, command: Callable[[Arguments], None], text: str) -> argparse.ArgumentParser:
+        subparser = commands.add_parser(name, help=text, description=text)
         subparser.set_defaults(command=command)
         return subparser
 
-    stage(
-        "ingest",
-        _ingest,
-        "Check, nondimensionalise and split tracks and wall.",
-        case="output: case.h5",
-        summary="output: summary (text)",
-        picture="output: tracks in the wall (png)",
+    init = add("init", _init, "Check an experiment and write its settings into a folder.")
+    init.add_argument(
+        "experiment", type=Path, nargs="+", help="experiment (YAML), then overlays that change it"
     )
-    stage(
-        "points",
-        _points,
-        "Shrink-copy the wall and bin the points into training groups (runs under mpiexec).",
-        case="input: case.h5",
-        points="output: points.h5",
-        picture="output: the groups (png)",
+    init.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        help="where the folder, which has the experiment's name, is made (default: results)",
     )
-    train = stage(
-        "train",
-        _train,
-        "Train the network (runs under torchrun).",
-        case="input: case.h5",
-        points="input: points.h5",
-        model="output: model.pt",
-        history="output: history.csv",
-        checkpoints="folder of checkpoints; training resumes from the last",
+    stages = {name: add(name, *what) for name, what in STAGES.items()}
+    for subparser in stages.values():
+        subparser.add_argument(
+            "results", type=Path, help="folder of the experiment, such as results/perivascular"
+        )
+    stages["train"].add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write event files too (needs the extra 'tensorboard')",
     )
-    train.add_argument(
-        "--tensorboard", type=Path, help="folder of event files (needs the extra 'tensorboard')"
-    )
-    stage(
-        "fields",
-        _fields,
-        "Write velocity, pressure, vorticity and wall shear stress as VTK series.",
-        case="input: case.h5",
-        model="input: model.pt",
-        out="output folder: volume.pvd, wall.pvd, hydraulics.csv",
-    )
-    stage(
-        "score",
-        _score,
-        "Measure the errors on held-out tracks and, where known, against the truth.",
-        case="input: case.h5",
-        model="input: model.pt",
-        scores="output: scores.json",
-    )
-    stage(
-        "report",
-        _report,
-        "Draw the figures and write the page.",
-        case="input: case.h5",
-        points="input: points.h5",
-        fields="input: folder of the VTK series",
-        history="input: history.csv",
-        scores="input: scores.json",
-        pictures="input: folder with tracks.png and groups.png",
-        page="output: report.html",
-        summary="output: summary.json",
-    )
-    text = "Train and compare methods on a problem with a known answer (runs under torchrun)."
-    validate = stages.add_parser("validate", help=text, description=text)
+    validate = add("validate", _validate, "Compare methods on a problem with a known solution.")
     validate.add_argument("--problem", required=True, help="folder of aiv_rba/problems")
     validate.add_argument("--config", type=Path, required=True, help="methods and checks (YAML)")
     validate.add_argument(
-        "--reference",
-        type=Path,
-        help="input: a reference of the literature, .mat (tt, x, uu)",
+        "--reference", type=Path, help="input: a reference of the literature, .mat (tt, x, uu)"
     )
     validate.add_argument("--out", type=Path, required=True, help="output folder")
-    validate.set_defaults(command=_validate)
-    text = "Make an experiment with known truth by CFD (needs the extra 'twin')."
-    twin = stages.add_parser("twin", help=text, description=text)
+    for subparser in (stages["train"], validate):
+        subparser.add_argument(
+            "--ranks", type=int, default=1, help="ranks to start on this machine (default: 1)"
+        )
+    twin = add(
+        "twin", _twin, "Make an experiment with known truth by CFD (needs the extra 'twin')."
+    )
     twin.add_argument("--family", type=Path, help="twins and their options (YAML)")
     twin.add_argument("--name", help="twin of the family")
     twin.add_argument(
@@ -225,8 +176,18 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, help="other tracers, noise and sample points than those of the twin"
     )
     twin.add_argument("--out", type=Path, required=True, help="output folder")
-    twin.set_defaults(command=_twin)
     return parser
+
+
+def _log(arguments: Arguments, rank: int) -> Path:
+    """The log of a stage; ranks other than the first have their own."""
+    results = Results(arguments.results)
+    if not results.folder.is_dir():
+        raise UserError(
+            f"{results.folder}: not found, expected the folder of an experiment: make it with "
+            "aiv-rba init"
+        )
+    return results.rank_log(arguments.stage, rank) if rank else results.log(arguments.stage)
 
 
 def _printed_by_first_rank(stage: str, error: UserError) -> bool:
@@ -238,26 +199,47 @@ def _printed_by_first_rank(stage: str, error: UserError) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage.
+    """Run one command.
 
     Returns
     -------
     int
         0 on success, 2 on an error that the user can correct, 75 if it was asked to stop and can
-        go on where it stopped (EX_TEMPFAIL of sysexits.h).
+        go on where it stopped (EX_TEMPFAIL of sysexits.h), 1 on a mistake of this package.
     """
+    argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(argv)
-    try:
-        arguments.command(arguments)
-    except UserError as error:
-        if arguments.verbose:
-            raise
-        if not _printed_by_first_rank(arguments.stage, error):
-            print(f"aiv-rba {arguments.stage}: error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(f"aiv-rba {arguments.stage}: {stop}", file=sys.stderr)
-        return 75
+    if getattr(arguments, "ranks", 1) > 1:
+        from aiv_rba.ranks.launch import launch
+
+        return launch([*argv, "--ranks", "1"], arguments.ranks)
+    prefix = f"aiv-rba {arguments.stage}"
+    with ExitStack() as stack:
+        screen = stack.enter_context(on_screen())
+        try:
+            rank, _, _ = find_rank(os.environ)
+            screen.quiet = rank > 0
+            if arguments.stage in STAGES:
+                stack.enter_context(copied_to(_log(arguments, rank)))
+            arguments.command(arguments)
+        except UserError as error:
+            if arguments.verbose:
+                raise
+            if not _printed_by_first_rank(arguments.stage, error):
+                fail(f"{prefix}: error: {error}")
+            return 2
+        except Interrupted as stop:
+            fail(f"{prefix}: {stop}")
+            return 75
+        except Exception as error:
+            if arguments.verbose:
+                raise
+            log_traceback()
+            fail(
+                f"{prefix}: internal error: {type(error).__name__}: {error}; the traceback is in "
+                "the log, or on the screen with aiv-rba --verbose"
+            )
+            return 1
     return 0
 
 

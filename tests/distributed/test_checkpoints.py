@@ -65,7 +65,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("complaint", "damage"), DAMAGES.items())
-def test_a_damaged_or_foreign_one_is_skipped(tmp_path, capsys, complaint, damage):
+def test_a_damaged_or_foreign_one_is_skipped(tmp_path, caplog, complaint, damage):
     checkpoints = Checkpoints(tmp_path, ONE)
     for step in (1, 2):
         save(checkpoints, step)
@@ -75,7 +75,7 @@ def test_a_damaged_or_foreign_one_is_skipped(tmp_path, capsys, complaint, damage
     saved = resumed.load()
     assert saved["step"] == 1
     assert saved["multipliers"]["tracks"].tolist() == [[1.0], [1.0]]
-    errors = capsys.readouterr().err.splitlines()
+    errors = caplog.messages
     assert len(errors) == 1
     assert "step_00000002.pt" in errors[0]
     assert complaint in errors[0]
@@ -93,7 +93,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
     assert names(tmp_path) == ["best.pt", "step_00000001.pt"]
 
 
-def test_a_full_disk_leaves_the_one_before_and_says_so(tmp_path, capsys):
+def test_a_full_disk_leaves_the_one_before_and_says_so(tmp_path, caplog):
     checkpoints = Checkpoints(tmp_path, ONE)
     save(checkpoints, 1)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_so(tmp_path, capsys):
         save(checkpoints, 2, size=100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    errors = capsys.readouterr().err.splitlines()
+    errors = caplog.messages
     assert len(errors) == 1
     assert "step_00000002.pt: cannot be written" in errors[0]
     assert "the checkpoint before it stays valid" in errors[0]

@@ -11,9 +11,11 @@ import yaml
 
 from aiv_rba.cli import main
 from aiv_rba.files.case import read_case
+from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.settings import load_stage
 from aiv_rba.stages.points.groups import patches, time_bins, uniform
+from tests.stages import prepare
 from tests.synthetic import write_tube_experiment
 
 POINTS = {
@@ -34,21 +36,20 @@ def folder(tmp_path_factory):
     path = write_tube_experiment(folder)
     experiment = yaml.safe_load(path.read_text()) | {"points": POINTS}
     path.write_text(yaml.safe_dump(experiment))
-    options = {name: str(folder / name) for name in ("case", "summary", "picture")}
-    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    assert main(["ingest", "--config", str(path), *arguments]) == 0
+    assert main(["ingest", str(prepare(folder / "1", path).folder)]) == 0
     return folder
 
 
 def run(folder, ranks):
     assert shutil.which("mpiexec"), "mpiexec not found: install the extra 'mpi'"
+    results = prepare(folder / str(ranks), folder / "experiment.yaml")
+    if ranks > 1:
+        shutil.copy(Results(folder / "1").case, results.case)
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return subprocess.run(
         [
             *("mpiexec", "-n", str(ranks), "--oversubscribe", "aiv-rba", "points"),
-            *("--config", str(folder / "experiment.yaml"), "--case", str(folder / "case")),
-            *("--points", str(folder / f"points_{ranks}.h5")),
-            *("--picture", str(folder / "groups.png")),
+            str(results.folder),
         ],
         env=os.environ | root | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -60,7 +61,7 @@ def run(folder, ranks):
 def read(folder, ranks):
     finished = run(folder, ranks)
     assert finished.returncode == 0, finished.stderr
-    with h5py.File(folder / f"points_{ranks}.h5") as file:
+    with h5py.File(Results(folder / str(ranks)).points) as file:
         return {name: file[f"{name}/points"][:] for name in ("interior", "wall")}
 
 
@@ -73,7 +74,7 @@ def test_content_does_not_depend_on_the_number_of_ranks(folder):
 
 def test_points_lie_in_their_groups(folder):
     points = read(folder, 1)
-    case = read_case(folder / "case")
+    case = read_case(folder / "1" / "case.h5")
     lumen = Lumen.from_wall(case.wall, case.axis)
     period = case.scales.nondimensional_period
     shape = (POINTS["n_t"], POINTS["n_r"], POINTS["n_theta"], POINTS["n_y"])
@@ -104,7 +105,7 @@ def test_points_lie_in_their_groups(folder):
 
 @pytest.mark.parametrize("bins", ["quantile", "uniform"])
 def test_every_wall_point_belongs_to_one_patch(folder, bins):
-    case = read_case(folder / "case")
+    case = read_case(folder / "1" / "case.h5")
     lumen = Lumen.from_wall(case.wall, case.axis)
     members = patches(lumen, case.wall.points, 4, 5, bins)
     everyone = np.sort(np.concatenate(members))

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from aiv_rba.files.records import read_record
 from tests.training_case import PLAIN, WEIGHTS, arguments, write_config, write_training_case
 
 NETWORK = {"layers": 2, "width": 8} | PLAIN
@@ -69,12 +70,8 @@ THEN = {"adam_then_lbfgs": {"name": "lbfgs", "iterations": 10, "compile": False}
 
 
 def launch(folder, run, ranks, **popen):
-    command = [
-        sys.executable,
-        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)),
-        *("-m", "aiv_rba.cli"),
-        *arguments(folder, run),
-    ]
+    command = [sys.executable, "-m", "aiv_rba.cli", *arguments(folder, run)]
+    command += ["--ranks", str(ranks)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True, **popen
@@ -192,6 +189,6 @@ def test_mpiexec_starts_ranks_as_torchrun_does(tmp_path):
         timeout=120,
     )
     assert ranks.returncode == 0, ranks.stderr
-    metadata = torch.load(tmp_path / "mpiexec" / "model.pt", weights_only=True)["metadata"]
-    assert metadata["world_size"] == 2
+    record = read_record(tmp_path / "mpiexec" / "records" / "train.json")
+    assert record["training"]["world_size"] == 2
     assert_equal(train(tmp_path, "torchrun", 2), result(tmp_path, "mpiexec"), 1e-10)

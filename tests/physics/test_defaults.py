@@ -7,6 +7,7 @@ import yaml
 
 from aiv_rba.cli import main
 from aiv_rba.problems.velocimetry.model import load_model
+from tests.stages import prepare
 from tests.synthetic import tube_of, write_tube_experiment
 
 NEEDED = ("tracks", "wall", "fluid", "period", "axis", "units")
@@ -24,19 +25,11 @@ def test_a_tube_along_any_axis_with_every_setting_at_its_default(axis, tmp_path)
     }
     path.write_text(yaml.safe_dump(least))
 
-    config = ["--config", str(path)]
-    case, points, model = (str(tmp_path / name) for name in ("case.h5", "points.h5", "model.pt"))
-    picture = ["--picture", str(tmp_path / "picture.png")]
-    text = ["--summary", str(tmp_path / "ingest.txt")]
-    rest = ["--history", str(tmp_path / "h.csv"), "--checkpoints", str(tmp_path / "checkpoints")]
-    for command in (
-        ["ingest", *config, "--case", case, *text, *picture],
-        ["points", *config, "--case", case, "--points", points, *picture],
-        ["train", *config, "--case", case, "--points", points, "--model", model, *rest],
-    ):
-        assert main(command) == 0
+    results = prepare(tmp_path / "results", path)
+    for stage in ("ingest", "points", "train"):
+        assert main([stage, str(results.folder)]) == 0
 
-    tube, trained = tube_of(axis=axis), load_model(tmp_path / "model.pt")
+    tube, trained = tube_of(axis=axis), load_model(results.model)
     scales = trained.scales
     rng = np.random.default_rng(3)
     r, angle = np.sqrt(rng.uniform(0, 1, 500)) * tube.radius, rng.uniform(0, 2 * np.pi, 500)

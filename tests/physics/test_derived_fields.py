@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import jv
 
-from aiv_rba.stages.fields.derived import POINTS_AT_ONCE, at_time, sample
+from aiv_rba.fields.derived import POINTS_AT_ONCE, at_time, sample
 from tests.exact import (
     RADIUS,
     SCALES,

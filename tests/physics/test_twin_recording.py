@@ -20,6 +20,7 @@ from aiv_rba.twin.sampling import BEYOND, Interpolant
 from aiv_rba.twin.shapes import Annulus, Tube
 from aiv_rba.twin.surface import Wall
 from aiv_rba.twin.tracers import Camera, Scene, record
+from tests.stages import prepare
 
 SPAN = (-1.0, 13.0)
 SHAPE = (57, 48, 13)
@@ -150,11 +151,9 @@ def coarse(tmp_path_factory):
 
 def ingested(out, folder):
     """Case of the experiment.yaml beside the tracks."""
-    files = {"case": folder / "case.h5", "summary": folder / "s.txt", "picture": folder / "p.png"}
-    files["config"] = out / "experiment.yaml"
-    options = [text for key, file in files.items() for text in (f"--{key}", str(file))]
-    assert main(["ingest", *options]) == 0
-    return read_case(folder / "case.h5")
+    results = prepare(folder, out / "experiment.yaml")
+    assert main(["ingest", str(folder)]) == 0
+    return read_case(results.case)
 
 
 def test_a_coarse_twin_can_be_ingested(coarse, tmp_path):

@@ -24,7 +24,7 @@ SMALL = ("--ntasks-per-node=1", "--gpus-per-node=1", "--cpus-per-task=1", "--mem
 @pytest.fixture
 def checkout(tmp_path):
     """A folder that looks like the repository's, so that nothing is written there."""
-    for name in ("Snakefile", "workflow", "slurm", "environment.yml"):
+    for name in ("Snakefile", "workflow", "slurm", "data", "environment.yml"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     return tmp_path
 
@@ -88,8 +88,8 @@ def test_a_benchmark_goes_through_the_executor(checkout):
     }
     profile = yaml.safe_dump({"helmholtz": {"methods": {"rba": method}}})
     (checkout / "workflow/config/validation/small.yaml").write_text(profile)
-    page = "results/benchmarks/small/helmholtz/report.html"
-    submit_workflow(checkout, "workflow/config/default.yaml", page)
+    page = "results/validation/small/helmholtz/report.html"
+    submit_workflow(checkout, "workflow/config/perivascular.yaml", page)
     assert (checkout / page).is_file()
     found = json.loads((checkout / page).with_name("rba.json").read_text())
     assert found["world_size"] == 2
@@ -99,16 +99,16 @@ def test_a_benchmark_goes_through_the_executor(checkout):
 def write_results(folder, **train_options):
     """The folder that train.sbatch is given, with a small case."""
     results = folder / "results" / "small"
-    (results / "config").mkdir(parents=True)
+    (results / "settings").mkdir(parents=True)
     write_training_case(results)
     write_config(results, network=NETWORK, history_every=1, **train_options)
-    shutil.move(results / "train.yaml", results / "config" / "train.yaml")
+    shutil.move(results / "train.yaml", results / "settings" / "train.yaml")
     return results
 
 
 def undisturbed(folder, results):
     """The same training by torchrun, without a cluster."""
-    shutil.copy(results / "config" / "train.yaml", folder)
+    shutil.copy(results / "settings" / "train.yaml", folder)
     for name in ("case.h5", "points.h5"):
         shutil.copy(results / name, folder)
     return train(folder, "alone", 2)
@@ -120,9 +120,9 @@ def test_two_nodes_train_like_one(checkout):
     job = run(checkout, *command, timeout=200).strip()
     assert " NodeList=n[1-2]" in run(checkout, "scontrol", "show", "job", job)
     assert_equal(undisturbed(checkout, results), result(checkout, "results/small"), 1e-10)
-    first, second = ((results / "logs" / "ranks" / f"{rank}.log").read_text() for rank in (0, 1))
-    assert "12/12" in first
-    assert "12/12" not in second
+    first, second = ((results / "logs" / "ranks" / f"{rank}.out").read_text() for rank in (0, 1))
+    assert "12 of 12" in first
+    assert "12 of 12" not in second
 
 
 def test_a_signalled_job_is_requeued_and_ends_with_the_right_answer(checkout):
@@ -138,7 +138,7 @@ def test_a_signalled_job_is_requeued_and_ends_with_the_right_answer(checkout):
     time.sleep(10)
     run(checkout, "scontrol", "update", f"JobId={job}", "StartTime=now")
     wait_until((results / "model.pt").is_file, checkout, job)
-    told = (results / "logs" / "ranks" / "0.log").read_text()
+    told = (results / "logs" / "ranks" / "0.out").read_text()
     assert "stopped at step" in told
     assert "resuming at step" in told
     assert "Restarts=1" in run(checkout, "scontrol", "show", "job", job)

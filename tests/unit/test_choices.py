@@ -9,6 +9,7 @@ import yaml
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Tracks, read_case
+from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen, resolve
 from aiv_rba.settings import FlowNetworkSettings, TrainSettings, load_stage
 from aiv_rba.stages.ingest.choices import choose_harmonics, choose_noise
@@ -87,10 +88,10 @@ def test_scales_and_wall_function_of_a_tube_along_any_axis(tmp_path, axis, inner
     for key in ("length_scale", "velocity_scale"):
         del experiment["ingest"][key]
     path.write_text(yaml.safe_dump(experiment))
-    files = {name: tmp_path / name for name in ("case", "summary", "picture")}
-    ingest(load_stage(path, "ingest"), **files)
-    case = read_case(files["case"])
-    assert "length scale" in files["summary"].read_text()
+    results = Results(tmp_path)
+    ingest(load_stage(path, "ingest"), results)
+    case = read_case(results.case)
+    assert "length scale" in results.ingestion.read_text()
     # The radius of a tube, the gap of an annulus; flat triangles cut about one percent.
     assert case.scales.length == pytest.approx((1 - inner) * tube.radius, rel=0.02)
     assert case.radius == pytest.approx(1, rel=1e-6)

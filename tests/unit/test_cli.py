@@ -7,6 +7,7 @@ import torch
 from aiv_rba import __version__
 from aiv_rba.cli import main
 from aiv_rba.errors import UserError
+from aiv_rba.files.results import Results
 from tests.training_case import arguments, write_config, write_tiny_training
 
 STAGES = ("ingest", "points", "train", "fields", "score", "report", "twin")
@@ -124,10 +125,10 @@ def test_verbose_shows_the_traceback(folder):
 def test_train_then_score_refuses_a_foreign_or_damaged_model(folder, capsys):
     assert main(arguments(folder)) == 0
     capsys.readouterr()
-    model = folder / "run" / "model.pt"
-    options = ["--case", str(folder / "case.h5"), "--model", str(model)]
-    command = ["score", "--config", str(folder / "train.yaml"), *options]
-    command += ["--scores", str(folder / "scores.json")]
+    results = Results(folder / "run")
+    model = results.model
+    results.settings("score").write_text("score: {}")
+    command = ["score", str(results.folder)]
     assert main(command) == 0
     content = torch.load(model, weights_only=True)
     for change, fragment in (

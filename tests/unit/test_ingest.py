@@ -11,6 +11,7 @@ import pytest
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, read_case
+from aiv_rba.files.results import Results
 from aiv_rba.settings import load_stage
 from aiv_rba.stages.ingest import run
 from tests.synthetic import Tube, tube_of, write_tube_experiment
@@ -21,10 +22,9 @@ def ingested(folder: Path, **options: Any) -> Case:
 
 
 def again(experiment: Path) -> Case:
-    folder = experiment.parent
-    files = {"summary": folder / "summary.txt", "picture": folder / "tracks.png"}
-    run.ingest(load_stage(experiment, "ingest"), case=folder / "case.h5", **files)
-    return read_case(folder / "case.h5")
+    results = Results(experiment.parent)
+    run.ingest(load_stage(experiment, "ingest"), results)
+    return read_case(results.case)
 
 
 def exact_velocity(case: Case, tube: Tube) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_case_holds_the_exact_flow(axis: str, tmp_path: Path) -> None:
     middle[tube.along] += tube.length / 2
     np.testing.assert_allclose(case.scales.origin, middle, atol=1e-9)
     np.testing.assert_allclose(np.abs(case.wall.points).max(axis=0)[tube.along], 3.0, rtol=1e-6)
-    assert (tmp_path / "tracks.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "pictures" / "tracks.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_units_do_not_matter(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_velocities_from_differences(tmp_path: Path) -> None:
     bound = 0.55 * (2 * np.pi / 50) ** 2 / 6
     assert np.abs(case.tracks.velocity["v"] - exact).max() < bound
     assert len(case.tracks.row) == 480
-    assert "120 (ends of tracks)" in (tmp_path / "summary.txt").read_text()
+    assert "120 (ends of tracks)" in (tmp_path / "ingest.txt").read_text()
 
 
 @pytest.mark.parametrize(("outside", "rows"), [("drop", 570), ("keep", 600)])
@@ -83,7 +83,7 @@ def test_points_outside_are_counted(outside: str, rows: int, tmp_path: Path) -> 
     assert set(range(600)) - set(case.tracks.row) == (
         set(range(100, 130)) if outside == "drop" else set()
     )
-    assert "30 (5 %)" in (tmp_path / "summary.txt").read_text()
+    assert "30 (5 %)" in (tmp_path / "ingest.txt").read_text()
 
 
 @pytest.mark.parametrize(("column", "rows"), [("z", 590), ("z_plane", 600)])
@@ -119,7 +119,7 @@ def test_identity_depends_on_contents_and_settings_alone(tmp_path: Path) -> None
 
 def test_summary_tells_scales_noise_and_doubts(tmp_path: Path) -> None:
     ingested(tmp_path, noise=0.1, pulsation=0.0, ingest={"velocity_scale": 1.5e-6})
-    text = (tmp_path / "summary.txt").read_text()
+    text = (tmp_path / "ingest.txt").read_text()
     lines = {line[:26].strip(): line[26:] for line in text.splitlines() if line[:2] == "  "}
     assert lines["Reynolds number"] == "0.001079"
     assert lines["extent x, y, z"] == "1000 x 3000 x 1000 um"
@@ -138,7 +138,7 @@ def test_few_times_and_a_short_stretch_are_doubted(tmp_path: Path) -> None:
     table["y"] = 2500 + (table["y"] - 2500) * 1e-3
     table.to_csv(tmp_path / "tracks.csv", index=False)
     again(experiment)
-    text = (tmp_path / "summary.txt").read_text()
+    text = (tmp_path / "ingest.txt").read_text()
     assert "times cover only 0.1 % of the period" in text
     assert "tracks cover only 0.095 % of the length" in text
 
@@ -148,7 +148,7 @@ def test_flow_across_the_planes_is_doubted_where_it_is_not_measured(tmp_path: Pa
     table = pd.read_csv(tmp_path / "tracks.csv").drop(columns="w")
     table.to_csv(tmp_path / "tracks.csv", index=False)
     assert set(again(experiment).tracks.velocity) == {"u", "v"}
-    assert "the axial velocity w is not measured" in (tmp_path / "summary.txt").read_text()
+    assert "the axial velocity w is not measured" in (tmp_path / "ingest.txt").read_text()
 
 
 @pytest.mark.parametrize("stage", ["draw", "summarise", "write_case"])
@@ -162,10 +162,5 @@ def test_a_full_disk_leaves_nothing(
     monkeypatch.setattr(run, stage, full)
     out = tmp_path / "out"
     with pytest.raises(UserError, match="cannot be written: No space left on device"):
-        run.ingest(
-            load_stage(experiment, "ingest"),
-            case=out / "case.h5",
-            summary=out / "summary.txt",
-            picture=out / "tracks.png",
-        )
-    assert not list(out.iterdir())
+        run.ingest(load_stage(experiment, "ingest"), Results(out))
+    assert not [path for path in out.rglob("*") if path.is_file()]

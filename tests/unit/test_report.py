@@ -6,12 +6,13 @@ import re
 import pandas as pd
 import pytest
 
+from aiv_rba.files.results import Results
 from aiv_rba.settings import FieldsSettings, ReportSettings, ScoreSettings
 from aiv_rba.stages.fields.run import fields
 from aiv_rba.stages.report import figures
-from aiv_rba.stages.report.run import report
+from aiv_rba.stages.report.run import EARLIER, report
 from aiv_rba.stages.score import score
-from tests.exact import metadata, write_trained, write_truth
+from tests.exact import write_records, write_trained, write_truth
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -21,28 +22,17 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     write_trained(folder)
     write_truth(folder / "truth.h5")
-    case, model = folder / "case.h5", folder / "model.pt"
-    fields(
-        FieldsSettings(times=2, layers=2, sections=2), case=case, model=model, out=folder / "fields"
-    )
-    truth = ScoreSettings(truth=str(folder / "truth.h5"))
-    score(truth, case=case, model=model, scores=folder / "scores.json")
+    results = Results(folder)
+    fields(FieldsSettings(times=2, layers=2, sections=2), results)
+    score(ScoreSettings(truth=str(folder / "truth.h5")), results)
+    write_records(results)
     pd.DataFrame({"step": [0, 1], "mass": [1.0, 0.1], "validation_v": [1.0, None]}).to_csv(
-        folder / "history.csv", index=False
+        results.history, index=False
     )
-    for name in ("tracks.png", "groups.png"):
-        (folder / name).write_bytes(PNG)
-    report(
-        ReportSettings(title="A <b>tube</b>", phases=(0.0,)),
-        case=case,
-        points=folder / "points.h5",
-        fields=folder / "fields",
-        history=folder / "history.csv",
-        scores=folder / "scores.json",
-        pictures=folder,
-        page=folder / "report.html",
-        summary=folder / "summary.json",
-    )
+    for picture in (results.tracks_picture, results.groups_picture):
+        picture.parent.mkdir(exist_ok=True)
+        picture.write_bytes(PNG)
+    report(ReportSettings(title="A <b>tube</b>", phases=(0.0,)), results)
     return folder
 
 
@@ -60,8 +50,8 @@ def test_summary_has_the_numbers_of_the_stages(finished):
     for name in ("validation", "truth", "noise_floor"):
         assert summary[name] == scores[name]
     assert summary["tracks"] == scores["rows"]
-    assert summary["seconds"]["train"] == metadata()["seconds"]
-    assert summary["seconds"]["points"] == 2.0
+    assert summary["seconds"] == dict(zip(EARLIER, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
+    assert summary["revision"] == "abc"
     assert (summary["variant"], summary["seeds"], summary["world_size"]) == ("rba", [3], 2)
 
 

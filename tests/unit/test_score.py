@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.results import Results
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score import (
     against_truth,
@@ -172,10 +173,12 @@ def test_stage_writes_scores(tmp_path, known):
     write_trained(tmp_path)
     write_truth(tmp_path / "truth.h5")
     settings = ScoreSettings(truth=str(tmp_path / "truth.h5") if known else None)
-    files = {name: tmp_path / f"{name}" for name in ("case.h5", "model.pt", "scores.json")}
-    score(settings, case=files["case.h5"], model=files["model.pt"], scores=files["scores.json"])
-    result = json.loads(files["scores.json"].read_text())
+    results = Results(tmp_path)
+    score(settings, results)
+    result = json.loads(results.scores.read_text())
     for name in ("truth", "truth_outside", "noise_floor"):
         assert (name in result) == known
     assert "wss_wall_share" not in result
-    assert result["seconds"] > 0
+    record = json.loads(results.record("score").read_text())
+    assert record["seconds"] > 0
+    assert len(record["inputs"]) == 2 + known

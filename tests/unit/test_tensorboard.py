@@ -16,8 +16,8 @@ def folder(tmp_path):
 
 
 def test_events_are_the_rows_of_the_history(folder):
-    assert main([*arguments(folder), "--tensorboard", str(folder / "events")]) == 0
-    events = EventAccumulator(str(folder / "events")).Reload()
+    assert main([*arguments(folder), "--tensorboard"]) == 0
+    events = EventAccumulator(str(folder / "run" / "events")).Reload()
     history = pd.read_csv(folder / "run" / "history.csv")
     assert set(events.Tags()["scalars"]) == set(history.columns)
     for name in ("loss", "lambda_tracks_max", "damping"):
@@ -28,5 +28,5 @@ def test_events_are_the_rows_of_the_history(folder):
 
 def test_a_missing_tensorboard_is_named(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    assert main([*arguments(folder), "--tensorboard", str(folder / "events")]) == 2
+    assert main([*arguments(folder), "--tensorboard"]) == 2
     assert "TensorBoard is not installed, expected the extra" in capsys.readouterr().err

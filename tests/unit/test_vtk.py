@@ -6,9 +6,10 @@ import pyvista as pv
 import torch
 
 from aiv_rba.errors import UserError
+from aiv_rba.fields.mesh import grid, volume_mesh
+from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.settings import FieldsSettings
-from aiv_rba.stages.fields.mesh import grid, volume_mesh
 from aiv_rba.stages.fields.run import fields
 from aiv_rba.stages.fields.vtk import write, write_series
 from tests.exact import LENGTH, RADIUS, SCALES, annulus, tube, write_trained
@@ -51,7 +52,8 @@ def test_layers_start_at_the_wall_and_thin_out_towards_it():
 def test_written_file_is_compressed_and_carries_units(tmp_path):
     wall = tube(8, 3)
     mesh = pv.PolyData(wall.points, np.insert(wall.triangles, 0, 3, axis=1))
-    write(tmp_path / "wall.vtp", mesh, {"pressure": wall.points[:, 0], "normal": wall.normals})
+    mesh.point_data["pressure"], mesh.point_data["normal"] = wall.points[:, 0], wall.normals
+    write(tmp_path / "wall.vtp", mesh)
     head = (tmp_path / "wall.vtp").read_bytes()[:2000]
     assert b"vtkZLibDataCompressor" in head
     assert b'format="appended"' in head
@@ -64,7 +66,7 @@ def test_written_file_is_compressed_and_carries_units(tmp_path):
 
 
 def test_series_has_physical_times(tmp_path):
-    write(tmp_path / "a & b.vtp", pv.Sphere(), {})
+    write(tmp_path / "a & b.vtp", bare_sphere())
     write_series(tmp_path / "all.pvd", {0.0: "a & b.vtp", 0.1515: "a & b.vtp"})
     reader = pv.PVDReader(tmp_path / "all.pvd")
     assert reader.time_values == [0.0, 0.1515]
@@ -74,18 +76,19 @@ def test_series_has_physical_times(tmp_path):
 def test_a_name_that_is_a_folder_is_told(tmp_path):
     (tmp_path / "wall.vtp").mkdir()
     with pytest.raises(UserError, match="cannot be written"):
-        write(tmp_path / "wall.vtp", pv.Sphere(), {})
+        write(tmp_path / "wall.vtp", bare_sphere())
+
+
+def bare_sphere():
+    mesh = pv.Sphere()
+    mesh.clear_data()
+    return mesh
 
 
 def test_stage_writes_the_network_in_si_units(tmp_path):
     """Values against the network's plain forward, gradients against automatic differentiation."""
     network = write_trained(tmp_path)
-    fields(
-        FieldsSettings(times=3, layers=2, sections=3),
-        case=tmp_path / "case.h5",
-        model=tmp_path / "model.pt",
-        out=tmp_path / "fields",
-    )
+    fields(FieldsSettings(times=3, layers=2, sections=3), Results(tmp_path))
     reader = pv.PVDReader(tmp_path / "fields" / "volume.pvd")
     np.testing.assert_allclose(reader.time_values, SCALES.period * np.arange(3) / 3, rtol=1e-6)
     reader.set_active_time_point(1)

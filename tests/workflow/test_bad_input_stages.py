@@ -6,9 +6,15 @@ import h5py
 import pytest
 
 from aiv_rba.cli import main
-from tests.exact import metadata, write_trained, write_truth
+from aiv_rba.files.results import Results
+from tests.exact import write_records, write_trained, write_truth
+from tests.stages import prepare
 
-SCORED = ("validation", "amplitude_bias", "rows", "histograms", "seconds")
+HYDRAULICS = (
+    "t_s,flow_rate_m3_s,flow_rate_spread_m3_s,pressure_drop_pa,hydraulic_resistance_pa_s_m3\n"
+    "0,1,0,1,1\n"
+)
+SCORED = ("validation", "amplitude_bias", "rows", "histograms")
 
 
 def remove(name):
@@ -36,14 +42,18 @@ def finished(name, content):
     """Replace one of the files that the report reads; the others are as they should be."""
 
     def change(folder):
-        own = {"case": "exact", "seconds": 1.0}
-        scored = own | {"validation": {}, "amplitude_bias": {}, "rows": {}, "histograms": {}}
+        scored = {"case": "exact"} | {
+            "validation": {},
+            "amplitude_bias": {},
+            "rows": {},
+            "histograms": {},
+        }
+        write_records(Results(folder))
         for path, text in {
             "scores.json": json.dumps(scored),
-            "fields/fields.json": json.dumps(own | {"training": metadata()}),
             "fields/volume.pvd": "",
             "fields/wall.pvd": "",
-            "fields/hydraulics.csv": "t_s\n",
+            "fields/hydraulics.csv": HYDRAULICS,
             "history.csv": "step\n1\n",
             name: content,
         }.items():
@@ -113,14 +123,14 @@ BAD = {
         ),
         "scores.json: belongs to case b",
     ),
-    "report: fields of another kind": (
+    "report: record of another kind": (
         "report",
-        finished("fields/fields.json", '{"case": "exact", "seconds": 1}'),
-        "fields.json: 'training' is missing",
+        finished("records/train.json", '{"seconds": 1}'),
+        "train.json: 'training' is missing",
     ),
-    "report: fields not JSON": (
+    "report: record not JSON": (
         "report",
-        finished("fields/fields.json", "{"),
+        finished("records/fields.json", "{"),
         "fields.json: not valid JSON",
     ),
     "report: hydraulics of another kind": (
@@ -139,19 +149,15 @@ def test_one_line_and_nothing_written(tmp_path, capsys, stage, change, message):
         json.dumps({"score": {"truth": str(tmp_path / "truth.h5")}, "fields": {"times": 1}})
     )
     change(tmp_path)
-    before = {path.name for path in tmp_path.iterdir()}
-    options = {
-        "points": {"points": "new.h5", "picture": "groups.png"},
-        "fields": {"model": "model.pt", "out": "fields"},
-        "score": {"model": "model.pt", "scores": "scores.json"},
-        "report": {"points": "points.h5", "fields": "fields", "history": "history.csv"}
-        | {"scores": "scores.json", "pictures": "pictures", "page": "report.html"}
-        | {"summary": "summary.json"},
-    }[stage] | {"config": "a.yaml", "case": "case.h5"}
-    line = [stage, *(t for k, v in options.items() for t in (f"--{k}", str(tmp_path / v)))]
-    assert main(line) == 2
+    prepare(tmp_path, tmp_path / "a.yaml")
+    before = files(tmp_path)
+    assert main([stage, str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"aiv-rba {stage}: error: ")
     assert message in error
     assert error.count("\n") == 1
-    assert {path.name for path in tmp_path.iterdir()} == before
+    assert files(tmp_path) - before == {tmp_path / "logs" / f"{stage}.log"}
+
+
+def files(folder):
+    return {path for path in folder.rglob("*") if path.is_file()}

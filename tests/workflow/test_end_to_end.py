@@ -51,16 +51,18 @@ def results(folder):
 
 def test_every_rank_keeps_a_log_and_the_model_its_origin(finished):
     folder, _, _ = finished
-    assert len(list(results(folder).glob("logs/ranks/*/attempt_0/*/stderr.log"))) == 2
+    assert (results(folder) / "logs" / "train.log").stat().st_size > 0
+    assert (results(folder) / "logs" / "ranks" / "train_1.log").stat().st_size > 0
     summary = json.loads((results(folder) / "summary.json").read_text())
-    assert {"torch", "git"} < summary["versions"].keys()
+    assert {"torch", "python"} < summary["versions"].keys()
+    assert summary["revision"]
 
 
 def test_vtk_series_hold_the_fields_at_physical_times(finished):
     folder, _, _ = finished
     for name, arrays in {
         "volume": {"velocity", "pressure", "vorticity", "shear_rate"},
-        "wall": {"wall_shear_stress", "wall_shear_stress_magnitude", "pressure"},
+        "wall": {"wall_shear_stress", "viscous_stress_magnitude", "pressure"},
     }.items():
         reader = pv.PVDReader(results(folder) / "fields" / f"{name}.pvd")
         np.testing.assert_allclose(
@@ -84,7 +86,7 @@ def test_report_and_summary(finished):
     folder, _, output = finished
     summary = json.loads((results(folder) / "summary.json").read_text())
     assert summary["world_size"] == 2
-    assert set(summary["seconds"]) == {"ingest", "points", "train", "fields", "score", "report"}
+    assert set(summary["seconds"]) == {"ingest", "points", "train", "fields", "score"}
     page = (results(folder) / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 7
     assert "http://" not in page

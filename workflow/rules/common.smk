@@ -1,39 +1,49 @@
 import json
+import sys
 
 import yaml
 
-RESULTS = f"results/{config['name']}"
+from aiv_rba.errors import UserError
+from aiv_rba.files.results import Results
+from aiv_rba.settings import check_experiment
+
 PROFILES = "workflow/config/validation"
 
 # Raised when the method of a stage changes, so that its results are made again.
 VERSION = {
-    "ingest": 3,
-    "points": 2,
+    "ingest": 4,
+    "points": 3,
     "train": 6,
-    "fields": 2,
-    "score": 3,
-    "report": 4,
+    "fields": 3,
+    "score": 4,
+    "report": 5,
     "validation": 4,
 }
+
+# One line about a wrong key, before anything runs.
+try:
+    experiment = check_experiment(config)
+except UserError as error:
+    sys.exit(f"aiv-rba: error: {error}")
+results = Results(Path("results") / experiment.name)
 
 
 def sources():
     """Data files that the ingestion reads."""
-    section = config["ingest"]
-    files = {name: section[name] for name in ("tracks", "wall")}
-    if section.get("inner_wall"):
-        files["inner_wall"] = section["inner_wall"]
-    return files
+    names = ("tracks", "wall", "inner_wall")
+    files = {name: getattr(experiment.ingest, name) for name in names}
+    return {name: file for name, file in files.items() if file}
 
 
 def truth():
-    """File of the true fields, where the configuration names one."""
-    file = config.get("score", {}).get("truth")
-    return [file] if file else []
+    """File of the true fields, where the experiment names one."""
+    return [experiment.score.truth] if experiment.score.truth else []
 
 
 def pages(wildcards):
     """Pages of a validation profile: one for each problem for which it has a section."""
     profile = Path(f"{PROFILES}/{wildcards.profile}.yaml")
     problems = yaml.safe_load(profile.read_text())
-    return expand(f"results/validation/{profile.stem}/{{problem}}/report.html", problem=problems)
+    return expand(
+        f"results/validation/{profile.stem}/{{problem}}/report.html", problem=problems
+    )

@@ -1,16 +1,17 @@
 rule fields:
     input:
-        config=f"{RESULTS}/config/fields.yaml",
+        settings=results.settings("fields"),
         case=rules.ingest.output.case,
         model=rules.train.output.model,
     output:
-        volume=f"{RESULTS}/fields/volume.pvd",
-        wall=f"{RESULTS}/fields/wall.pvd",
-        hydraulics=f"{RESULTS}/fields/hydraulics.csv",
+        volume=results.volume,
+        wall=results.wall,
+        hydraulics=results.hydraulics,
+        record=results.record("fields"),
     log:
-        f"{RESULTS}/logs/fields.log",
+        results.log("fields"),
     benchmark:
-        f"{RESULTS}/benchmarks/fields.tsv"
+        results.timing("fields")
     conda:
         "../../environment.yml"
     threads: 1
@@ -18,25 +19,25 @@ rule fields:
         mem_mb=4000,
         runtime=20,
     params:
-        out=lambda wildcards, output: Path(output.volume).parent,
+        folder=results.folder,
         version=VERSION["fields"],
     shell:
-        "aiv-rba fields --config {input.config} --case {input.case} --model {input.model}"
-        " --out {params.out} 2>&1 | tee {log}"
+        "aiv-rba fields {params.folder}"
 
 
 rule score:
     input:
-        config=f"{RESULTS}/config/score.yaml",
+        settings=results.settings("score"),
         case=rules.ingest.output.case,
         model=rules.train.output.model,
         truth=truth(),
     output:
-        scores=f"{RESULTS}/scores.json",
+        scores=results.scores,
+        record=results.record("score"),
     log:
-        f"{RESULTS}/logs/score.log",
+        results.log("score"),
     benchmark:
-        f"{RESULTS}/benchmarks/score.tsv"
+        results.timing("score")
     conda:
         "../../environment.yml"
     threads: 1
@@ -44,7 +45,7 @@ rule score:
         mem_mb=4000,
         runtime=20,
     params:
+        folder=results.folder,
         version=VERSION["score"],
     shell:
-        "aiv-rba score --config {input.config} --case {input.case} --model {input.model}"
-        " --scores {output.scores} 2>&1 | tee {log}"
+        "aiv-rba score {params.folder}"

@@ -1,15 +1,16 @@
 rule ingest:
     input:
         **sources(),
-        config=f"{RESULTS}/config/ingest.yaml",
+        settings=results.settings("ingest"),
     output:
-        case=f"{RESULTS}/case.h5",
-        summary=f"{RESULTS}/ingest.txt",
-        picture=f"{RESULTS}/pictures/tracks.png",
+        case=results.case,
+        summary=results.ingestion,
+        picture=results.tracks_picture,
+        record=results.record("ingest"),
     log:
-        f"{RESULTS}/logs/ingest.log",
+        results.log("ingest"),
     benchmark:
-        f"{RESULTS}/benchmarks/ingest.tsv"
+        results.timing("ingest")
     conda:
         "../../environment.yml"
     threads: 1
@@ -17,7 +18,7 @@ rule ingest:
         mem_mb=2000,
         runtime=10,
     params:
+        folder=results.folder,
         version=VERSION["ingest"],
     shell:
-        "aiv-rba ingest --config {input.config} --case {output.case}"
-        " --summary {output.summary} --picture {output.picture} 2>&1 | tee {log}"
+        "aiv-rba ingest {params.folder}"

@@ -1,20 +1,29 @@
 rule report:
     input:
-        config=f"{RESULTS}/config/report.yaml",
+        settings=results.settings("report"),
         case=rules.ingest.output.case,
         points=rules.points.output.points,
-        fields=rules.fields.output,
+        fields=[
+            rules.fields.output.volume,
+            rules.fields.output.wall,
+            rules.fields.output.hydraulics,
+        ],
         history=rules.train.output.history,
         scores=rules.score.output.scores,
         tracks=rules.ingest.output.picture,
         groups=rules.points.output.picture,
+        records=[
+            results.record(stage)
+            for stage in ("ingest", "points", "train", "fields", "score")
+        ],
     output:
-        page=f"{RESULTS}/report.html",
-        summary=f"{RESULTS}/summary.json",
+        page=results.page,
+        summary=results.summary,
+        record=results.record("report"),
     log:
-        f"{RESULTS}/logs/report.log",
+        results.log("report"),
     benchmark:
-        f"{RESULTS}/benchmarks/report.tsv"
+        results.timing("report")
     conda:
         "../../environment.yml"
     threads: 1
@@ -22,11 +31,7 @@ rule report:
         mem_mb=4000,
         runtime=20,
     params:
-        fields=lambda wildcards, input: Path(input.fields[0]).parent,
-        pictures=lambda wildcards, input: Path(input.tracks).parent,
+        folder=results.folder,
         version=VERSION["report"],
     shell:
-        "aiv-rba report --config {input.config} --case {input.case} --points {input.points}"
-        " --fields {params.fields} --history {input.history} --scores {input.scores}"
-        " --pictures {params.pictures} --page {output.page} --summary {output.summary}"
-        " 2>&1 | tee {log}"
+        "aiv-rba report {params.folder}"

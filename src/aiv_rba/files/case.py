@@ -128,8 +128,6 @@ class Case:
         SHA-256 of each source file, by file name.
     identity
         Hash of the sources and of the ingestion settings; later files carry it.
-    seconds
-        Time that ingestion took.
     """
 
     tracks: Tracks
@@ -144,7 +142,6 @@ class Case:
     chosen: dict[str, str]
     sources: dict[str, str]
     identity: str
-    seconds: float
 
 
 def write_case(path: Path, case: Case) -> None:
@@ -158,7 +155,6 @@ def write_case(path: Path, case: Case) -> None:
         "chosen": json.dumps(case.chosen),
         "reynolds": case.scales.reynolds,
         "sources": json.dumps(case.sources, sort_keys=True),
-        "seconds": case.seconds,
     }
     with create_h5(path, "case", attributes) as file:
         file.create_group("scales").attrs.update(case.scales.to_dict())
@@ -219,5 +215,4 @@ def read_case(path: Path) -> Case:
             chosen=json.loads(file.attrs["chosen"]),
             sources=json.loads(file.attrs["sources"]),
             identity=str(file.attrs["identity"]),
-            seconds=float(file.attrs["seconds"]),
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 
-VERSIONS = {"case": 2, "points": 1, "truth": 1, "model": 2, "checkpoint": 3}
+VERSIONS = {"case": 3, "points": 2, "truth": 1, "model": 3, "checkpoint": 3}
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""
 
 Array = NDArray[np.float64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -23,25 +24,25 @@ class View:
     def __init__(self, jet: Tensor, coordinates: str) -> None:
         self.jet = jet
         self.coordinates = coordinates
+        self._slices = jet.unbind(0)
 
     @property
     def value(self) -> Tensor:
         """(N, C)."""
-        return self.jet[0]
+        return self._slices[0]
 
     @property
     def laplacian(self) -> Tensor:
         """The jet's second-order operator (N, C): the Laplacian in the coordinates of space."""
-        return self.jet[-1]
+        return self._slices[-1]
 
     def d(self, coordinate: str) -> Tensor:
         """First derivative (N, C) with respect to a coordinate."""
-        return self.jet[1 + self.coordinates.index(coordinate)]
+        return self._slices[1 + self.coordinates.index(coordinate)]
 
     def gradient(self, coordinates: str) -> Tensor:
         """First derivatives (N, C, n) with respect to n coordinates."""
-        first = 1 + self.coordinates.index(coordinates[0])
-        return self.jet[first : first + len(coordinates)].movedim(0, -1)
+        return torch.stack([self.d(coordinate) for coordinate in coordinates], dim=-1)
 
     def __getitem__(self, components: slice) -> View:
         """Some of the C fields."""

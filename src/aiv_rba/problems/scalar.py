@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +14,8 @@ from torch import Tensor
 from aiv_rba import jets
 from aiv_rba.files.formats import Array
 from aiv_rba.networks.scalar import ScalarNetwork
-from aiv_rba.problem import Batch, Blocks, Residuals
+from aiv_rba.problem import Residuals
+from aiv_rba.problems.fixed_points import FixedPoints
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import MethodSettings, SelfAdaptiveSettings
 
@@ -45,7 +46,7 @@ class ScalarResiduals(Residuals):
         return jets.View(self.network.jet(points), self.coordinates)
 
 
-class ScalarProblem(ABC):
+class ScalarProblem(FixedPoints, ABC):
     """A problem with a known solution; all points take part in every step.
 
     A subclass names its coordinates, box, equation and solution, and the points of its conditions.
@@ -71,26 +72,34 @@ class ScalarProblem(ABC):
     """The box in which the problem is solved."""
     second_order: ClassVar[tuple[float, float]]
     """Coefficients of the second-order operator of the jets: (0, 1) is d^2/dx^2."""
-    time_span: tuple[float, float] | None = None
+    span: ClassVar[tuple[float, float] | None] = None
+    """First and last time of a problem that goes on from an initial state."""
     settings_type: ClassVar[type[MethodSettings]] = MethodSettings
     """What a method may set; a subclass may add to it."""
 
     def __init__(self, settings: MethodSettings, ranks: Ranks, solution: Solution) -> None:
         self.settings = settings
-        self.ranks = ranks
         self.dtype = torch.float64 if settings.precision == "double" else torch.float32
+        self.device = ranks.device
         torch.manual_seed(settings.seed)
         lower, upper = self.tensor(np.array([self.lower, self.upper]))
         self.network = ScalarNetwork(
             settings.network, lower, upper, self.second_order, self.lift()
         ).to(ranks.device)
-        self.residuals: Residuals = self.make_residuals()
-        conditions = {name: tuple(map(self.tensor, p)) for name, p in self.conditions().items()}
-        self.weights = {"equation": [1.0]}
-        for block in conditions:
-            terms = len(self.residuals.terms[block])
-            self.weights[block] = [settings.boundary_weight] * terms
-        self._share({"equation": (self._collocation(),)} | conditions)
+        points: dict[str, tuple[Tensor, ...]] = {"equation": (self._collocation(),)}
+        conditions = self.conditions()
+        points |= {block: tuple(map(self.tensor, parts)) for block, parts in conditions.items()}
+        scheme = settings.multipliers
+        started = scheme.start if isinstance(scheme, SelfAdaptiveSettings) else {}
+        super().__init__(
+            self.make_residuals(),
+            points,
+            weights=dict.fromkeys(conditions, settings.boundary_weight),
+            attended=("equation", *started),
+            errors=self._relative_error,
+            ranks=ranks,
+        )
+        self.time_span = self.span
         self.axes = solution[:2]
         self.test_points = self.tensor(nodes(*self.axes))
         self.exact = self.tensor(solution[2].ravel())
@@ -120,7 +129,7 @@ class ScalarProblem(ABC):
 
     def tensor(self, values: Array) -> Tensor:
         """Array on the device, in the precision of the training."""
-        return torch.as_tensor(values, dtype=self.dtype).to(self.ranks.device)
+        return torch.as_tensor(values, dtype=self.dtype).to(self.device)
 
     def _collocation(self) -> Tensor:
         """Collocation points (n, 2) in the box."""
@@ -132,43 +141,12 @@ class ScalarProblem(ABC):
             unit = qmc.LatinHypercube(2, rng=settings.seed).random(settings.points)
         return self.tensor(qmc.scale(unit, self.lower, self.upper))
 
-    def _share(self, tensors: dict[str, tuple[Tensor, ...]]) -> None:
-        """Take this rank's part of the rows of every block."""
-        self.counts = {block: len(parts[0]) for block, parts in tensors.items()}
-        self.inputs = {
-            block: tuple(part[self.ranks.share(len(part))] for part in parts)
-            for block, parts in tensors.items()
-        }
-        self.rows = {
-            block: torch.arange(len(parts[0]), device=self.ranks.device)
-            for block, parts in self.inputs.items()
-        }
-        scheme = self.settings.multipliers
-        started = scheme.start if isinstance(scheme, SelfAdaptiveSettings) else {}
-        self.sizes = {
-            block: (len(rows), len(self.residuals.terms[block]))
-            for block, rows in self.rows.items()
-            if block == "equation" or block in started
-        }
-
-    def batch(self, step: int) -> Batch:
-        """All points."""
-        return Batch(step, self.inputs, self.rows, self.counts)
-
-    def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
-        """None but the multipliers."""
-        return {}
-
     @torch.no_grad()
     def predict(self) -> Tensor:
         """Values (n,) at the test points."""
         return self.network.value(self.test_points)[:, 0]
 
-    def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
-        """Nothing: weights are fixed."""
-        return {}
-
-    def errors(self) -> dict[str, float]:
+    def _relative_error(self) -> dict[str, float]:
         """Relative L2 error on the test points; Eq. 27."""
         error = (self.predict() - self.exact).norm() / self.exact.norm()
         return {"error_u": float(error)}

@@ -18,13 +18,8 @@ from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from aiv_rba.errors import RankError, UserError
+from aiv_rba.ranks.environment import find_rank
 
-# Rank, world size and local rank as torchrun, Open MPI and Slurm spell them.
-_LAUNCHERS = (
-    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
-)
 # How long to wait for the other ranks to join, and for one of them within a step.
 JOIN_TIMEOUT = timedelta(minutes=2)
 STEP_TIMEOUT = timedelta(minutes=5)
@@ -113,30 +108,6 @@ class Ranks:
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
         return torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)])
-
-
-def find_rank(environment: Mapping[str, str]) -> tuple[int, int, int]:
-    """Rank, world size and local rank; (0, 1, 0) without a launcher.
-
-    Raises
-    ------
-    UserError
-        If the launcher's variables are not whole numbers that fit together.
-    """
-    for names in _LAUNCHERS:
-        if all(name in environment for name in names):
-            try:
-                rank, size, local = (int(environment[name]) for name in names)
-            except ValueError:
-                found = ", ".join(f"{name}={environment[name]!r}" for name in names)
-                raise UserError(f"launch environment: {found}, expected whole numbers") from None
-            if not 0 <= rank < size:
-                raise UserError(
-                    f"launch environment: {names[0]}={rank}, expected 0 to {size - 1} "
-                    f"for {names[1]}={size}"
-                )
-            return rank, size, local
-    return 0, 1, 0
 
 
 def _limit_threads(environment: Mapping[str, str]) -> None:

@@ -3,7 +3,13 @@
 from aiv_rba.settings.experiment import STAGES, Experiment
 from aiv_rba.settings.fields import FieldsSettings
 from aiv_rba.settings.ingest import Fluid, IngestSettings, Split, Units
-from aiv_rba.settings.loader import load_comparison, load_stage
+from aiv_rba.settings.loader import (
+    check_experiment,
+    load_comparison,
+    load_stage,
+    read_experiment,
+    read_overlaid,
+)
 from aiv_rba.settings.multipliers import (
     AnnealingSettings,
     CausalSettings,
@@ -59,7 +65,10 @@ __all__ = [
     "Split",
     "TrainSettings",
     "Units",
+    "check_experiment",
     "json_schema",
     "load_comparison",
     "load_stage",
+    "read_experiment",
+    "read_overlaid",
 ]

@@ -19,6 +19,8 @@ from aiv_rba.settings.types import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class Experiment:
+    """An experiment: its name, and a section per stage."""
+
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     """Name of the results folder."""
     ingest: IngestSettings

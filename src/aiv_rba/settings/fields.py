@@ -9,6 +9,8 @@ from aiv_rba.settings.types import STRICT, Count
 
 @dataclass(frozen=True, config=STRICT)
 class FieldsSettings:
+    """Stage fields: VTK series and hydraulics."""
+
     times: Count = 12
     """Equally spaced times over the period."""
     layers: Count = 12

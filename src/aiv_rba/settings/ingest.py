@@ -12,6 +12,8 @@ from aiv_rba.settings.types import STRICT, Auto, Fraction, Positive, Seed
 
 @dataclass(frozen=True, config=STRICT)
 class Fluid:
+    """Properties of the fluid."""
+
     density: Positive
     """Density, kg/m^3."""
     viscosity: Positive
@@ -20,6 +22,8 @@ class Fluid:
 
 @dataclass(frozen=True, config=STRICT)
 class Units:
+    """Units of the files."""
+
     length: str = "um"
     """Unit of the positions in the tracks."""
     time: str = "s"
@@ -32,6 +36,8 @@ class Units:
 
 @dataclass(frozen=True, config=STRICT)
 class Split:
+    """Training and validation rows."""
+
     by: Literal["track", "point"] = "track"
     """Put whole tracks, or single points, on one side of the split."""
     train: Fraction = 0.6
@@ -42,6 +48,8 @@ class Split:
 
 @dataclass(frozen=True, config=STRICT)
 class IngestSettings:
+    """Stage ingest: tracks, wall, units, scales."""
+
     tracks: str
     """CSV file of tracks: t, x, y, z (or z_plane), u, v[, w], track[, plane][, frame]."""
     wall: str

@@ -13,7 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from aiv_rba.errors import UserError
-from aiv_rba.settings.experiment import STAGES
+from aiv_rba.settings.experiment import STAGES, Experiment
 from aiv_rba.settings.validation import Comparison, MethodSettings
 
 # Keys of version 0.1 that have other names now.
@@ -49,6 +49,42 @@ def load_stage(path: Path, stage: str) -> Any:
     return _validated(STAGES[stage], document.get(stage) or {}, path, stage)
 
 
+def read_overlaid(path: Path, *overlays: Path) -> dict[str, Any]:
+    """The mapping of an experiment file, changed by overlays."""
+    document = _read_yaml(path)
+    for overlay in overlays:
+        document = _merge(document, _read_yaml(overlay))
+    return document
+
+
+def read_experiment(path: Path, *overlays: Path) -> Experiment:
+    """Read an experiment, and overlays that change some of its keys.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, not YAML, or a key or value is wrong.
+    """
+    return _experiment(read_overlaid(path, *overlays), path)
+
+
+def check_experiment(document: dict[str, Any]) -> Experiment:
+    """The experiment that a mapping with a section per stage describes.
+
+    Raises
+    ------
+    UserError
+        If a key or value is wrong, or a file that it names does not exist.
+    """
+    experiment = _experiment(document, Path("experiment"))
+    ingest, score = experiment.ingest, experiment.score
+    named = {f"ingest.{key}": getattr(ingest, key) for key in ("tracks", "wall", "inner_wall")}
+    for key, file in (named | {"score.truth": score.truth}).items():
+        if file is not None and not Path(file).is_file():
+            raise UserError(f"{key}: found no file {file}, expected one")
+    return experiment
+
+
 def load_comparison(path: Path, problem: str, method: type[MethodSettings]) -> Comparison:
     """Read the methods on one problem, and what they must reach.
 
@@ -78,6 +114,14 @@ def load_comparison(path: Path, problem: str, method: type[MethodSettings]) -> C
     whole = {"profile": Path(path).stem, "methods": methods, **others}
     compared: Comparison = _validated(Comparison, whole, path, problem)
     return compared
+
+
+def _experiment(document: dict[str, Any], path: Path) -> Experiment:
+    try:
+        experiment: Experiment = TypeAdapter(Experiment).validate_python(document)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_problem(error)}") from None
+    return experiment
 
 
 def _validated(kind: Any, values: Any, path: Path, where: str) -> Any:
@@ -113,12 +157,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
-def _first_problem(error: ValidationError, stage: str) -> str:
+def _first_problem(error: ValidationError, *where: str) -> str:
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]
     # Where auto may stand for a value, pydantic names the kind of the value in the path.
     names = [part for part in path if not part.startswith(("constrained-", "tuple["))]
-    key = ".".join([stage, *names])
+    key = ".".join([*where, *names])
     if problem["type"] == "missing":
         return f"{key}: missing, expected a value"
     if problem["type"] == "unexpected_keyword_argument" and names[-1] in RENAMED:

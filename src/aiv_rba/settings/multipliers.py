@@ -13,8 +13,10 @@ from aiv_rba.settings.types import STRICT, Count, Fraction, NonNegative, Positiv
 
 @dataclass(frozen=True, config=STRICT)
 class RBASettings:
-    name: Literal["rba"] = "rba"
     """Residual-based attention, Eq. 12."""
+
+    name: Literal["rba"] = "rba"
+    """Chooses this scheme."""
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Decay; the memory of the multipliers is 1 / (1 - gamma) steps."""
     eta: Positive = 0.1
@@ -29,8 +31,10 @@ class RBASettings:
 
 @dataclass(frozen=True, config=STRICT)
 class SelfAdaptiveSettings:
-    name: Literal["self_adaptive"] = "self_adaptive"
     """Gradient ascent in the multipliers (McClenny & Braga-Neto 2020)."""
+
+    name: Literal["self_adaptive"] = "self_adaptive"
+    """Chooses this scheme."""
     learning_rate: Positive = 5e-3
     """Learning rate of their Adam."""
     start: dict[str, Positive] = field(default_factory=dict)
@@ -39,8 +43,10 @@ class SelfAdaptiveSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class AnnealingSettings:
-    name: Literal["annealing"] = "annealing"
     """Learning-rate annealing: one multiplier per block (Wang, Teng & Perdikaris 2021)."""
+
+    name: Literal["annealing"] = "annealing"
+    """Chooses this scheme."""
     every: Count = 10
     """Training steps between updates."""
     rate: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -49,8 +55,10 @@ class AnnealingSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class CausalSettings:
-    name: Literal["causal"] = "causal"
     """Later times wait for earlier ones (Wang, Sankaran & Perdikaris 2022)."""
+
+    name: Literal["causal"] = "causal"
+    """Chooses this scheme."""
     chunks: Count = 32
     """Parts of equal length of the time span."""
     tolerances: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -61,8 +69,10 @@ class CausalSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class ConstantMultipliersSettings:
-    name: Literal["none"] = "none"
     """All multipliers are one."""
+
+    name: Literal["none"] = "none"
+    """Chooses this scheme."""
 
 
 MultiplierSettings = Annotated[

@@ -12,8 +12,10 @@ from aiv_rba.settings.types import STRICT, Auto, Count, Fraction, Positive
 
 @dataclass(frozen=True, config=STRICT)
 class AdamSettings:
-    name: Literal["adam"] = "adam"
     """Adam with exponential decay of the learning rate."""
+
+    name: Literal["adam"] = "adam"
+    """Chooses this optimiser."""
     iterations: Count = 250_000
     """Training steps."""
     learning_rate: Positive = 2e-3
@@ -28,8 +30,10 @@ class AdamSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class GaussNewtonSettings:
-    name: Literal["gauss_newton"] = "gauss_newton"
     """Recursive Gauss-Newton with damping, for networks of a few thousand parameters."""
+
+    name: Literal["gauss_newton"] = "gauss_newton"
+    """Chooses this optimiser."""
     iterations: Count = 200
     """Training steps."""
     damping: Positive = 1e-3
@@ -61,8 +65,10 @@ class GaussNewtonSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class LBFGSSettings:
-    name: Literal["lbfgs"] = "lbfgs"
     """L-BFGS with a strong Wolfe line search, on batches that do not change."""
+
+    name: Literal["lbfgs"] = "lbfgs"
+    """Chooses this optimiser."""
     iterations: Count = 2000
     """Training steps."""
     pairs: Count = 50
@@ -73,8 +79,10 @@ class LBFGSSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class SSBroydenSettings:
-    name: Literal["ssbroyden"] = "ssbroyden"
     """Self-scaled Broyden method (Al-Baali 1998), on batches that do not change."""
+
+    name: Literal["ssbroyden"] = "ssbroyden"
+    """Chooses this optimiser."""
     iterations: Count = 2000
     """Training steps."""
     compile: bool = True

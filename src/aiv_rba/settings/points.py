@@ -11,6 +11,8 @@ from aiv_rba.settings.types import STRICT, Count, Seed
 
 @dataclass(frozen=True, config=STRICT)
 class PointsSettings:
+    """Stage points: collocation points and training groups."""
+
     n_theta: Count = 12
     """Angular patches."""
     n_y: Count = 10

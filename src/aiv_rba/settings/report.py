@@ -12,6 +12,8 @@ from aiv_rba.settings.types import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class ReportSettings:
+    """Stage report: the page."""
+
     title: str = "Artificial intelligence velocimetry"
     """Title of the page."""
     phases: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.33, 0.66)

@@ -7,16 +7,26 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from aiv_rba.settings.experiment import Experiment
+from aiv_rba.settings.train import FlowNetworkSettings, TrainSettings
 
 
 def json_schema() -> dict[str, Any]:
     """JSON schema of an experiment file, references resolved and every default filled in."""
     schema: dict[str, Any] = TypeAdapter(Experiment).json_schema()
     definitions = schema.pop("$defs")
+    for derived in (TrainSettings, FlowNetworkSettings):
+        _describe_inherited(definitions[derived.__name__], derived)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_resolve(schema, definitions),
     }
+
+
+def _describe_inherited(schema: dict[str, Any], derived: type[Any]) -> None:
+    """Add the descriptions of inherited fields, which pydantic leaves to the class that has them."""
+    for base in derived.__mro__[1:-1]:
+        for name, described in TypeAdapter(base).json_schema()["properties"].items():
+            schema["properties"][name].setdefault("description", described["description"])
 
 
 def _resolve(node: Any, definitions: dict[str, Any]) -> Any:

@@ -9,5 +9,7 @@ from aiv_rba.settings.types import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class ScoreSettings:
+    """Stage score: what errors are measured against."""
+
     truth: str | None = None
     """File with the true fields, where they are known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time as clock
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,17 @@ import pyvista as pv
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
+from aiv_rba.fields.derived import at_time, sample
+from aiv_rba.fields.hydraulics import hydraulics
 from aiv_rba.files.case import Case, Wall, read_case
 from aiv_rba.files.formats import Array, atomic_path, check_same_case, open_h5
+from aiv_rba.files.records import recorded
+from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.problems.velocimetry.model import Model, load_model
 from aiv_rba.settings import ScoreSettings
-from aiv_rba.stages.fields.derived import at_time, sample
-from aiv_rba.stages.fields.hydraulics import hydraulics
 from aiv_rba.statistics import amplitude_bias
+from aiv_rba.terminal import say
 
 PHASES = 20
 SECTIONS = 21
@@ -33,7 +35,7 @@ def relative_l2(predicted: Array, exact: Array) -> float:
     return float(np.linalg.norm(predicted - exact) / np.linalg.norm(exact))
 
 
-def score(settings: ScoreSettings, *, case: Path, model: Path, scores: Path) -> None:
+def score(settings: ScoreSettings, results: Results) -> None:
     """Write scores.json.
 
     Raises
@@ -41,9 +43,14 @@ def score(settings: ScoreSettings, *, case: Path, model: Path, scores: Path) -> 
     UserError
         If a file is damaged, or model or truth belong to another experiment.
     """
-    started = clock.perf_counter()
-    experiment, trained = read_case(case), load_model(model)
-    check_same_case(model, trained.identity, experiment.identity)
+    truth = [Path(settings.truth)] if settings.truth else []
+    with recorded(results.record("score"), "score", [results.case, results.model, *truth]):
+        _score(settings, results)
+
+
+def _score(settings: ScoreSettings, results: Results) -> None:
+    experiment, trained = read_case(results.case), load_model(results.model)
+    check_same_case(results.model, trained.identity, experiment.identity)
     result = on_tracks(experiment, trained)
     if settings.truth:
         with open_h5(Path(settings.truth), "truth") as file:
@@ -53,9 +60,9 @@ def score(settings: ScoreSettings, *, case: Path, model: Path, scores: Path) -> 
         if compared.wall_share is not None:
             result["wss_wall_share"] = compared.wall_share
     result["case"] = experiment.identity
-    result["seconds"] = clock.perf_counter() - started
-    with atomic_path(scores) as temporary:
+    with atomic_path(results.scores) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
+    say(f"score: {results.scores}")
 
 
 def on_tracks(case: Case, model: Model) -> dict[str, Any]:

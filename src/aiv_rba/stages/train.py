@@ -12,31 +12,24 @@ import pandas as pd
 
 from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import atomic_path, sha256
-from aiv_rba.files.provenance import versions
+from aiv_rba.files.records import recorded
+from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen
 from aiv_rba.problems.velocimetry.model import Model, save_model
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import process_group
 from aiv_rba.settings import TrainSettings
+from aiv_rba.terminal import say
 from aiv_rba.training.loop import Run
 from aiv_rba.training.tensorboard import event_file
 
 
-def train(
-    settings: TrainSettings,
-    *,
-    case: Path,
-    points: Path,
-    model: Path,
-    history: Path,
-    checkpoints: Path,
-    tensorboard: Path | None = None,
-) -> None:
+def train(settings: TrainSettings, results: Results, *, tensorboard: bool = False) -> None:
     """Train one network; every rank calls this.
 
-    Writes `model` and `history` when done. Checkpoints go into a folder named after the hash of
+    Writes model and history when done. Checkpoints go into a folder named after the hash of
     settings, case and points, so that a run resumes from its own checkpoints and no other's. The
-    first rank writes the rows of the history to the folder `tensorboard` too, while it trains.
+    first rank can write the rows of the history for TensorBoard too, while it trains.
 
     Raises
     ------
@@ -45,19 +38,23 @@ def train(
     Interrupted
         If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
     """
-    with (
-        process_group() as ranks,
-        event_file(tensorboard if ranks.rank == 0 else None) as write_event,
-    ):
-        experiment = read_case(case)
-        problem = Velocimetry(settings, experiment, points, ranks)
-        run = Run(problem.settings, problem, ranks)
-        run.train(
-            checkpoints / _identity(settings, experiment, points)[:12],
-            observe=lambda step: write_event(run.history.rows[-1]),
-        )
-        if ranks.rank == 0:
-            _write(run, problem, experiment, chosen(settings, problem.settings), model, history)
+    with process_group() as ranks:
+        first = ranks.rank == 0
+        inputs = [results.case, results.points]
+        with (
+            recorded(results.record("train"), "train", inputs, write=first) as record,
+            event_file(results.events if first and tensorboard else None) as write_event,
+        ):
+            case = read_case(results.case)
+            problem = Velocimetry(settings, case, results.points, ranks)
+            run = Run(problem.settings, problem, ranks)
+            run.train(
+                results.checkpoints / _identity(settings, case, results.points)[:12],
+                observe=lambda step: write_event(run.history.rows[-1]),
+            )
+            if first:
+                record["training"] = _facts(run, problem, chosen(settings, problem.settings))
+                _write(run, problem, case, results)
 
 
 def _identity(settings: TrainSettings, case: Case, points: Path) -> str:
@@ -67,16 +64,10 @@ def _identity(settings: TrainSettings, case: Case, points: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write(
-    run: Run,
-    problem: Velocimetry,
-    case: Case,
-    choices: dict[str, Any],
-    model: Path,
-    history: Path,
-) -> None:
+def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str, Any]:
+    """How the network was trained, for the record."""
     settings, batches = problem.settings, problem.batches
-    metadata = {
+    return {
         "seconds": run.seconds,
         "world_size": run.ranks.size,
         "device": run.ranks.device.type,
@@ -93,9 +84,13 @@ def _write(
         },
         "settings": asdict(settings),
         "chosen": choices | {"softening of the equations": run.history.rows[-1]["softening"]},
-        "versions": versions(),
     }
-    with atomic_path(history) as temporary:
+
+
+def _write(run: Run, problem: Velocimetry, case: Case, results: Results) -> None:
+    with atomic_path(results.history) as temporary:
         pd.DataFrame(run.history.rows).to_csv(temporary, index=False)
-    trained = Model(problem.network.cpu(), case.scales, case.identity, metadata)
-    save_model(model, trained, settings.network)
+    trained = Model(problem.network.cpu(), case.scales, case.identity)
+    save_model(results.model, trained, problem.settings.network)
+    steps = run.history.rows[-1]["step"]
+    say(f"train: {steps:.0f} steps on {run.ranks.size} rank(s) in {run.seconds:.0f} s")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from aiv_rba.errors import RankError, UserError
 from aiv_rba.files.formats import atomic_path
 from aiv_rba.networks.torch_file import load_plain, save_plain
 from aiv_rba.problem import Blocks
 from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.terminal import warn
 
 KIND = "checkpoint"
 KEEP = 2
@@ -80,7 +79,7 @@ class Checkpoints:
             self._writing.result()
         except UserError as error:
             line = f"aiv-rba train: {error}; the checkpoint before it stays valid"
-            tqdm.write(line, file=sys.stderr)
+            warn(line)
         self._writing = None
 
     def load(self) -> dict[str, Any] | None:
@@ -121,7 +120,7 @@ class Checkpoints:
                 return self._read(path)
             except UserError as error:
                 line = f"aiv-rba train: {error}; trying the checkpoint before it"
-                tqdm.write(line, file=sys.stderr)
+                warn(line)
                 self.skipped.add(path)
         return None
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from aiv_rba.errors import Interrupted, NotFinite, RankError
 from aiv_rba.multipliers import MultiplierScheme, make_scheme
@@ -16,6 +14,7 @@ from aiv_rba.optimisers import Optimiser, Optimisers
 from aiv_rba.problem import Batch, Blocks, Problem
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import LoopSettings
+from aiv_rba.terminal import Progress, say, warn
 from aiv_rba.training import state
 from aiv_rba.training.checkpoints import Checkpoints
 from aiv_rba.training.finite import check_parameters, check_residuals
@@ -108,16 +107,8 @@ class Run:
     ) -> None:
         iterations = self.settings.iterations
         started = 0.0
-        progress = tqdm(
-            range(first, iterations),
-            initial=first,
-            total=iterations,
-            desc="train",
-            disable=self.ranks.rank != 0,
-            mininterval=1.0,
-        )
-        with progress:
-            for step in progress:
+        with Progress("train", first, iterations, quiet=self.ranks.rank != 0) as progress:
+            for step in range(first, iterations):
                 if self.settings.second_optimiser and step == self.settings.optimiser.iterations:
                     self.optimiser = self.optimiser_of(step)
                 rows = self.optimiser.step(self.problem.batch(step), self.weigh)
@@ -125,6 +116,7 @@ class Run:
                     # The first step compiles, which says nothing about the others.
                     started = time.perf_counter() - self.seconds
                 self.seconds = time.perf_counter() - started
+                progress.step()
                 last = step + 1 == iterations
                 stop = asked.by_any_rank() and not last
                 save = stop or (step + 1) % self.settings.checkpoint_every == 0
@@ -132,7 +124,7 @@ class Run:
                     check_parameters(self.problem.residuals.network, step + 1)
                 if (step + 1) % self.settings.history_every == 0 or last:
                     row = self.history.add(step + 1, self.seconds, rows, self.optimiser.diagnostics)
-                    progress.set_postfix_str(short(row))
+                    progress.show(short(row))
                     if observe:
                         observe(step + 1)
                     if self._has_ended():
@@ -166,7 +158,7 @@ class Run:
                 checkpoints.skip(first)
             line = f"{failure}; restart {self.restarts} of {allowed} with steps half as long"
             if self.ranks.rank == 0 or isinstance(failure, RankError):
-                tqdm.write(f"aiv-rba train: {line}", file=sys.stderr)
+                warn(f"aiv-rba train: {line}")
             resumed = self._resume(checkpoints)
             if resumed is not None:
                 return resumed
@@ -187,5 +179,5 @@ class Run:
             return None
         state.put_back(self, saved)
         if self.ranks.rank == 0:
-            tqdm.write(f"resuming at step {saved['step']} from {checkpoints.folder}")
+            say(f"train: resuming at step {saved['step']} from {checkpoints.folder}")
         return int(saved["step"])

@@ -11,6 +11,7 @@ import pyvista as pv
 import yaml
 
 from aiv_rba.files.formats import atomic_path
+from aiv_rba.terminal import say
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.options import UNITS, Twin
 from aiv_rba.twin.sampling import Interpolant
@@ -52,7 +53,7 @@ def solve_twin(twin: Twin) -> Solution:
         span=(-buffer, twin.duct.length + buffer),
         discretisation=twin.discretisation,
         ends=twin.ends,
-        progress=lambda line: print(line, flush=True),
+        progress=say,
     )
 
 

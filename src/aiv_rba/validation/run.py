@@ -12,10 +12,11 @@ import numpy as np
 
 from aiv_rba import __version__
 from aiv_rba.files.formats import atomic_path, sha256
-from aiv_rba.files.provenance import versions
+from aiv_rba.files.records import versions
 from aiv_rba.problems.scalar import ScalarProblem, Solution
 from aiv_rba.ranks.ddp import Ranks, process_group
 from aiv_rba.settings import Comparison, MethodSettings
+from aiv_rba.terminal import say
 from aiv_rba.training.loop import Run
 from aiv_rba.validation import figures, summary
 from aiv_rba.validation.attention import Attention, attention_maps
@@ -120,7 +121,7 @@ def _summarise(
 ) -> None:
     values = summary.table(results, compared)
     summary.write_table(values, out / "table.csv")
-    print(values.to_string(float_format=lambda value: f"{value:.3g}", na_rep=""))
+    say(values.to_string(float_format=lambda value: f"{value:.3g}", na_rep=""))
     pictures = [(out / "convergence.png", "Convergence, first seed.")]
     figures.convergence(results, out / "convergence.png")
     maps = {name: attention_maps(folder) for name, folder in folders.items()}

@@ -50,7 +50,7 @@ class AllenCahn(ScalarProblem):
     coordinates = "tx"
     lower, upper = (0.0, -1.0), (1.0, 1.0)
     second_order = equation.SECOND_ORDER
-    time_span = (0.0, 1.0)
+    span = (0.0, 1.0)
     settings_type = AllenCahnSettings
 
     @staticmethod

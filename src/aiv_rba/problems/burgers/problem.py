@@ -72,7 +72,7 @@ class Burgers(ScalarProblem):
     coordinates = "tx"
     lower, upper = (0.0, -1.0), (1.0, 1.0)
     second_order = (0.0, 1.0)
-    time_span = (0.0, 1.0)
+    span = (0.0, 1.0)
 
     @staticmethod
     def solution() -> Solution:

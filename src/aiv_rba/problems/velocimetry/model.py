@@ -29,14 +29,11 @@ class Model:
         Scales of the case that it was trained on.
     identity
         Hash of that case.
-    metadata
-        How it was trained: seconds, world_size, iterations, seed, multipliers, optimiser, ...
     """
 
     network: FlowNetwork
     scales: Scales
     identity: str
-    metadata: dict[str, Any]
 
 
 def save_model(path: Path, model: Model, settings: FlowNetworkSettings) -> None:
@@ -51,7 +48,6 @@ def save_model(path: Path, model: Model, settings: FlowNetworkSettings) -> None:
         "wall_function": None if function is None else _plain(function),
         "scales": model.scales.to_dict(),
         "identity": model.identity,
-        "metadata": model.metadata,
     }
     save_plain(path, KIND, content)
 
@@ -85,4 +81,4 @@ def load_model(path: Path) -> Model:
     )
     network.load_state_dict(content["state"])
     scales = Scales.from_dict(content["scales"])
-    return Model(network.double().eval(), scales, content["identity"], content["metadata"])
+    return Model(network.double().eval(), scales, content["identity"])

@@ -2,99 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import time as clock
-from pathlib import Path
-
 import numpy as np
-import pyvista as pv
 
-from aiv_rba.files.case import Case, read_case
-from aiv_rba.files.formats import atomic_path, check_same_case
-from aiv_rba.geometry import Lumen
-from aiv_rba.problems.velocimetry.model import Model, load_model
+from aiv_rba.fields.flow import open_flow
+from aiv_rba.files.formats import atomic_path
+from aiv_rba.files.records import recorded
+from aiv_rba.files.results import Results
 from aiv_rba.settings import FieldsSettings
-from aiv_rba.stages.fields.derived import at_time, sample
-from aiv_rba.stages.fields.hydraulics import hydraulics
-from aiv_rba.stages.fields.mesh import grid, volume_mesh
 from aiv_rba.stages.fields.vtk import write, write_series
+from aiv_rba.terminal import say
 
 
-def fields(settings: FieldsSettings, *, case: Path, model: Path, out: Path) -> None:
-    """Write volume.pvd, wall.pvd, hydraulics.csv and fields.json into `out`; SI units.
-
-    Pressure has zero mean over the points of the volume mesh at every time, since the equations
-    know its gradient only.
+def fields(settings: FieldsSettings, results: Results) -> None:
+    """Write volume.pvd, wall.pvd and hydraulics.csv; SI units.
 
     Raises
     ------
     UserError
         If a file is damaged or the model belongs to another case.
     """
-    started = clock.perf_counter()
-    experiment, trained = read_case(case), load_model(model)
-    check_same_case(model, trained.identity, experiment.identity)
-    lumen = Lumen.from_wall(experiment.wall, experiment.axis)
-    period = trained.scales.nondimensional_period
-    times = np.arange(settings.times) / settings.times * period
-
-    _write_meshes(settings, experiment, trained, lumen, times, out)
-    table = hydraulics(trained.network, trained.scales, lumen, times, settings.sections)
-    with atomic_path(out / "hydraulics.csv") as temporary:
-        table.to_csv(temporary, index=False)
-    with atomic_path(out / "fields.json") as temporary:
-        temporary.write_text(
-            json.dumps(
-                {
-                    "case": experiment.identity,
-                    "seconds": clock.perf_counter() - started,
-                    "training": trained.metadata,
-                },
-                indent=2,
-            )
-        )
-
-
-def _write_meshes(
-    settings: FieldsSettings,
-    case: Case,
-    model: Model,
-    lumen: Lumen,
-    times: np.ndarray,
-    out: Path,
-) -> None:
-    scales, wall = model.scales, case.wall
-    origin = np.array(scales.origin)
-    points, prisms = volume_mesh(lumen, settings.layers)
-    triangles = np.insert(wall.triangles, 0, 3, axis=1)
-    volume_files, wall_files = {}, {}
-    for number, time in enumerate(times):
-        inside = sample(model.network, scales, at_time(points, time))
-        on_wall = sample(model.network, scales, at_time(wall.points, time))
-        gauge = inside.pressure.mean()
-        volume_name, wall_name = f"volume_{number:04d}.vtu", f"wall_{number:04d}.vtp"
-        write(
-            out / volume_name,
-            grid(points * scales.length + origin, prisms),
-            {
-                "velocity": inside.velocity,
-                "pressure": inside.pressure - gauge,
-                "vorticity": inside.vorticity,
-                "shear_rate": inside.shear_rate,
-            },
-        )
-        write(
-            out / wall_name,
-            pv.PolyData(wall.points * scales.length + origin, triangles),
-            {
-                "wall_shear_stress": on_wall.wall_shear_stress(wall.normals, scales.viscosity),
-                "wall_shear_stress_magnitude": scales.viscosity * on_wall.shear_rate,
-                "pressure": on_wall.pressure - gauge,
-                "vorticity": on_wall.vorticity,
-                "normal": wall.normals,
-            },
-        )
-        volume_files[time * scales.time] = volume_name
-        wall_files[time * scales.time] = wall_name
-    write_series(out / "volume.pvd", volume_files)
-    write_series(out / "wall.pvd", wall_files)
+    with recorded(results.record("fields"), "fields", [results.case, results.model]):
+        flow = open_flow(results.folder, settings.layers)
+        times = np.arange(settings.times) / settings.times * flow.period
+        series: dict[str, dict[float, str]] = {"volume": {}, "wall": {}}
+        for number, time in enumerate(times):
+            meshes = {"volume": flow.volume(time), "wall": flow.wall(time)}
+            for name, ending in (("volume", "vtu"), ("wall", "vtp")):
+                file = f"{name}_{number:04d}.{ending}"
+                write(results.fields / file, meshes[name])
+                series[name][time] = file
+        write_series(results.volume, series["volume"])
+        write_series(results.wall, series["wall"])
+        with atomic_path(results.hydraulics) as temporary:
+            flow.hydraulics(times, settings.sections).to_csv(temporary, index=False)
+    say(f"fields: {settings.times} times in {results.fields}")

@@ -10,23 +10,14 @@ import pyvista as pv
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter, vtkXMLUnstructuredGridWriter
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.formats import Array, atomic_path
-
-UNITS = {
-    "velocity": "m/s",
-    "pressure": "Pa",
-    "vorticity": "1/s",
-    "shear_rate": "1/s",
-    "wall_shear_stress": "Pa",
-    "wall_shear_stress_magnitude": "Pa",
-    "normal": "1",
-}
+from aiv_rba.fields.flow import UNITS
+from aiv_rba.files.formats import atomic_path
 
 
-def write(path: Path, mesh: pv.DataSet, arrays: dict[str, Array]) -> None:
-    """Write a mesh (coordinates in m) with point arrays; their units go into the field data."""
-    for name, values in arrays.items():
-        mesh.point_data[name] = values.astype(np.float32)
+def write(path: Path, mesh: pv.DataSet) -> None:
+    """Write a mesh (coordinates in m) in single precision; units go into the field data."""
+    for name in list(mesh.point_data):
+        mesh.point_data[name] = mesh.point_data[name].astype(np.float32)
         mesh.field_data[f"unit of {name}"] = [UNITS[name]]
     mesh.field_data["unit of coordinates"] = ["m"]
     kinds = {".vtu": vtkXMLUnstructuredGridWriter, ".vtp": vtkXMLPolyDataWriter}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, Tracks, Wall, write_case
 from aiv_rba.files.formats import Array, atomic_path, sha256
+from aiv_rba.files.records import recorded
+from aiv_rba.files.results import Results
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import choose_harmonics, choose_noise, choose_scales
@@ -25,6 +26,7 @@ from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable, read_tracks, 
 from aiv_rba.stages.ingest.velocities import differences, noise
 from aiv_rba.stages.ingest.wall_function import fit_wall_function
 from aiv_rba.stages.ingest.walls import Surface, read_wall
+from aiv_rba.terminal import say
 
 # A point this share of the hydraulic radius outside the wall still counts as inside: a wall of
 # flat triangles cuts the corners of the true one by about one percent, and a plane of focus is
@@ -33,27 +35,32 @@ TOLERANCE = 0.01
 NOMINAL_DEPTH_TOLERANCE = 0.05
 
 
-def ingest(config: IngestSettings, *, case: Path, summary: Path, picture: Path) -> None:
+def ingest(config: IngestSettings, results: Results) -> None:
     """Check tracks and wall, make them nondimensional, split them, and write the case.
 
-    Prints what it chose by itself.
+    Says what it chose by itself.
 
     Parameters
     ----------
     config
         Section ``ingest`` of the experiment; its paths are relative to the working directory.
-    case, summary, picture
-        Files to write: HDF5, text, PNG. All three are written, or none.
+    results
+        Where the case, the summary and the picture of the tracks are written: all or none.
 
     Raises
     ------
     UserError
         At the first thing that is wrong with the input.
     """
-    start = time.perf_counter()
-    for output in (case, summary, picture):
-        if Path(output).is_dir():
+    sources = [config.tracks, config.wall, *([config.inner_wall] if config.inner_wall else [])]
+    for output in (results.case, results.ingestion, results.tracks_picture):
+        if output.is_dir():
             raise UserError(f"{output}: is a folder, expected the name of a file to write")
+    with recorded(results.record("ingest"), "ingest", [Path(file) for file in sources]):
+        _ingest(config, results)
+
+
+def _ingest(config: IngestSettings, results: Results) -> None:
     axis = "xyz".index(config.axis)
     table = read_tracks(
         Path(config.tracks),
@@ -107,7 +114,6 @@ def ingest(config: IngestSettings, *, case: Path, summary: Path, picture: Path) 
         chosen=chosen.reasons | {"harmonics of time": reason},
         sources=sources,
         identity=_identity(config, list(sources.values())),
-        seconds=0.0,
     )
     findings = Findings(
         rows=rows,
@@ -122,12 +128,13 @@ def ingest(config: IngestSettings, *, case: Path, summary: Path, picture: Path) 
         ),
         warnings=_warnings(config, result, float(outside.mean())),
     )
-    with atomic_path(summary) as text, atomic_path(picture) as image:
+    with atomic_path(results.ingestion) as text, atomic_path(results.tracks_picture) as image:
         text.write_text(summarise(config, result, enclosure, findings), encoding="utf-8")
         draw(image, config, result)
-        write_case(case, replace(result, seconds=time.perf_counter() - start))
+        write_case(results.case, result)
+    say(f"ingest: {len(result.tracks.row)} of {rows} rows in {results.case}")
     for what, choice in result.chosen.items():
-        print(f"chosen: {what} {choice}")
+        say(f"  chosen: {what} {choice}")
 
 
 def _size(walls: list[Surface]) -> tuple[tuple[float, float, float], float]:

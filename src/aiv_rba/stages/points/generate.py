@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +9,21 @@ import numpy as np
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import Array, create_h5
+from aiv_rba.files.records import recorded
+from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.ranks.mpi import Processes, processes
 from aiv_rba.settings import PointsSettings
 from aiv_rba.stages.points.groups import patches, time_bins, uniform
 from aiv_rba.stages.points.picture import draw
 from aiv_rba.stages.points.shrink_copy import BLOCK, Cells, InteriorCells, WallCells, sample_wall
+from aiv_rba.terminal import say
 
 SAMPLES_PER_PATCH = 8
 CHUNK = 4096
 
 
-def generate(settings: PointsSettings, *, case: Path, points: Path, picture: Path) -> None:
+def collocate(settings: PointsSettings, results: Results) -> None:
     """Make the collocation points; every MPI process calls this.
 
     Group (i_t, i_r, i_theta, i_y) has the number
@@ -34,10 +36,12 @@ def generate(settings: PointsSettings, *, case: Path, points: Path, picture: Pat
         If the case cannot be read, a group stays empty, or there are fewer layers or times than
         sections of them.
     """
-    started = time.perf_counter()
     _check(settings)
-    with processes("points") as group:
-        experiment = read_case(case)
+    with (
+        processes("points") as group,
+        recorded(results.record("points"), "points", [results.case], write=group.rank == 0),
+    ):
+        experiment = read_case(results.case)
         lumen = Lumen.from_wall(experiment.wall, experiment.axis)
         shape = (settings.n_theta, settings.n_y)
         count = SAMPLES_PER_PATCH * settings.n_theta * settings.n_y
@@ -61,9 +65,17 @@ def generate(settings: PointsSettings, *, case: Path, points: Path, picture: Pat
             "interior": slab(settings, experiment, interior, settings.n_t, 0, group),
             "wall": slab(settings, experiment, on_wall, settings.wall_n_t, 1, group),
         }
-        write(points, settings, experiment, slabs, started, group)
+        write(results.points, settings, experiment, slabs, group)
         if group.rank == 0:
-            draw(picture, lumen, outer, members, interior, settings)
+            draw(results.groups_picture, lumen, outer, members, interior, settings)
+            interior_count, wall_count = (settings.per_group * n for n in _groups(settings))
+            say(f"points: {interior_count} in the lumen, {wall_count} on the wall")
+
+
+def _groups(settings: PointsSettings) -> tuple[int, int]:
+    """Groups of the interior points and of the wall points."""
+    patches = settings.n_theta * settings.n_y
+    return settings.n_t * settings.n_r * patches, settings.wall_n_t * patches
 
 
 def _check(settings: PointsSettings) -> None:
@@ -118,7 +130,6 @@ def write(
     settings: PointsSettings,
     case: Case,
     slabs: dict[str, Array],
-    started: float,
     group: Processes,
 ) -> None:
     """Write points.h5 on rank 0, block by block of every rank's slab.
@@ -148,4 +159,3 @@ def write(
             for block in group.blocks(own, rows):
                 dataset[:, position : position + len(block)] = block.swapaxes(0, 1)
                 position += len(block)
-        file.attrs["seconds"] = time.perf_counter() - started

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
-import time as clock
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyvista as pv
 
 from aiv_rba import __version__
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import atomic_path, check_same_case, open_h5
+from aiv_rba.files.records import read_record, recorded
+from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.pages import Table, render
 from aiv_rba.settings import ReportSettings
 from aiv_rba.stages.report import figures
+from aiv_rba.terminal import say
 
+EARLIER = ("ingest", "points", "train", "fields", "score")
 ENDED = {
     "iterations": "as many as allowed",
     "settled": "until nothing improved",
@@ -28,40 +29,31 @@ ENDED = {
 }
 
 
-def report(
-    settings: ReportSettings,
-    *,
-    case: Path,
-    points: Path,
-    fields: Path,
-    history: Path,
-    scores: Path,
-    pictures: Path,
-    page: Path,
-    summary: Path,
-) -> None:
-    """Write the page and summary.json, and print the headline numbers.
+def report(settings: ReportSettings, results: Results) -> None:
+    """Write the page and summary.json, and say the headline numbers.
 
     Raises
     ------
     UserError
         If a file is missing or damaged.
     """
-    started = clock.perf_counter()
-    experiment = read_case(case)
-    with open_h5(points, "points") as file:
-        check_same_case(points, str(file.attrs["identity"]), experiment.identity)
-        points_seconds = float(file.attrs["seconds"])
+    inputs = [results.case, results.points, results.history, results.scores, results.hydraulics]
+    with recorded(results.record("report"), "report", inputs):
+        _report(settings, results)
+
+
+def _report(settings: ReportSettings, results: Results) -> None:
+    experiment = read_case(results.case)
+    with open_h5(results.points, "points") as file:
+        check_same_case(results.points, str(file.attrs["identity"]), experiment.identity)
     scored = _read_json(
-        scores, ("case", "validation", "amplitude_bias", "rows", "histograms", "seconds")
+        results.scores, ("case", "validation", "amplitude_bias", "rows", "histograms")
     )
-    derived = _read_json(fields / "fields.json", ("case", "seconds", "training"))
-    for path, found in ((scores, scored), (fields / "fields.json", derived)):
-        check_same_case(path, str(found["case"]), experiment.identity)
-    for series in ("volume.pvd", "wall.pvd"):
-        _read(fields / series)
+    check_same_case(results.scores, str(scored["case"]), experiment.identity)
+    for series in (results.volume, results.wall):
+        _read(series)
     table = _read_csv(
-        fields / "hydraulics.csv",
+        results.hydraulics,
         (
             "t_s",
             "flow_rate_m3_s",
@@ -70,46 +62,51 @@ def report(
             "hydraulic_resistance_pa_s_m3",
         ),
     )
-    training = derived["training"]
+    records = {stage: read_record(results.record(stage)) for stage in EARLIER}
+    training = _training(results.record("train"), records["train"])
     lumen = Lumen.from_wall(experiment.wall, experiment.axis)
 
     drawn = [
-        (figures.rendered(fields, settings.phases), "Inferred fields at phases of the cycle."),
         (
-            figures.wall_map(fields, settings.phases, experiment.wall, lumen),
+            figures.rendered(results.fields, settings.phases),
+            "Inferred fields at phases of the cycle.",
+        ),
+        (
+            figures.wall_map(results.fields, settings.phases, experiment.wall, lumen),
             "Wall shear stress, unrolled.",
         ),
         (figures.hydraulics(table), "Flow rate (band: spread over sections) and pressure drop."),
         (figures.histograms(scored["histograms"]), "Velocities on the validation rows."),
         (
-            figures.training(_read_csv(history, ("step",))),
+            figures.training(_read_csv(results.history, ("step",))),
             "Training: loss terms, multipliers, validation.",
         ),
-        (_read(pictures / "tracks.png"), "Tracks in the wall."),
-        (_read(pictures / "groups.png"), "Training groups of the collocation points."),
+        (_read(results.tracks_picture), "Tracks in the wall."),
+        (_read(results.groups_picture), "Training groups of the collocation points."),
     ]
-    seconds = {
-        "ingest": experiment.seconds,
-        "points": points_seconds,
-        "train": training["seconds"],
-        "fields": derived["seconds"],
-        "score": scored["seconds"],
-        "report": clock.perf_counter() - started,
-    }
-    result = _summary(experiment, scored, training, seconds)
+    seconds = {stage: record["seconds"] for stage, record in records.items()}
+    result = _summary(experiment, scored, records["train"], seconds)
     html = _page(settings, experiment, result, training, table, drawn)
-    with atomic_path(page) as temporary:
+    with atomic_path(results.page) as temporary:
         temporary.write_text(html, encoding="utf-8")
-    with atomic_path(summary) as temporary:
+    with atomic_path(results.summary) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     for name, value in _headlines(result).items():
-        print(f"{name:42} {value}")
-    print(f"report   {page}\nParaView {fields / 'volume.pvd'} and {fields / 'wall.pvd'}")
+        say(f"{name:42} {value}")
+    say(f"report   {results.page}")
+    say(f"ParaView {results.volume} and {results.wall}")
+
+
+def _training(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """How the network was trained, from the record of the training."""
+    _check_names(path, record, ("training", "versions", "revision"))
+    return dict(record["training"])
 
 
 def _summary(
-    case: Case, scored: dict[str, Any], training: dict[str, Any], seconds: dict[str, float]
+    case: Case, scored: dict[str, Any], record: dict[str, Any], seconds: dict[str, float]
 ) -> dict[str, Any]:
+    training = record["training"]
     result: dict[str, Any] = {
         "validation": scored["validation"],
         "amplitude_bias": scored["amplitude_bias"],
@@ -123,9 +120,8 @@ def _summary(
         "iterations": training["iterations"],
         "ended": training["ended"],
         "optimiser": training["optimiser"],
-        "versions": training["versions"]
-        | {"pyvista": pv.__version__, "python": sys.version.split()[0]},
-        "revision": training["versions"].get("git", ""),
+        "versions": record["versions"],
+        "revision": record["revision"],
         "chosen": case.chosen | training["chosen"],
         "case": case.identity,
         "sources": case.sources,

@@ -1,13 +1,13 @@
 localrules:
-    stage_config,
+    stage_settings,
 
 
 # Each stage reads its own section, so changing one section reruns that stage and what follows.
-rule stage_config:
+rule stage_settings:
     output:
-        f"{RESULTS}/config/{{stage}}.yaml",
+        results.settings("{stage}"),
     log:
-        f"{RESULTS}/logs/config_{{stage}}.log",
+        results.log("settings_{stage}"),
     conda:
         "../../environment.yml"
     params:

@@ -15,7 +15,7 @@ from aiv_rba.scales import Scales
 POINTS_AT_ONCE = 4_000
 
 
-class Flow(Protocol):
+class NondimensionalFlow(Protocol):
     """A nondimensional flow that is known with its derivatives."""
 
     def jet(self, points: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class Sample:
         return np.asarray(traction - along * normals)
 
 
-def sample(flow: Flow, scales: Scales, points: Array) -> Sample:
+def sample(flow: NondimensionalFlow, scales: Scales, points: Array) -> Sample:
     """The flow at nondimensional points (N, 4), in SI units."""
     parts = []
     for start in range(0, len(points), POINTS_AT_ONCE):

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aiv_rba.fields.derived import NondimensionalFlow, at_time, sample
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.scales import Scales
-from aiv_rba.stages.fields.derived import Flow, at_time, sample
 
 ANGLES = 96
 RADII = 8
@@ -33,18 +33,22 @@ class Sections:
     weights: Array
 
 
-def cross_sections(lumen: Lumen, count: int) -> Sections:
-    """Gauss points in the radius times the trapezoidal rule in the angle on `count` sections.
+def heights(lumen: Lumen, count: int) -> Array:
+    """Axial coordinates (count,) in the middles of equal parts of the lumen's length."""
+    along = lumen.wall.points[:, lumen.axis]
+    low, high = along.min(), along.max()
+    return np.asarray(low + (high - low) * (np.arange(count) + 0.5) / count)
+
+
+def cross_sections(lumen: Lumen, at: Array) -> Sections:
+    """Gauss points in the radius times the trapezoidal rule in the angle, at heights (S,).
 
     The wall's radius at an angle is interpolated from its vertices; every section must be seen
     whole from its centre.
     """
-    along = lumen.wall.points[:, lumen.axis]
-    low, high = along.min(), along.max()
-    heights = low + (high - low) * (np.arange(count) + 0.5) / count
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES - np.pi
     nodes, gauss = np.polynomial.legendre.leggauss(RADII)
-    height, angle = (grid.ravel() for grid in np.meshgrid(heights, angles, indexing="ij"))
+    height, angle = (grid.ravel() for grid in np.meshgrid(at, angles, indexing="ij"))
     inner = lumen.inner_radius(angle, height)[:, None]
     gap = lumen.outer_radius(angle, height)[:, None] - inner
 
@@ -56,11 +60,27 @@ def cross_sections(lumen: Lumen, count: int) -> Sections:
     points[..., lumen.axis] = height[:, None]
     points[..., first] = centre[:, :1] + r * np.cos(angle)[:, None]
     points[..., second] = centre[:, 1:] + r * np.sin(angle)[:, None]
-    return Sections(points.reshape(count, -1, 3), weights.reshape(count, -1))
+    return Sections(points.reshape(len(at), -1, 3), weights.reshape(len(at), -1))
+
+
+def flow_rates(
+    flow: NondimensionalFlow, scales: Scales, lumen: Lumen, sections: Sections, time: float
+) -> tuple[Array, Array]:
+    """Flow rate, m^3/s, and mean pressure, Pa, (S,) of sections at a nondimensional time."""
+    weights = sections.weights
+    values = sample(flow, scales, at_time(sections.points.reshape(-1, 3), time))
+    along = values.velocity[:, lumen.axis].reshape(weights.shape)
+    rates = np.sum(weights * along, axis=1) * scales.length**2
+    pressure = np.average(values.pressure.reshape(weights.shape), axis=1, weights=weights)
+    return rates, np.asarray(pressure)
 
 
 def hydraulics(
-    flow: Flow, scales: Scales, lumen: Lumen, times: NDArray[np.float64], sections: int
+    flow: NondimensionalFlow,
+    scales: Scales,
+    lumen: Lumen,
+    times: NDArray[np.float64],
+    sections: int,
 ) -> pd.DataFrame:
     """Flow rate, pressure drop and resistance at nondimensional times (N,), SI units.
 
@@ -68,16 +88,12 @@ def hydraulics(
     conserved. The pressure drop is that from the first to the last section, scaled from their
     distance to the whole length. Resistance is the cycle's mean drop over its mean flow rate.
     """
-    quadrature = cross_sections(lumen, sections)
-    axis, weights = lumen.axis, quadrature.weights
+    quadrature = cross_sections(lumen, heights(lumen, sections))
     rows = []
     for time in times:
-        values = sample(flow, scales, at_time(quadrature.points.reshape(-1, 3), time))
-        along = values.velocity[:, axis].reshape(weights.shape)
-        flow_rate = np.sum(weights * along, axis=1) * scales.length**2
-        pressure = np.average(values.pressure.reshape(weights.shape), axis=1, weights=weights)
+        rates, pressure = flow_rates(flow, scales, lumen, quadrature, time)
         drop = (pressure[0] - pressure[-1]) * sections / max(sections - 1, 1)
-        rows.append((time * scales.time, np.mean(flow_rate), np.std(flow_rate), drop))
+        rows.append((time * scales.time, np.mean(rates), np.std(rates), drop))
     table = pd.DataFrame(
         rows, columns=["t_s", "flow_rate_m3_s", "flow_rate_spread_m3_s", "pressure_drop_pa"]
     )

@@ -1,0 +1,1 @@
+"""What follows from an inferred flow: derived fields, hydraulics, meshes; SI units."""

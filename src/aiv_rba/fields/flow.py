@@ -1,0 +1,208 @@
+"""A finished flow that answers at any points and times, in SI units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyvista as pv
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from aiv_rba.fields.derived import Sample, at_time, sample
+from aiv_rba.fields.hydraulics import cross_sections, flow_rates, hydraulics
+from aiv_rba.fields.mesh import grid, volume_mesh
+from aiv_rba.files.case import Case, read_case
+from aiv_rba.files.formats import Array, check_same_case
+from aiv_rba.files.results import Results
+from aiv_rba.geometry import Lumen
+from aiv_rba.problems.velocimetry.model import Model, load_model
+
+UNITS = {
+    "velocity": "m/s",
+    "pressure": "Pa",
+    "vorticity": "1/s",
+    "shear_rate": "1/s",
+    "wall_shear_stress": "Pa",
+    "viscous_stress_magnitude": "Pa",
+    "normal": "1",
+}
+"""Units of the arrays on the meshes."""
+LAYERS = 12
+SECTIONS = 21
+
+
+class Flow:
+    """The flow in a vessel.
+
+    Positions are in m in the coordinates of the files, times in s; a time outside the period is
+    that of the cycle before or after. Pressure has zero mean over the points of the volume mesh at
+    every time, since the equations know its gradient only.
+
+    Parameters
+    ----------
+    case, model
+        The ingested case, and the network that was trained on it.
+    layers
+        Shrunk copies of the wall in the volume mesh.
+
+    Examples
+    --------
+    >>> flow = open_flow("results/perivascular")
+    >>> flow.velocity(points, time=0.1)
+    """
+
+    def __init__(self, case: Case, model: Model, layers: int = LAYERS) -> None:
+        self.case = case
+        self.model = model
+        self.lumen = Lumen.from_wall(case.wall, case.axis)
+        self._mesh = volume_mesh(self.lumen, layers)
+        self._gauge: dict[float, float] = {}
+
+    @property
+    def period(self) -> float:
+        """Period, s."""
+        return self.case.scales.period
+
+    @property
+    def wall_points(self) -> Array:
+        """Vertices of the wall (V, 3), m."""
+        return self._to_si(self.case.wall.points)
+
+    def inside(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Whether points (N, 3) lie in the lumen."""
+        return self.lumen.inside(self._nondimensional(points))
+
+    def velocity(self, points: ArrayLike, time: float) -> Array:
+        """Velocity (N, 3), m/s, at points (N, 3)."""
+        return self._sample(points, time).velocity
+
+    def pressure(self, points: ArrayLike, time: float) -> Array:
+        """Pressure (N,), Pa, at points (N, 3)."""
+        return self._sample(points, time).pressure - self._mean_pressure(time)
+
+    def vorticity(self, points: ArrayLike, time: float) -> Array:
+        """Vorticity (N, 3), 1/s, at points (N, 3); Eq. 42."""
+        return self._sample(points, time).vorticity
+
+    def shear_rate(self, points: ArrayLike, time: float) -> Array:
+        """Shear rate (N,), 1/s, at points (N, 3); Eq. 44."""
+        return self._sample(points, time).shear_rate
+
+    def wall_shear_stress(self, points: ArrayLike, time: float) -> Array:
+        """Wall shear stress (N, 3), Pa, at points (N, 3) of the wall; Eq. 43.
+
+        The normal is that of the nearest vertex of the wall.
+        """
+        wall = self.case.wall
+        _, nearest = cKDTree(wall.points).query(self._nondimensional(points))
+        normals = wall.normals[nearest]
+        viscosity = self.case.scales.viscosity
+        return self._sample(points, time).wall_shear_stress(normals, viscosity)
+
+    def flow_rate(self, time: float, at: float | None = None) -> float:
+        """Flow rate along the axis, m^3/s.
+
+        Parameters
+        ----------
+        time
+            Time, s.
+        at
+            Axial coordinate, m, of the plane across the axis through which it is taken; the mean
+            over 21 such planes if it is left out.
+        """
+        scales, axis = self.case.scales, self.case.axis
+        if at is None:
+            return float(self.hydraulics([time]).flow_rate_m3_s.iloc[0])
+        height = (at - scales.origin[axis]) / scales.length
+        section = cross_sections(self.lumen, np.array([height]))
+        rates, _ = flow_rates(self.model.network, scales, self.lumen, section, self._time(time))
+        return float(rates[0])
+
+    def pressure_drop(self, time: float) -> float:
+        """Pressure drop over the whole length, Pa."""
+        return float(self.hydraulics([time]).pressure_drop_pa.iloc[0])
+
+    def hydraulics(self, times: ArrayLike, sections: int = SECTIONS) -> pd.DataFrame:
+        """Flow rate, its spread over sections, pressure drop and resistance at times (N,)."""
+        scales = self.case.scales
+        at = np.atleast_1d(np.asarray(times, dtype=float)) / scales.time
+        return hydraulics(self.model.network, scales, self.lumen, at, sections)
+
+    def volume(self, time: float) -> pv.UnstructuredGrid:
+        """Prism mesh of the lumen with velocity, pressure, vorticity and shear rate."""
+        points, prisms = self._mesh
+        found = sample(self.model.network, self.case.scales, at_time(points, self._time(time)))
+        mesh = grid(self._to_si(points), prisms)
+        mesh.point_data["velocity"] = found.velocity
+        mesh.point_data["pressure"] = found.pressure - self._mean_pressure(time, found)
+        mesh.point_data["vorticity"] = found.vorticity
+        mesh.point_data["shear_rate"] = found.shear_rate
+        return mesh
+
+    def wall(self, time: float) -> pv.PolyData:
+        """The wall with wall shear stress, pressure, vorticity and normals."""
+        wall, scales = self.case.wall, self.case.scales
+        found = sample(self.model.network, scales, at_time(wall.points, self._time(time)))
+        mesh = pv.PolyData(self.wall_points, self._triangles)
+        mesh.point_data["wall_shear_stress"] = found.wall_shear_stress(
+            wall.normals, scales.viscosity
+        )
+        mesh.point_data["viscous_stress_magnitude"] = scales.viscosity * found.shear_rate
+        mesh.point_data["pressure"] = found.pressure - self._mean_pressure(time)
+        mesh.point_data["vorticity"] = found.vorticity
+        mesh.point_data["normal"] = wall.normals
+        return mesh
+
+    @property
+    def _triangles(self) -> NDArray[np.int64]:
+        return np.insert(self.case.wall.triangles, 0, 3, axis=1)
+
+    def _sample(self, points: ArrayLike, time: float) -> Sample:
+        at = at_time(self._nondimensional(points), self._time(time))
+        return sample(self.model.network, self.case.scales, at)
+
+    def _mean_pressure(self, time: float, found: Sample | None = None) -> float:
+        if time not in self._gauge:
+            if found is None:
+                at = at_time(self._mesh[0], self._time(time))
+                found = sample(self.model.network, self.case.scales, at)
+            self._gauge[time] = float(found.pressure.mean())
+        return self._gauge[time]
+
+    def _time(self, time: float) -> float:
+        """Nondimensional time in the period."""
+        return float(time % self.period) / self.case.scales.time
+
+    def _nondimensional(self, points: ArrayLike) -> Array:
+        scales = self.case.scales
+        given = np.asarray(points, dtype=float)
+        if given.ndim != 2 or given.shape[1] != 3:
+            raise ValueError(f"points: found shape {given.shape}, expected (N, 3)")
+        return np.asarray((given - np.array(scales.origin)) / scales.length)
+
+    def _to_si(self, points: Array) -> Array:
+        scales = self.case.scales
+        return np.asarray(points * scales.length + np.array(scales.origin))
+
+
+def open_flow(folder: Path | str, layers: int = LAYERS) -> Flow:
+    """The flow that was inferred in a folder of results.
+
+    Parameters
+    ----------
+    folder
+        Such as ``results/perivascular``.
+    layers
+        Shrunk copies of the wall in the volume mesh.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or damaged, or the network belongs to another case.
+    """
+    results = Results(Path(folder))
+    case, model = read_case(results.case), load_model(results.model)
+    check_same_case(results.model, model.identity, case.identity)
+    return Flow(case, model, layers)

@@ -1,0 +1,38 @@
+"""The settings of an experiment as the files that its stages read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from aiv_rba.files.formats import atomic_path
+from aiv_rba.files.results import Results
+from aiv_rba.settings import STAGES, check_experiment, read_overlaid
+
+
+def write_settings(paths: Sequence[Path], results: Path) -> list[Path]:
+    """Write the settings of each stage of an experiment into its folder; the files.
+
+    Parameters
+    ----------
+    paths
+        Experiment, then overlays.
+    results
+        Folder in which the experiment's folder, which has its name, is made.
+
+    Raises
+    ------
+    UserError
+        As `read_experiment` and `check_experiment` do.
+    """
+    document = read_overlaid(*paths)
+    folder = Results(results / check_experiment(document).name)
+    written = []
+    for stage in STAGES:
+        path = folder.settings(stage)
+        with atomic_path(path) as temporary:
+            temporary.write_text(yaml.safe_dump({stage: document.get(stage) or {}}))
+        written.append(path)
+    return written
