@@ -14,6 +14,7 @@ from typing import Any
 from docutils import nodes
 from docutils.utils.math import MathError, latex2mathml
 from sphinx.application import Sphinx
+from sphinx.ext import autosummary
 from sphinx.util import logging
 
 HERE = Path(__file__).parent
@@ -40,6 +41,8 @@ myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 4
 
 autosummary_generate = False
+# Sentences do not end there.
+autosummary.WELL_KNOWN_ABBREVIATIONS += ("Eq.", "Eqs.", "Fig.")
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 # Some stages only need these, and none must start processes while a page is written.

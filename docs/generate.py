@@ -20,6 +20,7 @@ PACKAGES = {
     "stages": "The stages of the pipeline",
     "validation": "Accuracy on problems with a known solution",
     "twin": "Digital twins: data with a known truth",
+    "fields": "The inferred flow and what follows from it",
     "problems": "The problems that can be trained",
     "training": "The training loop",
     "optimisers": "Optimisers",
@@ -58,7 +59,8 @@ def public() -> str:
     listed = "\n".join(f"   {name}" for name in names)
     text += (
         "Everything that `import aiv_rba` offers. A name is imported when it is first used, so\n"
-        "reading an experiment does not wait for torch.\n\n```{eval-rst}\n"
+        "reading an experiment does not wait for torch. The folder `examples/` has scripts that\n"
+        "use it, and [](../../how-to/python.md) explains them.\n\n```{eval-rst}\n"
         f".. currentmodule:: aiv_rba\n\n.. autosummary::\n   :nosignatures:\n\n{listed}\n```\n"
     )
     for name in names:

@@ -20,11 +20,11 @@ import numpy as np
 from matplotlib import pyplot as plt
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
+from aiv_rba.fields.derived import at_time, sample
 from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen
 from aiv_rba.problems.velocimetry.model import load_model
-from aiv_rba.stages.fields.derived import at_time, sample
 from aiv_rba.stages.score import fourier, relative_l2
 
 PHASE = 0.83  # the fastest flow of the bundled experiment

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import aiv_rba
 from aiv_rba.cli import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -128,6 +129,14 @@ def test_quoted_commands_exist(capsys):
             assert command in commands, f"{path}: aiv-rba {command}"
         for target in re.findall(r"(?:`|^)make ([a-z][\w-]*)", text, flags=re.MULTILINE):
             assert target in targets, f"{path}: make {target}"
+
+
+def test_quoted_names_of_the_python_interface_exist():
+    for path, text in pages().items():
+        for name in re.findall(r"\baiv_rba\.([A-Za-z_]+)\(", text):
+            assert hasattr(aiv_rba, name), f"{path}: aiv_rba.{name}"
+        for name in re.findall(r"\bflow\.([a-z_]+)", text):
+            assert hasattr(aiv_rba.Flow, name), f"{path}: flow.{name}"
 
 
 def test_quoted_settings_exist():
