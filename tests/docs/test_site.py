@@ -95,6 +95,24 @@ def test_readme_is_short():
     assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 150
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "passed over",
+        "beside other work",
+        "told in one line",
+        "that is said",
+        "at hand",
+        "others kept",
+    ],
+)
+def test_no_private_words(words):
+    """Phrases that stopped readers; accuracy.md and the changelog are records."""
+    for path, text in pages().items():
+        if path.name not in ("accuracy.md", "CHANGELOG.md"):
+            assert words not in " ".join(text.split()), path
+
+
 def test_links_lead_somewhere():
     for path, text in pages().items():
         for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", text)):
