@@ -23,7 +23,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from aiv_rba.api import collocate, fit, infer, ingest, report, score, train, write_fields
     from aiv_rba.errors import UserError
-    from aiv_rba.fields.flow import Flow, open_flow
+    from aiv_rba.fields.flow import Flow, example_flow, open_flow
     from aiv_rba.files.results import Results
     from aiv_rba.jets import View
     from aiv_rba.networks.plain import Network
@@ -52,7 +52,7 @@ _MODULES = {
         "write_fields",
     ),
     "aiv_rba.errors": ("UserError",),
-    "aiv_rba.fields.flow": ("Flow", "open_flow"),
+    "aiv_rba.fields.flow": ("Flow", "example_flow", "open_flow"),
     "aiv_rba.files.results": ("Results",),
     "aiv_rba.jets": ("View",),
     "aiv_rba.networks.plain": ("Network",),
@@ -87,6 +87,7 @@ __all__ = [
     "UserError",
     "View",
     "collocate",
+    "example_flow",
     "fit",
     "infer",
     "ingest",

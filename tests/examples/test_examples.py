@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -34,6 +36,18 @@ def test_first_pinn():
 
 def test_helmholtz_record_is_on_its_way_after_a_few_steps():
     assert error_of(run("helmholtz_record.py", 10)) < 1
+
+
+def test_the_notebook_runs(tmp_path):
+    notebook = nbformat.read(REPOSITORY / "examples" / "plots.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=200, resources={"metadata": {"path": tmp_path}}).execute()
+    pictures = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert len(pictures) == 3
 
 
 @pytest.mark.slow

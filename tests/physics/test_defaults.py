@@ -13,7 +13,7 @@ from tests.synthetic import tube_of, write_tube_experiment
 NEEDED = ("tracks", "wall", "fluid", "period", "axis", "units")
 
 
-@pytest.mark.parametrize("axis", ["x", "z"])
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
 def test_a_tube_along_any_axis_with_every_setting_at_its_default(axis, tmp_path):
     path = write_tube_experiment(tmp_path, axis=axis, tracks=250, noise=0.05)
     whole = yaml.safe_load(path.read_text())

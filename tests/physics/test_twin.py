@@ -15,7 +15,7 @@ from aiv_rba.twin.sampling import flow_at, vorticity, wall_shear_stress
 from aiv_rba.twin.shapes import Annulus, Bend, Stenosis, Tube
 from aiv_rba.twin.solver import solve
 from aiv_rba.twin.surface import (
-    Wall,
+    GivenWall,
     given_walls,
     hydraulic_radius,
     on_smooth_wall,
@@ -199,7 +199,7 @@ def test_hydraulic_radius_of_a_tube_and_of_an_annulus():
 def test_wall_error_has_the_size_asked_for_and_keeps_the_ends_flat():
     duct = Tube()
     true, moved = (
-        given_walls(duct, Wall(around=36, along=41, error=e), radius=1.0, seed=0)[0]
+        given_walls(duct, GivenWall(around=36, along=41, error=e), radius=1.0, seed=0)[0]
         for e in (0.0, 0.03)
     )
     off = np.hypot(*moved.points[:, [0, 2]].T) - 1
@@ -208,6 +208,14 @@ def test_wall_error_has_the_size_asked_for_and_keeps_the_ends_flat():
     # Neighbours move alike.
     grid = off.reshape(41, 36)
     assert np.abs(np.diff(grid, axis=0)).max() < 0.03
+
+
+def test_scatter_moves_every_vertex_by_itself():
+    wall = given_walls(Tube(), GivenWall(around=36, along=41, scatter=0.03), radius=1.0, seed=0)[0]
+    off = np.hypot(*wall.points[:, [0, 2]].T) - 1
+    assert np.sqrt(np.mean(off**2)) == pytest.approx(0.03, rel=0.1)
+    grid = off.reshape(41, 36)
+    assert abs(np.mean(grid[1:] * grid[:-1])) < 0.1 * np.mean(off**2)
 
 
 def test_nearest_points_of_a_given_wall():

@@ -18,7 +18,7 @@ from aiv_rba.twin.mesh import Discretisation
 from aiv_rba.twin.options import Truth, Twin, preset
 from aiv_rba.twin.sampling import BEYOND, Interpolant
 from aiv_rba.twin.shapes import Annulus, Tube
-from aiv_rba.twin.surface import Wall
+from aiv_rba.twin.surface import GivenWall
 from aiv_rba.twin.tracers import Camera, Scene, record
 from tests.stages import prepare
 
@@ -195,7 +195,7 @@ def ring(tmp_path_factory):
         womersley=2.0,
         discretisation=COARSE,
         camera=Camera(depths=(0.2, 0.5, 0.8), rows=1500),
-        wall=Wall(around=24, along=21),
+        wall=GivenWall(around=24, along=21),
         truth=Truth(points=300, wall_points=200),
     )
     generate(twin, out, "ring")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aiv_rba.errors import UserError
-from aiv_rba.fields.flow import Flow, open_flow
+from aiv_rba.fields.flow import Flow, example_flow, open_flow
 from tests.exact import (
     RADIUS,
     SCALES,
@@ -15,6 +15,7 @@ from tests.exact import (
     swirling,
     write_trained,
 )
+from tests.synthetic import tube_of
 
 TIME = 0.3 * SCALES.period
 PULSE = 1 + 0.5 * np.cos(2 * np.pi * 0.3)
@@ -90,3 +91,16 @@ def test_a_folder_opens_and_a_foreign_network_does_not(tmp_path):
     write_trained(tmp_path, "other")
     with pytest.raises(UserError, match="belongs to case other"):
         open_flow(tmp_path)
+
+
+def test_the_flow_that_comes_with_the_package_is_that_of_its_tube():
+    """900 rows with noise and a small network: a few percent of the exact flow."""
+    flow, tube = example_flow(), tube_of()
+    rng = np.random.default_rng(2)
+    angle, r = rng.uniform(0, 2 * np.pi, 200), 0.9 * tube.radius * np.sqrt(rng.uniform(0, 1, 200))
+    y = tube.length * rng.uniform(0.1, 0.9, 200)
+    points = tube.centre + np.stack([r * np.cos(angle), y, r * np.sin(angle)], axis=1)
+    time = 0.4 * tube.period
+    exact = tube.velocity(np.full(200, time), points)
+    inferred = flow.velocity(points, time)
+    assert np.linalg.norm(inferred - exact) < 0.05 * np.linalg.norm(exact)

@@ -76,11 +76,11 @@ def test_the_throat_of_a_stenosis_is_as_narrow_as_asked_for():
     assert np.hypot(x, z).max() == pytest.approx(1, rel=1e-3)
 
 
-def test_the_family_has_two_halves_of_six():
+def test_the_family_has_two_halves():
     family = load_family(FAMILY)
     halves = [member.half for member in family.values()]
     assert len(family) >= 12
-    assert halves.count("choose") == halves.count("judge") == len(family) / 2
+    assert halves.count("choose") >= halves.count("judge") >= 6
     assert family["bundled"].half == "choose"
     assert Path(family["bundled"].experiment).is_file()
     assert len({member.twin.seed for member in family.values() if member.twin}) == len(family) - 1

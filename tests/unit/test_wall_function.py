@@ -7,6 +7,7 @@ import pyvista as pv
 from aiv_rba.stages.ingest import continuation
 from aiv_rba.stages.ingest.continuation import continued
 from aiv_rba.stages.ingest.enclosure import Enclosure
+from aiv_rba.stages.ingest.smoothing import ROUGH, smoothed
 from aiv_rba.stages.ingest.wall_function import fit_wall_function
 from aiv_rba.stages.ingest.walls import Surface, read_wall
 
@@ -35,12 +36,51 @@ def radii(wall: Surface, axis: int):
     return np.linalg.norm(np.delete(wall.points, axis, axis=1), axis=1)
 
 
+def fit(enclosure, axis):
+    return fit_wall_function(continued(enclosure, axis), axis, enclosure)
+
+
+@pytest.mark.parametrize(("around", "rings"), [(28, 41), (72, 161)])
+def test_phi_of_a_rough_tube_is_nearly_that_of_the_smooth_one(around, rings, tmp_path):
+    axis, scatter = 1, 0.03
+    wall = cone(tmp_path, -6.0, 6.0, axis, around=around, rings=rings)
+    wall.points[:, [0, 2]] /= radii(wall, axis)[:, None]
+    away = wall.points * [1, 0, 1]
+    exact = wall.points.copy()
+    rng = np.random.default_rng(4)
+    wall.points[:] += scatter * rng.standard_normal((len(away), 1)) * away
+    function = fit(Enclosure(wall), axis)
+    # In hydraulic radii, which a rough wall makes smaller by its larger area.
+    assert scatter < function.roughness < 1.6 * scatter
+    # phi falls by half the distance to the wall.
+    distance = 2 * function(exact)
+    assert np.sqrt(np.mean(distance**2)) < scatter / 2.5
+    step = 1e-4 * away
+    slope = (function(exact + step) - function(exact - step)) / 2e-4
+    assert np.std(slope) < 0.1 * abs(np.mean(slope))
+    np.testing.assert_allclose(np.sum(function.gradient(exact) * away, axis=1), slope, rtol=1e-5)
+
+    smooth = smoothed(wall, function)
+    np.testing.assert_array_equal(smooth.points[:, axis], exact[:, axis])
+    off = radii(smooth, axis) - 1
+    assert np.sqrt(np.mean(off**2)) < scatter / 2.5
+    angle = np.degrees(np.arccos(np.sum(smooth.normals * away, axis=1)))
+    assert np.sqrt(np.mean(angle**2)) < 3
+
+
+def test_a_smooth_wall_is_taken_as_given(tmp_path):
+    wall = cone(tmp_path, -3.0, 3.0)
+    function = fit(Enclosure(wall), 1)
+    assert function.roughness < ROUGH / 4
+    assert smoothed(wall, function) is wall
+
+
 def test_phi_of_a_round_tube_is_the_parabola(tmp_path):
     axis = 2
     wall = cone(tmp_path, -3.0, 3.0, axis)
     across = np.arange(3) != axis
     wall.points[:, across] /= radii(wall, axis)[:, None]
-    function = fit_wall_function(continued(Enclosure(wall), axis), axis)
+    function = fit(Enclosure(wall), axis)
     points = np.random.default_rng(1).uniform(-0.7, 0.7, (200, 3))
     points[:, axis] *= 4
     exact = (1 - np.sum(points[:, across] ** 2, axis=1)) / 4
@@ -74,7 +114,7 @@ def test_both_walls_of_an_annulus_are_continued(tmp_path):
 
 def test_phi_near_the_ends_is_that_of_a_longer_vessel(tmp_path, monkeypatch):
     whole, part = cone(tmp_path, -4.0, 4.0, rings=121), cone(tmp_path, -2.0, 2.0)
-    exact = fit_wall_function(Enclosure(whole), 1)
+    exact = fit_wall_function(Enclosure(whole), 1, Enclosure(whole))
     rng = np.random.default_rng(2)
     angle = rng.uniform(0, 2 * np.pi, 300)
     s = rng.choice([-1.0, 1.0], 300) * rng.uniform(1.6, 2, 300)
@@ -87,7 +127,7 @@ def test_phi_near_the_ends_is_that_of_a_longer_vessel(tmp_path, monkeypatch):
         return (function(points + step) - function(points - step)) / 2e-3
 
     def error(enclosure):
-        found = slope(fit_wall_function(enclosure, 1))
+        found = slope(fit_wall_function(enclosure, 1, Enclosure(part)))
         return np.linalg.norm(found - slope(exact)) / np.linalg.norm(slope(exact))
 
     cut, normal = error(Enclosure(part)), error(continued(Enclosure(part), 1))

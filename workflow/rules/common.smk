@@ -11,7 +11,7 @@ PROFILES = "workflow/config/validation"
 
 # Raised when the method of a stage changes, so that its results are made again.
 VERSION = {
-    "ingest": 4,
+    "ingest": 5,
     "points": 3,
     "train": 6,
     "fields": 3,

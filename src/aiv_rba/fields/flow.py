@@ -30,6 +30,7 @@ UNITS = {
 }
 """Units of the arrays on the meshes."""
 LAYERS = 12
+SMALL_FLOW = Path(__file__).parents[1] / "data" / "small_flow"
 SECTIONS = 21
 
 
@@ -206,3 +207,12 @@ def open_flow(folder: Path | str, layers: int = LAYERS) -> Flow:
     case, model = read_case(results.case), load_model(results.model)
     check_same_case(results.model, model.identity, case.identity)
     return Flow(case, model, layers)
+
+
+def example_flow() -> Flow:
+    """The small flow that comes with the package, to try things on.
+
+    A pulsating flow in a tube of radius 0.5 mm along y, inferred from 900 noisy rows of synthetic
+    tracks (tests/make_small_flow.py).
+    """
+    return open_flow(SMALL_FLOW)

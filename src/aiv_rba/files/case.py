@@ -79,7 +79,7 @@ class WallFunction:
     unit
         What phi is about in the middle of the lumen: a quarter of the squared hydraulic radius.
     misfit
-        Root mean square of phi on the wall and its continuation, over its unit.
+        Root mean square of phi on the vertices of the wall, over its unit.
     """
 
     sources: Array
@@ -88,6 +88,20 @@ class WallFunction:
     axis: int
     unit: float
     misfit: float
+
+    @property
+    def roughness(self) -> float:
+        """Rms distance of the wall's vertices from the surface phi = 0, in hydraulic radii.
+
+        phi over its mean slope on the wall, which by the theorem of Gauss is the volume of the
+        lumen over the area of the wall, half the hydraulic radius.
+        """
+        return self.misfit / 2
+
+    @property
+    def radius(self) -> float:
+        """Hydraulic radius of the vessel, continued."""
+        return float(2 * np.sqrt(self.unit))
 
     def __call__(self, points: Array) -> Array:
         """Values (N,) at points (N, 3)."""
@@ -100,6 +114,15 @@ class WallFunction:
         )
         field = (1 / np.sqrt(squares)) @ self.strengths
         return np.asarray(self.constant - np.sum(across**2, axis=1) / 4 + field)
+
+    def gradient(self, points: Array) -> Array:
+        """Gradients (N, 3) at points (N, 3)."""
+        slopes = -points / 2
+        slopes[:, self.axis] = 0
+        for source, strength in zip(self.sources, self.strengths, strict=True):
+            apart = points - source
+            slopes -= strength * apart / np.linalg.norm(apart, axis=1, keepdims=True) ** 3
+        return slopes
 
 
 @dataclass(frozen=True)

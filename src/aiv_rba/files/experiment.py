@@ -28,7 +28,7 @@ def write_settings(paths: Sequence[Path], results: Path) -> list[Path]:
         As `read_experiment` and `check_experiment` do.
     """
     document = read_overlaid(*paths)
-    folder = Results(results / check_experiment(document).name)
+    folder = Results(results / check_experiment(document, " + ".join(map(str, paths))).name)
     written = []
     for stage in STAGES:
         path = folder.settings(stage)

@@ -65,23 +65,30 @@ def read_experiment(path: Path, *overlays: Path) -> Experiment:
     UserError
         If a file is missing, not YAML, or a key or value is wrong.
     """
-    return _experiment(read_overlaid(path, *overlays), path)
+    return _experiment(read_overlaid(path, *overlays), " + ".join(map(str, (path, *overlays))))
 
 
-def check_experiment(document: dict[str, Any]) -> Experiment:
+def check_experiment(document: dict[str, Any], where: str = "experiment") -> Experiment:
     """The experiment that a mapping with a section per stage describes.
+
+    Parameters
+    ----------
+    document
+        The mapping.
+    where
+        Where it comes from, for messages.
 
     Raises
     ------
     UserError
         If a key or value is wrong, or a file that it names does not exist.
     """
-    experiment = _experiment(document, Path("experiment"))
+    experiment = _experiment(document, where)
     ingest, score = experiment.ingest, experiment.score
     named = {f"ingest.{key}": getattr(ingest, key) for key in ("tracks", "wall", "inner_wall")}
     for key, file in (named | {"score.truth": score.truth}).items():
         if file is not None and not Path(file).is_file():
-            raise UserError(f"{key}: found no file {file}, expected one")
+            raise UserError(f"{where}: {key}: found no file {file}, expected one")
     return experiment
 
 
@@ -116,11 +123,11 @@ def load_comparison(path: Path, problem: str, method: type[MethodSettings]) -> C
     return compared
 
 
-def _experiment(document: dict[str, Any], path: Path) -> Experiment:
+def _experiment(document: dict[str, Any], where: str) -> Experiment:
     try:
         experiment: Experiment = TypeAdapter(Experiment).validate_python(document)
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_problem(error)}") from None
+        raise UserError(f"{where}: {_first_problem(error)}") from None
     return experiment
 
 

@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _describe_inherited(schema: dict[str, Any], derived: type[Any]) -> None:
-    """Add the descriptions of inherited fields, which pydantic leaves to the class that has them."""
+    """Add the descriptions of inherited fields, which pydantic leaves to their own class."""
     for base in derived.__mro__[1:-1]:
         for name, described in TypeAdapter(base).json_schema()["properties"].items():
             schema["properties"][name].setdefault("description", described["description"])

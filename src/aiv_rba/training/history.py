@@ -90,12 +90,12 @@ class History:
 
 
 def short(row: Row) -> str:
-    """Loss, multipliers and errors of a row, for a progress bar."""
+    """Loss, errors and multipliers of a row in a line, what matters most first."""
     parts = [f"loss {row['loss']:.3g}"]
+    known = ("validation_", "error_")
+    parts += [f"{k.split('_')[-1]} {v:.4g}" for k, v in row.items() if k.startswith(known)]
     for name, low in row.items():
         if name.startswith("lambda_") and name.endswith("_min"):
             block = name.removeprefix("lambda_").removesuffix("_min")
             parts.append(f"{block} lambda {low:.2g}..{row[f'lambda_{block}_max']:.2g}")
-    known = ("validation_", "error_")
-    parts += [f"{k.split('_')[-1]} {v:.4g}" for k, v in row.items() if k.startswith(known)]
     return ", ".join(parts)

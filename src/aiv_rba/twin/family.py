@@ -9,8 +9,9 @@ import yaml
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.errors import UserError
+from aiv_rba.settings.types import STRICT
 from aiv_rba.twin.options import Twin
-from aiv_rba.twin.settings import STRICT, validated
+from aiv_rba.twin.reading import validated
 
 Half = Literal["choose", "judge"]
 

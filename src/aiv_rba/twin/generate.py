@@ -16,7 +16,7 @@ from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.options import UNITS, Twin
 from aiv_rba.twin.sampling import Interpolant
 from aiv_rba.twin.solver import Solution, solve
-from aiv_rba.twin.surface import Surface, given_walls
+from aiv_rba.twin.surface import GivenSurface, given_walls
 from aiv_rba.twin.tracers import Scene, record
 from aiv_rba.twin.truth import inside_points, write_truth
 
@@ -80,7 +80,7 @@ def write(twin: Twin, solution: Solution, out: Path, name: str | None) -> None:
     write_truth(out / "truth.h5", twin, solution, inside_points(twin, rng), surfaces, true_velocity)
 
 
-def _write_wall(path: Path, surface: Surface, axes: Axes, unit: float) -> None:
+def _write_wall(path: Path, surface: GivenSurface, axes: Axes, unit: float) -> None:
     triangles = np.insert(axes.triangles(surface.triangles), 0, 3, axis=1)
     mesh = pv.PolyData(axes.vectors(surface.points) * unit, triangles)
     for suffix in (".stl", ".vtp"):

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
+from aiv_rba.settings.types import STRICT, Positive, Share
 from aiv_rba.twin.geometry import Array, Duct
-from aiv_rba.twin.settings import STRICT, Positive, Share
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -10,8 +10,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.errors import UserError
+from aiv_rba.settings.types import STRICT, Count
 from aiv_rba.twin.geometry import INNER, INNER_IN_DISC, Duct
-from aiv_rba.twin.settings import STRICT, Count
 
 Ends = Literal["periodic", "open"]
 

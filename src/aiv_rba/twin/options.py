@@ -11,12 +11,12 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.scales import Scales
+from aiv_rba.settings.types import STRICT, Count, Positive, Seed
 from aiv_rba.twin.axes import AxisName
 from aiv_rba.twin.lobes import Lobe
 from aiv_rba.twin.mesh import Discretisation, Ends
-from aiv_rba.twin.settings import STRICT, Count, Positive, Seed
 from aiv_rba.twin.shapes import Shape
-from aiv_rba.twin.surface import Wall, hydraulic_radius
+from aiv_rba.twin.surface import GivenWall, hydraulic_radius
 from aiv_rba.twin.tracers import Camera
 from aiv_rba.twin.wave import DrawnWave, Wave, Waveform
 
@@ -32,8 +32,8 @@ UNITS = {"um": 1e-6, "mm": 1e-3}
 
 
 @dataclass(frozen=True, config=STRICT)
-class Fluid:
-    """The fluid; by default water at body temperature."""
+class TwinFluid:
+    """The fluid, water at body temperature unless asked for otherwise."""
 
     density: Positive = DENSITY
     """Density, kg/m^3."""
@@ -70,7 +70,7 @@ class Twin:
     """Vessel axis in the files; the camera looks along their z."""
     unit: Literal["um", "mm"] = "um"
     """Unit of length of the files; velocities are in this unit over seconds."""
-    fluid: Fluid = field(default_factory=Fluid)
+    fluid: TwinFluid = field(default_factory=TwinFluid)
     """The fluid."""
     period: Positive = PERIOD
     """Period, s; of a steady flow, the time that is recorded."""
@@ -90,7 +90,7 @@ class Twin:
     """Resolution of the CFD."""
     camera: Camera = field(default_factory=Camera)
     """Recording and tracking."""
-    wall: Wall = field(default_factory=Wall)
+    wall: GivenWall = field(default_factory=GivenWall)
     """The wall that is given."""
     truth: Truth = field(default_factory=Truth)
     """Points at which the truth is written."""

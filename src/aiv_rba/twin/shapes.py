@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from aiv_rba.settings.types import STRICT, NonNegative, Positive, Share
 from aiv_rba.twin.geometry import Array, Duct
 from aiv_rba.twin.lobes import Crescent, Lobe
-from aiv_rba.twin.settings import STRICT, NonNegative, Positive, Share
 
 
 @dataclass(frozen=True, config=STRICT)

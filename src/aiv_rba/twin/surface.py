@@ -9,8 +9,8 @@ import numpy as np
 import pyvista as pv
 from pydantic.dataclasses import dataclass as checked
 
+from aiv_rba.settings.types import STRICT, Count, Share
 from aiv_rba.twin.geometry import Array, Duct, IntArray
-from aiv_rba.twin.settings import STRICT, Count, Share
 
 STEP = 1e-5
 # Lowest waves of the wall error that are drawn, round and along the wall.
@@ -18,7 +18,7 @@ WAVES_AROUND, WAVES_ALONG = 4, 5
 
 
 @checked(frozen=True, config=STRICT)
-class Wall:
+class GivenWall:
     """The triangulated wall that a user is given."""
 
     around: Count = 72
@@ -28,10 +28,12 @@ class Wall:
     error: Share = 0.0
     """Rms displacement of the given wall off the true one, over the hydraulic radius. It is
     smooth, along the normal of the section."""
+    scatter: Share = 0.0
+    """Rms displacement, likewise, of every vertex by itself: a rough wall."""
 
 
 @dataclass(frozen=True)
-class Surface:
+class GivenSurface:
     """A triangulated wall, open at both ends.
 
     Attributes
@@ -91,7 +93,7 @@ def smooth_wall(duct: Duct, r: float, theta: Array, y: Array) -> tuple[Array, Ar
 
 def wall_surface(
     duct: Duct, around: int, along: int, span: tuple[float, float], r: float = 1.0
-) -> Surface:
+) -> GivenSurface:
     """Structured triangles whose vertices lie on the smooth wall at disc radius r."""
     theta = 2 * np.pi * np.arange(around) / around
     height = np.linspace(*span, along)
@@ -103,10 +105,10 @@ def wall_surface(
     a, b = (low + here).ravel(), (low + beyond).ravel()
     c, d = a + around, b + around
     triangles = np.concatenate([np.stack([a, b, d], 1), np.stack([a, d, c], 1)])
-    faces = Surface(points, normals, triangles).faces
+    faces = GivenSurface(points, normals, triangles).faces
     flipped = np.sum(faces * normals[triangles[:, 0]], axis=1) < 0
     triangles[flipped] = triangles[flipped][:, ::-1]
-    return Surface(points, normals, triangles)
+    return GivenSurface(points, normals, triangles)
 
 
 def hydraulic_radius(duct: Duct) -> tuple[float, float]:
@@ -123,19 +125,22 @@ def hydraulic_radius(duct: Duct) -> tuple[float, float]:
     return 2 * volume / sum(wall.area for wall in walls), volume / duct.length
 
 
-def given_walls(duct: Duct, options: Wall, radius: float, seed: int) -> list[Surface]:
+def given_walls(duct: Duct, options: GivenWall, radius: float, seed: int) -> list[GivenSurface]:
     """The walls as a user gets them; `radius` is the hydraulic radius, for the wall error."""
     rng = np.random.default_rng(seed)
     walls = []
     for r in duct.walls:
         wall = wall_surface(duct, options.around, options.along, (0.0, duct.length), r)
-        if options.error:
+        if options.error or options.scatter:
             shape = (options.along, options.around)
-            displacement = options.error * radius * _smooth_noise(rng, shape).ravel()
+            displacement = options.error * _smooth_noise(rng, shape).ravel()
+            if options.scatter:
+                displacement += options.scatter * rng.standard_normal(len(displacement))
+            displacement *= radius
             across = wall.normals * [1, 0, 1]
             across /= np.linalg.norm(across, axis=1, keepdims=True)
             points = wall.points + displacement[:, None] * across
-            wall = Surface(points, wall.normals, wall.triangles)
+            wall = GivenSurface(points, wall.normals, wall.triangles)
         walls.append(wall)
     return walls
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass as checked
 
+from aiv_rba.settings.types import STRICT, Count, NonNegative, Positive, Share
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.geometry import Array, Duct
 from aiv_rba.twin.sampling import Interpolant
-from aiv_rba.twin.settings import STRICT, Count, NonNegative, Positive, Share
 
 
 @checked(frozen=True, config=STRICT)

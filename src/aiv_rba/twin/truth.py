@@ -14,7 +14,7 @@ from aiv_rba.twin.geometry import Array
 from aiv_rba.twin.options import Twin
 from aiv_rba.twin.sampling import flow_at, vorticity, wall_shear_stress
 from aiv_rba.twin.solver import Solution
-from aiv_rba.twin.surface import Surface, on_smooth_wall
+from aiv_rba.twin.surface import GivenSurface, on_smooth_wall
 
 ABOUT = (
     "A field is f(t) = Re sum_k c_k exp(2 pi i k t / period), k = 0, 1, ...; SI units. "
@@ -34,7 +34,7 @@ def inside_points(twin: Twin, rng: np.random.Generator) -> Array:
     return inside[:count]
 
 
-def wall_points(twin: Twin, surface: Surface) -> tuple[Array, Array]:
+def wall_points(twin: Twin, surface: GivenSurface) -> tuple[Array, Array]:
     """Points (N, 3) of the true wall, and their normals out of the lumen."""
     rng = np.random.default_rng(twin.seed + 2)
     if twin.truth.at == "wall":
@@ -54,7 +54,7 @@ def write_truth(
     twin: Twin,
     solution: Solution,
     inside: Array,
-    surfaces: list[Surface],
+    surfaces: list[GivenSurface],
     true_velocity: dict[str, Array],
 ) -> None:
     """Sample the flow in the lumen and on the wall, and write it in SI units.
@@ -123,7 +123,7 @@ def _single(modes: NDArray[Any]) -> NDArray[np.complex64]:
     return modes.astype(np.complex64)
 
 
-def _nearest(surfaces: list[Surface], points: Array) -> tuple[Array, Array]:
+def _nearest(surfaces: list[GivenSurface], points: Array) -> tuple[Array, Array]:
     """Nearest points (N, 3) of all given walls, and their triangles' normals."""
     found = [surface.nearest(points) for surface in surfaces]
     distance = [np.linalg.norm(at - points, axis=1) for at, _ in found]

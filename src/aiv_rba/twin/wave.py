@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from aiv_rba.twin.settings import STRICT
+from aiv_rba.settings.types import STRICT
 
 PHASES = 720
 

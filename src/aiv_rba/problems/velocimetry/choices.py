@@ -11,8 +11,9 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case
 from aiv_rba.settings import GaussNewtonSettings, GlobalWeights, OptimiserSettings, TrainSettings
 
-# Largest misfit of the wall function for no-slip to be called exact.
-LARGEST_MISFIT = 0.05
+# Largest misfit of the wall function for no-slip to be called exact: vertices that scatter by seven
+# percent of the hydraulic radius about a smooth wall.
+LARGEST_MISFIT = 0.14
 # Speed across the vessel over the velocity scale where no track measures it.
 CROSS_FLOW = 0.1
 # Least tolerance of the momentum across the vessel, over that of the axial one.

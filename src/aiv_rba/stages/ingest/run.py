@@ -21,6 +21,7 @@ from aiv_rba.stages.ingest.choices import choose_harmonics, choose_noise, choose
 from aiv_rba.stages.ingest.continuation import continued
 from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.picture import draw
+from aiv_rba.stages.ingest.smoothing import ROUGH, smoothed
 from aiv_rba.stages.ingest.summary import Findings, summarise
 from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
@@ -82,6 +83,9 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     walls = [replace(wall, points=_scaled(wall.points, scales)) for wall in walls]
     enclosure = Enclosure(*walls)
     enclosure.check_nested(axis, f"{config.inner_wall} in {config.wall}")
+    function = fit_wall_function(continued(enclosure, axis), axis, enclosure)
+    walls = [smoothed(wall, function) for wall in walls]
+    enclosure = Enclosure(*walls)
 
     distance = enclosure.distance_outside(_scaled(table.position, scales)) / enclosure.radius
     allowed = NOMINAL_DEPTH_TOLERANCE if table.nominal_depth else TOLERANCE
@@ -99,7 +103,6 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     sources = {file: sha256(Path(file)) for file in files}
     tracks = _tracks(table, scales, validation_rows(table.track, config.split))
     sigma = choose_noise(table, scales.velocity)
-    function = fit_wall_function(continued(enclosure, axis), axis)
     harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
         tracks=tracks,
@@ -111,7 +114,13 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         wall_function=function,
         noise=sigma,
         harmonics=harmonics,
-        chosen=chosen.reasons | {"harmonics of time": reason},
+        chosen=chosen.reasons
+        | {
+            "harmonics of time": reason,
+            "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
+            "the rms distance of its vertices from the surface on which velocity vanishes, "
+            + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
+        },
         sources=sources,
         identity=_identity(config, list(sources.values())),
     )

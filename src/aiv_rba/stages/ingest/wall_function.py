@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lstsq
+from scipy.linalg import svd
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from aiv_rba.files.case import WallFunction
 from aiv_rba.files.formats import Array, IntArray
+from aiv_rba.stages.ingest.continuation import LENGTH
 from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.walls import Surface
 
@@ -24,9 +25,11 @@ LONGEST = 0.4
 # Points of the wall are this much closer than the sources, so that the fit is overdetermined.
 OVERSAMPLING = 2.0
 SMALLEST_SINGULAR_VALUE = 1e-10
+# Squares of singular values, of columns of length one, below which they are damped.
+DAMPING = 10.0 ** np.arange(-20, 1, 0.5)
 
 
-def fit_wall_function(enclosure: Enclosure, axis: int) -> WallFunction:
+def fit_wall_function(enclosure: Enclosure, axis: int, given: Enclosure) -> WallFunction:
     """Fit phi with Laplacian -1, phi = 0 on the wall and no slope along the axis at the ends.
 
     This is the velocity of fully developed flow in a straight duct, so a slender vessel's velocity
@@ -34,13 +37,16 @@ def fit_wall_function(enclosure: Enclosure, axis: int) -> WallFunction:
     fundamental solutions (Fairweather & Karageorghis 1998): a particular solution plus the fields
     of point sources outside the lumen, whose strengths are least squares on points of the wall.
     The vertices are met, not the flat triangles between them: these cut the corners of the wall.
+    Vertices that scatter are not met but averaged.
 
     Parameters
     ----------
     enclosure
-        The walls, nondimensional.
+        The walls, continued, nondimensional.
     axis
         Vessel axis: 0, 1 or 2.
+    given
+        The walls as they are given.
     """
     walls, radius = enclosure.walls, enclosure.radius
     spacing = min(np.sqrt(enclosure.area / SOURCES), LONGEST * radius)
@@ -67,14 +73,20 @@ def fit_wall_function(enclosure: Enclosure, axis: int) -> WallFunction:
     system = np.column_stack([np.concatenate([matrix, radius * slopes]), ones])
     across = np.delete(points, axis, axis=1)
     right = np.concatenate([np.sum(across**2, axis=1) / 4, np.zeros(len(ends))])
+    # The continuation repeats the errors of the rims: each of its lines counts as one point.
+    heights = np.concatenate([wall.points[:, axis] for wall in given.walls])
+    repeated = np.zeros(len(right), dtype=bool)
+    repeated[: len(points)] = (points[:, axis] < heights.min()) | (points[:, axis] > heights.max())
+    weights = np.where(repeated, np.sqrt(spacing / OVERSAMPLING / (LENGTH * radius)), 1.0)
+    system, right = weights[:, None] * system, weights * right
     size = np.linalg.norm(system, axis=0)
-    solution = lstsq(system / size, right, cond=SMALLEST_SINGULAR_VALUE, lapack_driver="gelsy")[0]
-    solution = solution / size
+    solution = _cross_validated(system / size, right) / size
 
     function = WallFunction(
         sources, solution[:-1], float(solution[-1]), axis, unit=radius**2 / 4, misfit=np.inf
     )
-    misfit = float(np.sqrt(np.mean(function(points) ** 2))) / function.unit
+    vertices = np.concatenate([wall.points for wall in given.walls])
+    misfit = float(np.sqrt(np.mean(function(vertices) ** 2))) / function.unit
     return replace(function, misfit=misfit)
 
 
@@ -147,6 +159,39 @@ def _outside(enclosure: Enclosure, points: Array, direction: Array, offset: floa
         distance[near] /= 2
     moved = points + distance * direction
     return np.asarray(moved[enclosure.distance_outside(moved) > 0.01 * offset])
+
+
+def _cross_validated(system: Array, right: Array) -> Array:
+    """Least squares, damped as generalised cross-validation asks for (Golub, Heath & Wahba 1979).
+
+    The singular vectors of small singular values are short waves on the wall. On a smooth wall
+    each of them lowers the misfit; on a rough one they follow the scatter of its vertices, and
+    RSS / (n - k)^2 is smallest without them, with the residual sum of squares RSS, n rows and the
+    effective number k of parameters.
+
+    Parameters
+    ----------
+    system
+        (n, columns), the columns of one length.
+    right
+        (n,).
+
+    Returns
+    -------
+    Array
+        (columns,).
+    """
+    u, values, v = svd(system, full_matrices=False)
+    kept = values > SMALLEST_SINGULAR_VALUE * values[0]
+    u, squares = u[:, kept], values[kept] ** 2
+    coefficients = u.T @ right
+    beyond = np.sum((right - u @ coefficients) ** 2)
+    # Share of each coefficient that is left out, for every damping.
+    left_out = DAMPING[:, None] / (squares + DAMPING[:, None])
+    misfits = beyond + np.sum((left_out * coefficients) ** 2, axis=1)
+    free = len(right) - np.sum(1 - left_out, axis=1)
+    best = np.argmin(misfits / free**2)
+    return np.asarray(v[kept].T @ ((1 - left_out[best]) * coefficients / values[kept]))
 
 
 def _spread(points: Array, spacing: float) -> IntArray:
