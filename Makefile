@@ -1,4 +1,4 @@
-# make run | test | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | validate | records | twin | twins | generalise | limits | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | docs | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | validate | records | twin | twins | generalise | limits | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 BUNDLED := workflow/config/perivascular.yaml
@@ -9,7 +9,7 @@ PROFILE ?= quick
 FAMILY := workflow/config/twins.yaml
 TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY)))
 
-.PHONY: help run test test-slurm soak lint bench bench-scaling bench-cost bench-optimisers validate records twin twins generalise limits physiological schema clean
+.PHONY: help run test docs test-slurm soak lint bench bench-scaling bench-cost bench-optimisers validate records twin twins generalise limits physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -31,6 +31,10 @@ run: .venv/installed  ## the whole workflow; CONFIG="experiment.yaml overlay.yam
 
 test: lint  ## all tests, with coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile --cov --cov-report=term:skip-covered
+
+docs: .venv/installed  ## the manual, strictly; it opens from the disk without a network
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+	@echo "$(CURDIR)/docs/_build/html/index.html"
 
 test-slurm: .venv/installed  ## jobs on a Slurm cluster of two virtual nodes (as root on Debian)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[slurm]'

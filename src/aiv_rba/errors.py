@@ -2,11 +2,11 @@
 
 
 class UserError(Exception):
-    """A mistake in the input, told in one line: where, what was found, what was expected."""
+    """A mistake in the input. Its message is one line: where, what was found, what was expected."""
 
 
 class RankError(UserError):
-    """A mistake that shows on one rank only; all ranks meet any other at the same place."""
+    """A mistake that only one rank meets; any other mistake stops all ranks at the same place."""
 
 
 class NotFinite(UserError):

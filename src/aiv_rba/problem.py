@@ -73,7 +73,7 @@ class Problem(Protocol):
     sizes: dict[str, tuple[int, int]]
     """Owned rows and terms of the blocks whose rows have multipliers."""
     time_span: tuple[float, float] | None
-    """First and last time of a problem that goes on from an initial state; None for others."""
+    """First and last time of a problem with an initial state; None for others."""
 
     def batch(self, step: int) -> Batch:
         """The rows of one step; a function of the step alone, so a run can resume anywhere."""
@@ -84,7 +84,7 @@ class Problem(Protocol):
         ...
 
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
-        """Change the global weights by what training has found; what it found, for the history.
+        """Adapt the global weights to the state of the training; what was found, for the history.
 
         Every rank calls this, for every new row of the history, with the number of steps done.
         """

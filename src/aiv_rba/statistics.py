@@ -19,7 +19,7 @@ def robust_deviation(residual: Array) -> Array:
 
 
 def inlier_probability(residual: Array, measured: Array) -> Array:
-    """Probability (N,) that a row of tracks is no mismatch.
+    """Probability (N,) that a row of the tracks is not a mismatch.
 
     A mixture of two kinds of rows: residuals (N, components) of matched ones are Gaussian, with a
     standard deviation from the median absolute residual; a mismatched row has the velocity of any
@@ -46,7 +46,7 @@ def amplitude_bias(predicted: Array, measured: Array) -> list[tuple[float, float
     """By how much the measured flow exceeds the predicted one, and its standard error.
 
     For each component (N, components), sum(measured predicted) / sum(predicted^2) - 1, with rows
-    weighted by the probability that they are no mismatches. Equations that the network cannot meet
+    weighted by the probability that they match. Equations that the network cannot meet
     shrink the flow; errors on held-out rows hardly show that, this does.
     """
     residual = measured - predicted

@@ -35,9 +35,12 @@ def test_constraints_pin_what_the_project_needs_within_its_ranges():
     for requirement in [
         *project()["dependencies"],
         *extras["dev"],
+        *extras["docs"],
         *extras["mpi"],
         *extras["workflow"],
     ]:
+        if requirement == "aiv-rba[docs]":
+            continue
         name, _, bound = requirement.partition(">=")
         version = pinned[name.lower().replace("_", "-")]
         if bound:

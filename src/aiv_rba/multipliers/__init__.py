@@ -1,4 +1,4 @@
-"""Weighting schemes: a multiplier for every residual."""
+"""Schemes of multipliers: a rule that gives every residual its multiplier."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["MultiplierScheme", "make_scheme"]
 def make_scheme(
     settings: MultiplierSettings, problem: Problem, ranks: Ranks, seed: int
 ) -> MultiplierScheme:
-    """The scheme of multipliers that the configuration names."""
+    """The scheme of multipliers that the settings name."""
     match settings:
         case RBASettings():
             return RBA(settings, problem.sizes, ranks)

@@ -1,4 +1,4 @@
-"""The network of the benchmarks: two coordinates -> u."""
+"""The network of problems with one unknown in two coordinates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiv_rba.settings import ScalarNetworkSettings
 
 
 class ScalarNetwork(CoordinateNetwork):
-    """A function of two coordinates, periodic or zero on the boundary where that is asked for.
+    """A function of two coordinates; settings make it periodic, or zero on the boundary.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ScalarNetwork(CoordinateNetwork):
     Raises
     ------
     UserError
-        If both a periodic embedding and a distance function are asked for.
+        If the settings have both a periodic embedding and a distance function.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ def load_plain(path: Path, kind: str) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
-        # torch.load raises half a dozen unrelated types for a damaged or foreign file.
+        # torch.load raises half a dozen unrelated types for damaged files and those of other kinds.
         raise UserError(f"{path}: not a readable torch file, expected {expected}") from None
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != expected:

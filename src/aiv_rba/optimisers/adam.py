@@ -20,8 +20,8 @@ from aiv_rba.settings import AdamSettings
 def distributed(residuals: Residuals, ranks: Ranks, *, compile: bool) -> nn.Module:
     """Residuals whose gradients DistributedDataParallel averages over ranks.
 
-    One training wraps them once: the hooks of a wrapper whose last step was given up would still
-    reduce, until it happens to be collected.
+    Wrap them only once in a training: the hooks of an earlier wrapper would still reduce
+    gradients until Python collects it.
     """
     forward = compiled(residuals) if compile else residuals
     if ranks.size == 1:

@@ -85,7 +85,7 @@ class SSBroyden:
             return np.asarray(along(x)[1].cpu())
 
         with warnings.catch_warnings():
-            # A failure is told by its result.
+            # Its result says whether it failed.
             warnings.simplefilter("ignore")
             length = line_search(
                 losses,

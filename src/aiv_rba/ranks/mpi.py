@@ -33,7 +33,7 @@ class Processes:
     def blocks(self, own: np.ndarray, rows: int) -> Iterator[np.ndarray]:
         """On rank 0 every rank's array in turn, in blocks of rows; elsewhere nothing.
 
-        Only one foreign block is held at a time.
+        Only one block of another rank is held at a time.
         """
         parts = (own[first : first + rows] for first in range(0, len(own), rows))
         if self.rank == 0:

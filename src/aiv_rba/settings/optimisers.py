@@ -56,10 +56,11 @@ class GaussNewtonSettings:
     importance_sampling: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the points drawn in proportion to their residuals; the others are drawn evenly."""
     curvature_memory: Positive | None = 10.0
-    """Steps in which the memory of the curvature J^T J grows by one draw of these points; null
-    forgets, and finds steps in the space of the rows where these are fewer than parameters."""
+    """The curvature J^T J is averaged over earlier steps. This memory grows by one draw of points
+    in so many steps: a smaller number averages over more. null: use the points of the present step
+    alone, and find the step in the space of the rows if these are fewer than the parameters."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Part of the last step that the damping holds the next one to (SPRING)."""
+    """Part of the last step towards which the damping pulls the next one (SPRING)."""
 
 
 @dataclass(frozen=True, config=STRICT)

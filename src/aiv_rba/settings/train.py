@@ -74,9 +74,9 @@ class TrainSettings(LoopSettings):
     global_weights: GlobalWeights = field(default_factory=GlobalWeights)
     """Global weights of the loss terms."""
     settled: NonNegative | None = 0.02
-    """Stop Gauss-Newton when held-out errors do not fall any more, and the equations' loss falls by
-    less than this part of the whole loss in 30 steps; null: not before the last step."""
+    """Stop Gauss-Newton when the held-out errors no longer fall and the loss of the equations falls
+    by less than this part of the whole loss in 30 steps; null: never stop before the last step."""
     robust_weights: bool = True
-    """Weight rows of tracks by the probability that they are no mismatches."""
+    """Weight each row of the tracks by the probability that it is not a mismatch."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0
     """Take a rotating part of the groups at each step; 0 takes one point from every group."""

@@ -1,4 +1,4 @@
-"""Settings of the training loop, whatever the problem."""
+"""Settings of the training loop, the same for all problems."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aiv_rba.settings.types import STRICT, Count, NonNegative, Positive, Seed
 
 @dataclass(frozen=True, config=STRICT)
 class LoopSettings:
-    """What the training loop needs to know, whatever the problem."""
+    """What the training loop needs to know, the same for all problems."""
 
     multipliers: MultiplierSettings = field(default_factory=RBASettings)
     """Local multipliers."""
     optimiser: OptimiserSettings = field(default_factory=GaussNewtonSettings)
     """The optimiser."""
     second_optimiser: OptimiserSettings | None = None
-    """A second optimiser that goes on where the first one ends."""
+    """A second optimiser, which continues where the first one ends."""
     precision: Literal["single", "double"] = "double"
     """Floating-point precision."""
     history_every: Count = 5
@@ -30,12 +30,13 @@ class LoopSettings:
     checkpoint_every: Count = 50
     """Steps between checkpoints."""
     settled: NonNegative | None = None
-    """Stop Gauss-Newton when held-out errors do not fall any more, and the equations' loss falls by
-    less than this part of the whole loss in 30 steps; null: not before the last step."""
+    """Stop Gauss-Newton when the held-out errors no longer fall and the loss of the equations falls
+    by less than this part of the whole loss in 30 steps; null: never stop before the last step."""
     minutes: Positive | None = None
-    """Stop after so many minutes of training; null: not before the last step."""
+    """Stop after so many minutes of training; null: no limit."""
     restarts: Annotated[int, Field(ge=0)] = 0
-    """Restarts from the last checkpoint, with steps half as long, should a number not be finite."""
+    """How often training may return to its last checkpoint and continue with steps half as long if
+    a number is not finite."""
     seed: Seed = 0
     """Seed of the network and of the order of the mini-batches."""
 

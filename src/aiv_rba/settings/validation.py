@@ -15,7 +15,7 @@ from aiv_rba.settings.types import STRICT, Count, NonNegative, Positive, Seed
 
 @dataclass(frozen=True, config=STRICT)
 class MethodSettings(LoopSettings):
-    """One method on one benchmark."""
+    """One method on one known problem."""
 
     network: ScalarNetworkSettings = field(default_factory=ScalarNetworkSettings)
     """The network."""
@@ -35,7 +35,7 @@ class MethodSettings(LoopSettings):
 
 @dataclass(frozen=True, config=STRICT)
 class Checks:
-    """What the methods of a benchmark must reach; errors are means over seeds of relative L2."""
+    """What the methods must reach; errors are means over seeds of the relative L2 error."""
 
     at_most: dict[str, Positive] = field(default_factory=dict)
     """Largest error of a method."""
@@ -47,7 +47,7 @@ class Checks:
 
 @dataclass(frozen=True, config=STRICT)
 class Comparison:
-    """Methods on one benchmark problem."""
+    """Methods that are compared on one known problem."""
 
     profile: str
     """Name of the file that lists them."""

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run needs to go on as if it had not stopped."""
+"""Checkpoints: everything that a run needs to continue as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ BEST = "best.pt"
 class Checkpoints:
     """The last checkpoints of a training and the best one, in a folder of its own.
 
-    A thread of the first rank writes them while training goes on; leaving the context, for
-    whatever reason, waits for it. `best.pt` is a link to the one with the lowest score.
+    A thread of the first rank writes them while training continues. Leaving the context waits for
+    this thread, also after an error. `best.pt` is a link to the one with the lowest score.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Checkpoints:
         """Take a copy of the state after a step and start to write it; every rank calls this.
 
         Multipliers are joined, so that a run can resume with another number of ranks. If writing
-        fails, a line on stderr says so and training goes on: the checkpoint before stays valid.
+        fails, a line on stderr says so and training continues: the checkpoint before stays valid.
         """
         whole = {block: self.ranks.join(values) for block, values in multipliers.items()}
         if self.ranks.rank != 0:
@@ -85,8 +85,8 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """The newest readable checkpoint, the same on all ranks; None without one.
 
-        One that is damaged or belongs to another training is named on stderr and left where it is,
-        and the one before it is tried.
+        A checkpoint that is damaged or belongs to another training is reported on stderr and left
+        where it is, and the one before it is tried.
 
         Raises
         ------
@@ -128,7 +128,9 @@ class Checkpoints:
         saved = load_plain(path, KIND)
         if saved.get("training") != self.folder.name:
             found = saved.get("training")
-            raise UserError(f"{path}: of training {found!r}, expected {self.folder.name!r}")
+            raise UserError(
+                f"{path}: a checkpoint of training {found!r}, expected {self.folder.name!r}"
+            )
         return saved
 
     def _write(self, step: int, content: dict[str, Any]) -> None:

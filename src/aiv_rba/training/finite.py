@@ -46,7 +46,7 @@ def check_residuals(
 
 
 def check_parameters(network: nn.Module, step: int) -> None:
-    """Refuse a network with a parameter that is not finite: what is saved must be worth it.
+    """Refuse a network with a parameter that is not finite, so that it is never saved.
 
     Raises
     ------

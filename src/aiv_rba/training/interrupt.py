@@ -32,7 +32,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request(ranks: Ranks) -> Iterator[StopRequest]:
-    """Note the signals instead of dying of them, so that a step is finished and saved."""
+    """Note the signals instead of ending at once, so that the step is finished and saved."""
     request = StopRequest(ranks)
     before = {number: signal.signal(number, request._note) for number in SIGNALS}
     try:

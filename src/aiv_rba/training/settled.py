@@ -1,4 +1,4 @@
-"""When training has nothing more to gain."""
+"""Whether more training would gain anything."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HELD_OUT = 5e-4
 def has_settled(
     history: Sequence[dict[str, float]], residuals: Residuals, settings: LoopSettings
 ) -> bool:
-    """Whether held-out errors and the equations' loss have stopped to fall.
+    """Whether held-out errors and the loss of the equations no longer fall.
 
     The mean of the last 30 steps is compared with that of the 30 before. Held-out errors are
     mostly noise, so a small part of them counts as a fall, if it is also twice its standard error:
-    every step draws other points. The equations' loss is compared with the whole loss, since what
-    is negligible beside the misfit of the data may fall for ever. Tolerances must be as they were
-    30 steps ago.
+    every step draws other points. The loss of the equations is compared with the whole
+    loss, since a part that is negligible beside the misfit of the data may fall for ever. The
+    tolerances must not have changed in the last 30 steps.
     """
     rows = max(WINDOW // settings.history_every, 2)
     if settings.settled is None or not settings.few_large_steps or len(history) < 2 * rows:

@@ -1,4 +1,4 @@
-"""What a twin may be asked for, and the sizes that follow."""
+"""Options of a twin, and the sizes that follow from them."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Elliptic(Duct):
 
 @dataclass(frozen=True, config=STRICT)
 class Tube(Elliptic):
-    """A tube, round and straight unless asked for otherwise."""
+    """A tube, round and straight by default."""
 
     kind: Literal["tube"] = "tube"
     """The shape."""

@@ -1,4 +1,4 @@
-"""What the methods of a benchmark must reach."""
+"""What the methods of a comparison must reach."""
 
 from __future__ import annotations
 

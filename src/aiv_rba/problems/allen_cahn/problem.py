@@ -66,7 +66,7 @@ class AllenCahn(ScalarProblem):
         return self.settings.network.embedding == "fourier_x"
 
     def lift(self) -> Callable[[Tensor], Tensor] | None:
-        """The kink of the initial condition, where that is asked for."""
+        """The kink of the initial condition, if the settings take it as known."""
         network = self.settings.network
         asked = isinstance(network, AllenCahnNetworkSettings) and network.kink
         return equation.kink if asked else None

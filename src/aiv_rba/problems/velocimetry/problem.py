@@ -145,7 +145,7 @@ class Velocimetry:
         return self.batches.batch(step)
 
     def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
-        """Square roots of the probabilities that track rows are no mismatches, (n, 1)."""
+        """Square roots of the probabilities that rows of the tracks are not mismatches, (n, 1)."""
         if not self.settings.robust_weights:
             return {}
         e = residuals["tracks"].detach()
@@ -161,8 +161,8 @@ class Velocimetry:
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
         """Soften the equations while the flow is inferred too slow.
 
-        What the network cannot resolve of the equations is paid by a smaller flow, the more the
-        stiffer they are; the amplitude bias on the tracks shows it.
+        A network that cannot resolve the equations meets them by a smaller flow, the more so the
+        stiffer they are. The amplitude bias on the tracks shows this.
         """
         own = self.network.value(self.batches.tracks)[:, self.components]
         predicted, measured = (

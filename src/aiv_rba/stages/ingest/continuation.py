@@ -1,4 +1,4 @@
-"""The vessel continued beyond its ends, where a given wall is cut off but the flow goes on."""
+"""The vessel continued beyond its ends, where the given wall is cut off but the flow continues."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def _check_overlap(
     scales: Scales,
     outside: NDArray[np.bool_],
 ) -> None:
-    """Check that points lie in the wall, and all of them if that is asked for."""
+    """Check that some points lie in the wall, or all of them if the settings demand it."""
     if outside.all():
         wall_points = wall.points * scales.length + np.array(scales.origin)
         raise UserError(
@@ -232,7 +232,7 @@ def _box(points: Array, unit: str, key: str) -> str:
 
 
 def _warnings(config: IngestSettings, case: Case, outside: float) -> tuple[str, ...]:
-    """Doubts about the input that need not be mistakes."""
+    """What looks wrong in the input but need not be a mistake."""
     warnings = []
     if outside > 0.1:
         warnings.append(f"{100 * outside:.0f} % of the rows lie outside the wall")

@@ -200,7 +200,7 @@ def _open(points: Array, triangles: IntArray, axis: int) -> NDArray[np.bool_]:
 def _loops(triangles: IntArray) -> list[IntArray]:
     """Closed chains of the edges that belong to one triangle, in the sense of its winding.
 
-    Chains that touch in a vertex are told apart arbitrarily.
+    Where chains touch in a vertex, it is arbitrary which edges belong to which.
     """
     edges = _directed_edges(triangles)
     limit = edges.max() + 1 if len(edges) else 1
