@@ -169,7 +169,7 @@ def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, scheme, step):
         tmp_path,
         network=EXACT if optimiser == "exact_no_slip" else NETWORK,
         optimiser=OPTIMISERS[optimiser] | {"iterations": 6 if then else 12},
-        then=then and then | {"iterations": 6},
+        second_optimiser=then and then | {"iterations": 6},
         multipliers={"name": scheme},
         history_every=3,
         checkpoint_every=4,

@@ -23,8 +23,8 @@ from aiv_rba.stages.report import figures
 from aiv_rba.stages.report.inputs import read_warnings
 from aiv_rba.stages.report.phases import telling_phases
 from aiv_rba.stages.report.run import EARLIER, report
-from aiv_rba.stages.report.sheets import Flow, Sampled, sample_series, sheets
-from aiv_rba.stages.report.truth import Truth
+from aiv_rba.stages.report.sheets import Sampled, SheetFlow, sample_series, sheets
+from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.units import unit_for
 from aiv_rba.stages.report.unrolled import Unrolled, on_grid, unroll
 from aiv_rba.stages.report.view import MOST_TIMES, view
@@ -382,7 +382,7 @@ def test_truth_is_the_inferred_less_the_difference(tmp_path):
     known = rng.uniform([-1, 0, -1], [1, LENGTH, 1], (400, 3))
     on_wall = lumen.wall.points
     modes = np.array([1.0, 0.5j])
-    truth = Truth(
+    truth = TrueFields(
         Differences(
             points=known * SCALES.length + ORIGIN,
             velocity=np.multiply.outer(modes, known),
@@ -420,7 +420,9 @@ def test_the_view_thins_many_times_out(tmp_path):
         pressure=np.multiply.outer(growing, patch.pressure[0]),
     )
     flows = [
-        Flow(*(np.multiply.outer(growing, v[0]) for v in (f.velocity, f.pressure, f.vorticity)))
+        SheetFlow(
+            *(np.multiply.outer(growing, v[0]) for v in (f.velocity, f.pressure, f.vorticity))
+        )
         for f in sampled.flows
     ]
     many = Sampled(np.arange(count) / count, growing, flows)

@@ -94,7 +94,7 @@ def test_report_and_summary(finished):
     assert len(pictures) >= 8
     assert all(source.startswith("data:image/") for source in pictures)
     assert "report.html" in output
-    assert "volume.pvd" in output
+    assert "open_in_paraview.py" in output
     table = pd.read_csv(results(folder) / "fields" / "hydraulics.csv")
     assert len(table) == NUMBER
 

@@ -36,7 +36,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class View:
+class InteractiveView:
     """A view to turn: surfaces and fields as JSON for ``view.js``, and what it shows."""
 
     data: str
@@ -65,7 +65,7 @@ class Section:
     notes: tuple[str, ...] = ()
     numbers: tuple[tuple[str, str], ...] = ()
     figures: tuple[Figure, ...] = ()
-    view: View | None = None
+    view: InteractiveView | None = None
     tables: tuple[Table, ...] = ()
     folded: bool = False
 

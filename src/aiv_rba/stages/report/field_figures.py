@@ -13,9 +13,9 @@ from matplotlib.colors import Normalize
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import across
 from aiv_rba.stages.report.phases import Phase
-from aiv_rba.stages.report.sheets import Flow, Sheets
+from aiv_rba.stages.report.sheets import SheetFlow, Sheets
 from aiv_rba.stages.report.style import DIFFERENCE, WIDTH, image, styled, symmetric
-from aiv_rba.stages.report.truth import Truth
+from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.units import Unit, unit_for
 
 SPEED, SIGNED = "viridis", "PuOr_r"
@@ -57,7 +57,7 @@ class Row:
 
 
 def fields_at(
-    cut: Sheets, flows: list[Flow], phase: Phase, axis: int, truth: Truth | None
+    cut: Sheets, flows: list[SheetFlow], phase: Phase, axis: int, truth: TrueFields | None
 ) -> bytes:
     """Speed and pressure on the cut along the vessel and on cross-sections.
 

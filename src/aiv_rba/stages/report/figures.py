@@ -10,7 +10,7 @@ from aiv_rba.files.formats import Array
 from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.stages.report.phases import Phase
 from aiv_rba.stages.report.style import INFERRED, TRUE, WIDTH, image, styled
-from aiv_rba.stages.report.truth import Truth
+from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.units import unit_for
 
 TERM_STYLES = {"no_slip": "-", "tracks": "--", "momentum": "-.", "mass": ":"}
@@ -18,7 +18,7 @@ BLOCKS = {"no_slip": "no-slip", "tracks": "tracks", "navier_stokes": "Navier-Sto
 
 
 def hydraulics(
-    table: pd.DataFrame, period: float, phases: list[Phase], truth: Truth | None
+    table: pd.DataFrame, period: float, phases: list[Phase], truth: TrueFields | None
 ) -> bytes:
     """Flow rate and pressure drop over the cycle, with the truth where it is known."""
     times = table.t_s.to_numpy()

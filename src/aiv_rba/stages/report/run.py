@@ -22,7 +22,7 @@ from aiv_rba.stages.report.field_figures import fields_at
 from aiv_rba.stages.report.inputs import check_names, read, read_csv, read_json, read_warnings
 from aiv_rba.stages.report.phases import telling_phases
 from aiv_rba.stages.report.sheets import sample_series, sheets
-from aiv_rba.stages.report.truth import Truth
+from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.unrolled import unroll
 from aiv_rba.stages.report.view import view
 from aiv_rba.stages.report.wall_figures import wall_map
@@ -78,7 +78,7 @@ def _report(settings: ReportSettings, results: Results) -> None:
     truth = None
     if "truth" in scored:
         differences = read_differences(results.differences, experiment.identity)
-        truth = Truth(differences, lumen, experiment.scales)
+        truth = TrueFields(differences, lumen, experiment.scales)
     answer = _answer(settings, experiment, lumen, results, table, truth)
     training = records["train"]["training"]
     seconds = {stage: record["seconds"] for stage, record in records.items()}
@@ -132,7 +132,7 @@ def _answer(
     lumen: Lumen,
     results: Results,
     table: pd.DataFrame,
-    truth: Truth | None,
+    truth: TrueFields | None,
 ) -> list[Section]:
     """The inferred flow: numbers, fields, the view to turn, wall shear stress, hydraulics."""
     scales = case.scales

@@ -64,7 +64,7 @@ class Sheets:
 
 
 @dataclass(frozen=True)
-class Flow:
+class SheetFlow:
     """The inferred flow on a sheet (I, J) at times (T,), SI units.
 
     Attributes
@@ -109,7 +109,7 @@ class Sampled:
 
     times: Array
     peak_speed: Array
-    flows: list[Flow]
+    flows: list[SheetFlow]
 
 
 def sample_series(path: Path, cut: Sheets) -> Sampled:
@@ -151,7 +151,7 @@ def sample_series(path: Path, cut: Sheets) -> Sampled:
         shape = sheet.points.shape[:2]
         part = slice(start, start + shape[0] * shape[1])
         flows.append(
-            Flow(
+            SheetFlow(
                 *(
                     values[n][:, part].reshape(len(times), *shape, *values[n].shape[2:])
                     for n in ("velocity", "pressure", "vorticity")

@@ -23,7 +23,7 @@ from aiv_rba.stages.report.unrolled import Unrolled, on_grid
 
 
 @dataclass(frozen=True)
-class Truth:
+class TrueFields:
     """What is known of the true flow.
 
     Attributes

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 
 from aiv_rba.files.formats import Array
-from aiv_rba.pages import View
+from aiv_rba.pages import InteractiveView
 from aiv_rba.stages.report.field_figures import SIGNED, SPEED
 from aiv_rba.stages.report.sheets import Sampled, Sheets
 from aiv_rba.stages.report.style import symmetric
@@ -43,7 +43,7 @@ def view(
     period: float,
     start: int,
     axis: int,
-) -> View:
+) -> InteractiveView:
     """The view, which opens at time number `start` of the period, s.
 
     Of many times only every second, third, ... is taken, and of the points every second.
@@ -102,7 +102,7 @@ def view(
         "speed, pressure or vorticity. A colour means the same at all times. The grid is that of "
         f"the maps above with every second point.{thinned} The files for ParaView have everything."
     )
-    return View(json.dumps(data), caption)
+    return InteractiveView(json.dumps(data), caption)
 
 
 def _field(shown: Shown, on: list[str]) -> dict[str, object]:

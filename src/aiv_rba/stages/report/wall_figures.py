@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from aiv_rba.files.formats import Array
 from aiv_rba.stages.report.phases import Phase
 from aiv_rba.stages.report.style import DIFFERENCE, WIDTH, image, styled, symmetric
-from aiv_rba.stages.report.truth import Truth
+from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.units import unit_for
 from aiv_rba.stages.report.unrolled import Unrolled
 
 STRESS = "inferno"
 
 
-def wall_map(patch: Unrolled, phases: list[Phase], axis: int, truth: Truth | None) -> bytes:
+def wall_map(patch: Unrolled, phases: list[Phase], axis: int, truth: TrueFields | None) -> bytes:
     """Magnitude of the wall shear stress: angle about the centre line against the axis.
 
     With the truth every phase has a row: inferred, truth, difference; without it the phases are
