@@ -21,13 +21,8 @@ help:  ## show the targets
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin,workflow]'
 	@touch $@
 
-# The workflow engine says nothing: each stage says one line, and why it failed. Where no stage did,
-# as with a locked folder, the end of the engine's own log says why.
 run: .venv/installed  ## the whole workflow; CONFIG="experiment.yaml overlay.yaml" instead of the bundled experiment
-	@PATH="$(CURDIR)/$(BIN):$$PATH"; export PATH; \
-	  aiv-rba init $(CONFIG) >/dev/null && \
-	  { snakemake --quiet all --cores $(CORES) --configfile $(CONFIG) || \
-	    { snakemake --quiet rules --dry-run --configfile $(CONFIG) 2>&1 >/dev/null | tail -n 3; exit 2; }; }
+	@PATH="$(CURDIR)/$(BIN):$$PATH" workflow/run.sh $(CORES) $(CONFIG)
 
 test: lint  ## all tests, with coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile --cov --cov-report=term:skip-covered

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The workflow for people: `workflow/run.sh CORES experiment.yaml [overlay.yaml ...]`, as `make run` does.
+# The workflow engine is silent. Each stage says what it did, or in one line why it failed.
+set -uo pipefail
+cores=$1
+shift
+aiv-rba init "$@" >/dev/null || exit 2
+snakemake --quiet all --cores "$cores" --configfile "$@" && exit 0
+# Why no stage ran: the engine itself stopped.
+log=$(find .snakemake/log -name '*.log' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d' ' -f2-)
+if [ ! -s "$log" ] && [ -n "$(ls .snakemake/locks 2>/dev/null)" ]; then
+    echo "run: another run works on the same results; if none does, run: snakemake --unlock" >&2
+else
+    snakemake --quiet rules --dry-run --configfile "$@" 2>&1 >/dev/null | tail -n 1 >&2
+fi
+exit 2
