@@ -88,6 +88,17 @@ def test_a_signalled_run_saves_its_step_and_resumes(folder, undisturbed):
     assert_equal(undisturbed, train(folder, "stopped", 2), 1e-12)
 
 
+def test_ctrl_c_saves_the_step_and_says_so_last(folder, undisturbed):
+    process = launch(folder, "stopped", 2)
+    wait_for_checkpoint(folder, "stopped")
+    # A terminal sends it to the whole group.
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert re.search(r"stopped at step \d+; run again to go on", errors.splitlines()[-1]), errors
+    assert_equal(undisturbed, train(folder, "stopped", 2), 1e-12)
+
+
 def test_a_killed_rank_ends_the_job_which_resumes(folder, undisturbed):
     chance = random.Random(7)
     kills = 0

@@ -36,7 +36,7 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
     UserError
         If a file does not fit, or a number is not finite and no restart is left.
     Interrupted
-        If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
+        If SIGTERM, SIGUSR1 or Ctrl-C came; a checkpoint of the step is written.
     """
     with process_group() as ranks:
         first = ranks.rank == 0

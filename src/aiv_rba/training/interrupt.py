@@ -1,8 +1,9 @@
-"""Stopping a training from outside: SIGTERM and SIGUSR1, which Slurm sends before a time limit."""
+"""Stopping a training: SIGTERM, Ctrl-C, and SIGUSR1, which Slurm sends before a time limit."""
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,7 +12,7 @@ import torch
 
 from aiv_rba.ranks.ddp import Ranks
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopRequest:
@@ -34,6 +35,10 @@ class StopRequest:
 def stop_request(ranks: Ranks) -> Iterator[StopRequest]:
     """Note the signals instead of ending at once, so that the step is finished and saved."""
     request = StopRequest(ranks)
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may handle signals; whoever trains in another one has his own way.
+        yield request
+        return
     before = {number: signal.signal(number, request._note) for number in SIGNALS}
     try:
         yield request

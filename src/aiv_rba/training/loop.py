@@ -67,7 +67,7 @@ class Run:
         NotFinite
             If a residual, a derivative or a parameter is not finite and no restart is left.
         Interrupted
-            If SIGTERM or SIGUSR1 came; a checkpoint of the step is written.
+            If SIGTERM, SIGUSR1 or Ctrl-C came; a checkpoint of the step is written.
         """
         with Checkpoints(folder, self.ranks) as checkpoints, stop_request(self.ranks) as asked:
             first = self._resume(checkpoints)
