@@ -174,7 +174,7 @@ def run(rounds: int = 4, largest: int = 105_000, page: str = "") -> None:
         "shares": [asdict(share) for share in shares],
         "plan": plan(shares, ranks),
     }
-    # Numbers as keys become text, as whoever reads the file finds them.
+    # Numbers as keys become text, as they are read from the file.
     result = json.loads(json.dumps(result))
     write("bench_scaling", result)
     text = tables(result)

@@ -1,4 +1,4 @@
-"""What a stage says: to the terminal for people, with times to its log."""
+"""Lines for people: on the terminal, and with their times in the log of the stage."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SHARE = 0.1
 
 
 def say(line: str) -> None:
-    """Say a line."""
+    """Show a line, and log it."""
     _logger.info(line)
 
 
 def warn(line: str) -> None:
-    """Say a line on stderr."""
+    """Show a line on stderr, and log it."""
     _logger.warning(line)
 
 
 def fail(line: str) -> None:
-    """Say on stderr why a command ends."""
+    """Show on stderr why a command ends, and log it."""
     _logger.error(line)
 
 
@@ -60,7 +60,7 @@ class Screen(logging.Handler):
 
 @contextmanager
 def on_screen() -> Iterator[Screen]:
-    """Show what is said."""
+    """Show lines on the terminal."""
     screen = Screen()
     _logger.setLevel(logging.DEBUG)
     with _attached(screen):
@@ -69,7 +69,7 @@ def on_screen() -> Iterator[Screen]:
 
 @contextmanager
 def copied_to(path: Path) -> Iterator[None]:
-    """Copy what is said to a log, which grows by every run.
+    """Copy lines to a log, which grows by every run.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Checkpoints: which are kept, written beside training, passed over when damaged, and resumed."""
+"""Checkpoints: which are kept, written while training goes on, skipped when damaged, and resumed."""
 
 import resource
 import threading

@@ -78,7 +78,7 @@ def wait_for_checkpoint(folder, run):
 def test_a_signalled_run_saves_its_step_and_resumes(folder, undisturbed):
     ranks = launch_ranks(folder, "stopped", 2)
     wait_for_checkpoint(folder, "stopped")
-    # One rank alone is told: all of them stop after the same step.
+    # One rank alone receives the signal: all of them stop after the same step.
     ranks[1].send_signal(signal.SIGUSR1)
     errors = [rank.communicate(timeout=60)[1] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [75, 75], errors

@@ -184,7 +184,7 @@ def flops_per_row(network: FlowNetworkSettings, points: PointsSettings) -> float
 def messages(parameters: int, terms: int) -> tuple[float, ...]:
     """Bytes of the all-reduces of a step with Adam in single precision.
 
-    They are the gradient, the maxima of the loss terms, and whether any rank was told to stop.
+    They are the gradient, the maxima of the loss terms, and whether any rank was asked to stop.
     """
     return 4.0 * parameters, 4.0 * terms, 4.0
 

@@ -58,7 +58,7 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
 
 
 def _identity(settings: TrainSettings, case: Case, points: Path) -> str:
-    # Whoever allows restarts after a failure goes on from its last checkpoint.
+    # If restarts are allowed after a failure, training goes on from its last checkpoint.
     known = asdict(replace(settings, restarts=0))
     text = json.dumps([known, case.identity, sha256(points)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

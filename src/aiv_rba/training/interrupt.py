@@ -36,7 +36,7 @@ def stop_request(ranks: Ranks) -> Iterator[StopRequest]:
     """Note the signals instead of ending at once, so that the step is finished and saved."""
     request = StopRequest(ranks)
     if threading.current_thread() is not threading.main_thread():
-        # Only the main thread may handle signals; whoever trains in another one has his own way.
+        # Only the main thread may handle signals; a training in another one cannot be stopped so.
         yield request
         return
     before = {number: signal.signal(number, request._note) for number in SIGNALS}
