@@ -1,4 +1,4 @@
-"""Checkpoints: which are kept, written while training goes on, skipped when damaged, and resumed."""
+"""Checkpoints: which are kept, written during training, skipped when damaged, and resumed."""
 
 import resource
 import threading
