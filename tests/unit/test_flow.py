@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from aiv_rba.errors import UserError
+from aiv_rba.fields.derived import at_time, sample, sample_series
 from aiv_rba.fields.flow import Flow, example_flow, open_flow
+from aiv_rba.problems.velocimetry.network import FlowNetwork
+from aiv_rba.settings import FlowNetworkSettings
 from tests.exact import (
     RADIUS,
     SCALES,
@@ -104,3 +108,24 @@ def test_the_flow_that_comes_with_the_package_is_that_of_its_tube():
     exact = tube.velocity(np.full(200, time), points)
     inferred = flow.velocity(points, time)
     assert np.linalg.norm(inferred - exact) < 0.05 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("time", ["coefficients", "input"])
+def test_a_series_is_what_single_times_give(time):
+    settings = FlowNetworkSettings(
+        time=time,
+        no_slip="soft",
+        layers=2,
+        width=7,
+        time_harmonics=2,
+        output_scales=(0.1, 1.0, 0.2, 5.0),
+    )
+    box = torch.tensor([[0.0, -1, -1, -1], [SCALES.nondimensional_period, 1, 1, 1]]).double()
+    network = FlowNetwork(settings, *box).double()
+    positions, times = places(20)[0], np.array([0.0, 0.4, 1.1])
+    for at, found in zip(times, sample_series(network, SCALES, positions, times), strict=True):
+        expected = sample(network, SCALES, at_time(positions, at))
+        for name in ("velocity", "pressure", "gradient"):
+            np.testing.assert_allclose(
+                getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-13
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aiv_rba.files.formats import Array
+from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.scales import Scales
 
 POINTS_AT_ONCE = 4_000
@@ -78,11 +80,35 @@ class Sample:
 def sample(flow: NondimensionalFlow, scales: Scales, points: Array) -> Sample:
     """The flow at nondimensional points (N, 4), in SI units."""
     parts = []
-    for start in range(0, len(points), POINTS_AT_ONCE):
+    for part in _parts(points):
         with torch.no_grad():
-            part = torch.as_tensor(points[start : start + POINTS_AT_ONCE], dtype=torch.float64)
             parts.append(flow.jet(part).numpy())
-    jet = np.concatenate(parts, axis=1)
+    return _in_si(np.concatenate(parts, axis=1), scales)
+
+
+def sample_series(
+    flow: NondimensionalFlow, scales: Scales, positions: Array, times: Array
+) -> list[Sample]:
+    """The flow at nondimensional positions (N, 3) and each of the times (T,), in SI units.
+
+    A network that gives Fourier coefficients in time is evaluated once for all times.
+    """
+    if not isinstance(flow, FlowNetwork):
+        return [sample(flow, scales, at_time(positions, time)) for time in times]
+    parts = []
+    for part in _parts(positions):
+        with torch.no_grad():
+            parts.append([jet.numpy() for jet in flow.jets(part, times)])
+    return [_in_si(np.concatenate(jets, axis=1), scales) for jets in zip(*parts, strict=True)]
+
+
+def _parts(points: Array) -> Iterator[Tensor]:
+    """Blocks of points, which bound the memory."""
+    for start in range(0, len(points), POINTS_AT_ONCE):
+        yield torch.as_tensor(points[start : start + POINTS_AT_ONCE], dtype=torch.float64)
+
+
+def _in_si(jet: Array, scales: Scales) -> Sample:
     return Sample(
         velocity=jet[0, :, :3] * scales.velocity,
         pressure=jet[0, :, 3] * scales.pressure,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aiv_rba.fields.derived import NondimensionalFlow, at_time, sample
+from aiv_rba.fields.derived import NondimensionalFlow, Sample, sample_series
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.scales import Scales
@@ -64,14 +64,13 @@ def cross_sections(lumen: Lumen, at: Array) -> Sections:
 
 
 def flow_rates(
-    flow: NondimensionalFlow, scales: Scales, lumen: Lumen, sections: Sections, time: float
+    found: Sample, scales: Scales, lumen: Lumen, sections: Sections
 ) -> tuple[Array, Array]:
-    """Flow rate, m^3/s, and mean pressure, Pa, (S,) of sections at a nondimensional time."""
+    """Flow rate, m^3/s, and mean pressure, Pa, (S,) of sections, from the flow at their points."""
     weights = sections.weights
-    values = sample(flow, scales, at_time(sections.points.reshape(-1, 3), time))
-    along = values.velocity[:, lumen.axis].reshape(weights.shape)
+    along = found.velocity[:, lumen.axis].reshape(weights.shape)
     rates = np.sum(weights * along, axis=1) * scales.length**2
-    pressure = np.average(values.pressure.reshape(weights.shape), axis=1, weights=weights)
+    pressure = np.average(found.pressure.reshape(weights.shape), axis=1, weights=weights)
     return rates, np.asarray(pressure)
 
 
@@ -90,8 +89,9 @@ def hydraulics(
     """
     quadrature = cross_sections(lumen, heights(lumen, sections))
     rows = []
-    for time in times:
-        rates, pressure = flow_rates(flow, scales, lumen, quadrature, time)
+    series = sample_series(flow, scales, quadrature.points.reshape(-1, 3), times)
+    for time, found in zip(times, series, strict=True):
+        rates, pressure = flow_rates(found, scales, lumen, quadrature)
         drop = (pressure[0] - pressure[-1]) * sections / max(sections - 1, 1)
         rows.append((time * scales.time, np.mean(rates), np.std(rates), drop))
     table = pd.DataFrame(

@@ -13,7 +13,7 @@ import pyvista as pv
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.fields.derived import at_time, sample
+from aiv_rba.fields.derived import sample, sample_series
 from aiv_rba.fields.hydraulics import hydraulics
 from aiv_rba.files.case import Case, Wall, read_case
 from aiv_rba.files.differences import Differences, write_differences
@@ -178,10 +178,9 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
     predicted: dict[str, list[Array]] = {name: [] for name in true}
     exact: dict[str, list[Array]] = {name: [] for name in true}
     phases = np.arange(PHASES) / PHASES
-    for phase in phases:
-        time = phase * scales.nondimensional_period
-        flow = sample(model.network, scales, at_time(positions[kept], time))
-        wall = sample(model.network, scales, at_time(on_wall, time))
+    times = phases * scales.nondimensional_period
+    series = (sample_series(model.network, scales, at, times) for at in (positions[kept], on_wall))
+    for phase, flow, wall in zip(phases, *series, strict=True):
         predicted["velocity"].append(flow.velocity)
         predicted["pressure"].append(flow.pressure - flow.pressure.mean())
         predicted["vorticity"].append(flow.vorticity)
@@ -195,7 +194,6 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         component = np.array(exact["velocity"])[..., i]
         if component.any():
             errors[name] = relative_l2(np.array(predicted["velocity"])[..., i], component)
-    times = phases * scales.nondimensional_period
     flow_rate = hydraulics(model.network, scales, lumen, times, SECTIONS).flow_rate_m3_s
     true_rate = np.array([fourier(file["flow_rate"], phase) for phase in phases])
     errors["flow_rate"] = relative_l2(flow_rate.to_numpy(), true_rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,20 @@ class FlowNetwork(CoordinateNetwork):
         """Jet (K, N, 4) of (u, v, w, p) from the jet of the coordinates."""
         out: Tensor = self.body(jet)
         return out * self.scales
+
+    def jets(self, positions: Tensor, times: Iterable[float]) -> Iterator[Tensor]:
+        """Jets (6, N, 4) at positions (N, 3), at one time after the other.
+
+        Fourier coefficients in time are evaluated once for all of them.
+        """
+        body = self.body
+        if isinstance(body, _TimeAsInput):
+            for time in times:
+                yield self.jet(torch.cat([torch.full_like(positions[:, :1], time), positions], 1))
+            return
+        modes = body.coefficients(positions, derivatives=True)
+        for time in times:
+            yield body.at_times(modes, torch.full_like(positions[:, 0], time)) * self.scales
 
     @torch.no_grad()
     def start_with_ridges(self, positions: Tensor, length: float, seed: int) -> None:
@@ -177,22 +192,29 @@ class _TimeCoefficients(nn.Module):
     def forward(self, jet: Tensor) -> Tensor:
         """Jet (K, N, 4)."""
         time, positions = jet[0, :, 0], jet[0, :, 1:]
-        whole = len(jet) > 1
-        inputs = jets.seed(positions) if whole else positions.unsqueeze(0)
+        return self.at_times(self.coefficients(positions, derivatives=len(jet) > 1), time)
+
+    def coefficients(self, positions: Tensor, *, derivatives: bool) -> Tensor:
+        """Jets (5, N, 4, modes) in space of a_k, b_k at positions (N, 3); or values (1, ...)."""
+        inputs = jets.seed(positions) if derivatives else positions.unsqueeze(0)
         if self.distance is None:
             modes = self.mlp(inputs)
         else:
-            phi = self.distance(positions, derivatives=whole)
+            phi = self.distance(positions, derivatives=derivatives)
             modes = self.mlp(torch.cat([inputs, phi], dim=-1))
             velocity, pressure = modes.split([3 * self.modes, self.modes], dim=-1)
             velocity = jets.product(velocity, phi, self.second_order)
             modes = torch.cat([velocity, pressure], dim=-1)
-        modes = modes.unflatten(-1, (4, self.modes))
+        whole: Tensor = modes.unflatten(-1, (4, self.modes))
+        return whole
+
+    def at_times(self, modes: Tensor, time: Tensor) -> Tensor:
+        """Jet (6, N, 4) of the fields at times (N,) from the jets of the coefficients."""
         phase = time[:, None] * self.frequencies
         cosine, sine = torch.cos(phase), torch.sin(phase)
         waves = torch.cat([torch.ones_like(time)[:, None], cosine, sine], dim=1)
         fields = torch.einsum("knfm,nm->knf", modes, waves)
-        if not whole:
+        if len(modes) == 1:
             return fields
         rates = torch.cat(
             [torch.zeros_like(time)[:, None], -self.frequencies * sine, self.frequencies * cosine],

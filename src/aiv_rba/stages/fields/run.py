@@ -13,6 +13,8 @@ from aiv_rba.stages.fields.paraview import write_script
 from aiv_rba.stages.fields.vtk import write, write_series
 from aiv_rba.terminal import say
 
+ENDINGS = {"volume": "vtu", "wall": "vtp"}
+
 
 def fields(settings: FieldsSettings, results: Results) -> None:
     """Write volume.pvd, wall.pvd, a script that opens both in ParaView, and hydraulics.csv.
@@ -25,12 +27,11 @@ def fields(settings: FieldsSettings, results: Results) -> None:
     with recorded(results.record("fields"), "fields", [results.case, results.model]):
         flow = open_flow(results.folder, settings.layers)
         times = np.arange(settings.times) / settings.times * flow.period
-        series: dict[str, dict[float, str]] = {"volume": {}, "wall": {}}
-        for number, time in enumerate(times):
-            meshes = {"volume": flow.volume(time), "wall": flow.wall(time)}
-            for name, ending in (("volume", "vtu"), ("wall", "vtp")):
+        series: dict[str, dict[float, str]] = {name: {} for name in ENDINGS}
+        for number, (time, meshes) in enumerate(zip(times, flow.meshes(times), strict=True)):
+            for mesh, (name, ending) in zip(meshes, ENDINGS.items(), strict=True):
                 file = f"{name}_{number:04d}.{ending}"
-                write(results.fields / file, meshes[name])
+                write(results.fields / file, mesh)
                 series[name][time] = file
         write_series(results.volume, series["volume"])
         write_series(results.wall, series["wall"])
