@@ -4,8 +4,14 @@
 set -uo pipefail
 cores=$1
 shift
-aiv-rba init "$@" >/dev/null || exit 2
-snakemake --quiet all --cores "$cores" --configfile "$@" && exit 0
+aiv-rba init --check "$@" || exit 2
+started=$(mktemp)
+trap 'rm -f "$started"' EXIT
+if snakemake --quiet all --cores "$cores" --configfile "$@"; then
+    # The report is made last, whatever has changed.
+    [ -n "$(find results -name report.html -newer "$started")" ] || echo "run: all results are up to date"
+    exit 0
+fi
 # Why no stage ran: the engine itself stopped.
 log=$(find .snakemake/log -name '*.log' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d' ' -f2-)
 if [ ! -s "$log" ] && [ -n "$(ls .snakemake/locks 2>/dev/null)" ]; then

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiv_rba import __version__
 from aiv_rba.errors import Interrupted, UserError
-from aiv_rba.files.experiment import write_settings
+from aiv_rba.files.experiment import named_experiment, write_settings
 from aiv_rba.files.results import Results
 from aiv_rba.ranks.environment import find_rank
 from aiv_rba.settings import load_comparison, load_stage
@@ -23,6 +23,9 @@ Arguments = argparse.Namespace
 
 # Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
 def _init(arguments: Arguments) -> None:
+    if arguments.check:
+        named_experiment(arguments.experiment)
+        return
     for path in write_settings(arguments.experiment, arguments.results):
         say(str(path))
 
@@ -140,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("results"),
         help="where the folder, which has the experiment's name, is made (default: results)",
     )
+    init.add_argument("--check", action="store_true", help="check only, and write nothing")
     stages = {name: add(name, *what) for name, what in STAGES.items()}
     for subparser in stages.values():
         subparser.add_argument(

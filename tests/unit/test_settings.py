@@ -97,6 +97,16 @@ def test_init_refuses_a_wrong_key_and_writes_nothing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_init_can_check_only(tmp_path, capsys, monkeypatch):
+    path = write_tube_experiment(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "--check", str(path)]) == 0
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "results").exists()
+    assert main(["init", "--check", str(path), "none.yaml"]) == 2
+    assert "none.yaml: cannot be read" in capsys.readouterr().err
+
+
 def test_a_stage_without_its_folder_says_how_to_make_one(tmp_path, capsys):
     assert main(["ingest", str(tmp_path / "none")]) == 2
     assert "make it with aiv-rba init" in capsys.readouterr().err

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.results import Results
 from aiv_rba.settings import STAGES, check_experiment, read_overlaid
+
+
+def named_experiment(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
+    """The mapping of an experiment with overlays, checked, and the experiment's name.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, not YAML, or a key or value is wrong, or a file that it names does
+        not exist.
+    """
+    document = read_overlaid(*paths)
+    return document, check_experiment(document, " + ".join(map(str, paths))).name
 
 
 def write_settings(paths: Sequence[Path], results: Path) -> list[Path]:
@@ -25,10 +39,10 @@ def write_settings(paths: Sequence[Path], results: Path) -> list[Path]:
     Raises
     ------
     UserError
-        As `read_experiment` and `check_experiment` do.
+        As `named_experiment` does.
     """
-    document = read_overlaid(*paths)
-    folder = Results(results / check_experiment(document, " + ".join(map(str, paths))).name)
+    document, name = named_experiment(paths)
+    folder = Results(results / name)
     written = []
     for stage in STAGES:
         path = folder.settings(stage)
