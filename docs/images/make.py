@@ -24,8 +24,9 @@ from aiv_rba.fields.derived import at_time, sample
 from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen
+from aiv_rba.harmonics import fourier
 from aiv_rba.problems.velocimetry.model import load_model
-from aiv_rba.stages.score import fourier, relative_l2
+from aiv_rba.statistics import relative_l2
 
 PHASE = 0.83  # the fastest flow of the bundled experiment
 SHUTTER = 0.03  # part of the period from which measured rows are drawn

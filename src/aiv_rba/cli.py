@@ -56,7 +56,7 @@ def _fields(arguments: Arguments) -> None:
 
 
 def _score(arguments: Arguments) -> None:
-    from aiv_rba.stages.score import score
+    from aiv_rba.stages.score.run import score
 
     score(load_stage(_settings(arguments), "score"), Results(arguments.results))
 

@@ -10,6 +10,11 @@ from aiv_rba.files.formats import Array
 FIRST_SHARE, LARGEST_SHARE = 0.05, 0.3
 
 
+def relative_l2(predicted: Array, exact: Array) -> float:
+    """Relative L2 error; Eq. 27."""
+    return float(np.linalg.norm(predicted - exact) / np.linalg.norm(exact))
+
+
 def robust_deviation(residual: Array) -> Array:
     """Standard deviation of each column of (N, ...) of zero mean, whatever its outliers.
 

@@ -28,7 +28,7 @@ from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.units import unit_for
 from aiv_rba.stages.report.unrolled import Unrolled, on_grid, unroll
 from aiv_rba.stages.report.view import MOST_TIMES, view
-from aiv_rba.stages.score import score
+from aiv_rba.stages.score.run import score
 from tests.exact import (
     LENGTH,
     RADIUS,

@@ -12,17 +12,12 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.differences import read_differences
 from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
-from aiv_rba.harmonics import modes_of
+from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.settings import ScoreSettings
-from aiv_rba.stages.score import (
-    against_truth,
-    fourier,
-    noise_floor,
-    on_tracks,
-    pressure_drop,
-    relative_l2,
-    score,
-)
+from aiv_rba.stages.score.run import score
+from aiv_rba.stages.score.tracks import noise_floor, on_tracks
+from aiv_rba.stages.score.truth import against_truth, pressure_drop
+from aiv_rba.statistics import relative_l2
 from tests.exact import (
     LENGTH,
     RADIUS,

@@ -1,10 +1,8 @@
-"""Stage score: errors on held-out tracks and, where it is known, against the truth."""
+"""Errors against the true flow, where it is known."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -13,110 +11,18 @@ import pyvista as pv
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.fields.derived import sample, sample_series
+from aiv_rba.fields.derived import sample_series
 from aiv_rba.fields.hydraulics import hydraulics
-from aiv_rba.files.case import Case, Wall, read_case
-from aiv_rba.files.differences import Differences, write_differences
-from aiv_rba.files.formats import Array, atomic_path, check_same_case, open_h5
-from aiv_rba.files.records import recorded
-from aiv_rba.files.results import Results
+from aiv_rba.files.case import Case, Wall
+from aiv_rba.files.differences import Differences
+from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen
 from aiv_rba.harmonics import fourier, modes_of
-from aiv_rba.problems.velocimetry.model import Model, load_model
-from aiv_rba.settings import ScoreSettings
-from aiv_rba.statistics import amplitude_bias
-from aiv_rba.terminal import say
+from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.statistics import relative_l2
 
 PHASES = 20
 SECTIONS = 21
-BINS = 60
-
-
-def relative_l2(predicted: Array, exact: Array) -> float:
-    """Relative L2 error; Eq. 27."""
-    return float(np.linalg.norm(predicted - exact) / np.linalg.norm(exact))
-
-
-def score(settings: ScoreSettings, results: Results) -> None:
-    """Write scores.json and, where the truth is known, differences.h5.
-
-    Raises
-    ------
-    UserError
-        If a file is damaged, or model or truth belong to another experiment.
-    """
-    truth = [Path(settings.truth)] if settings.truth else []
-    with recorded(results.record("score"), "score", [results.case, results.model, *truth]):
-        _score(settings, results)
-
-
-def _score(settings: ScoreSettings, results: Results) -> None:
-    experiment, trained = read_case(results.case), load_model(results.model)
-    check_same_case(results.model, trained.identity, experiment.identity)
-    result = on_tracks(experiment, trained)
-    if settings.truth:
-        with open_h5(Path(settings.truth), "truth") as file:
-            result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
-            compared = against_truth(file, experiment, trained)
-        result["truth"], result["truth_outside"] = compared.errors, compared.outside
-        if compared.wall_share is not None:
-            result["wss_wall_share"] = compared.wall_share
-        write_differences(results.differences, compared.differences, experiment.identity)
-    result["case"] = experiment.identity
-    with atomic_path(results.scores) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
-    say(f"score: {results.scores}")
-
-
-def on_tracks(case: Case, model: Model) -> dict[str, Any]:
-    """Relative L2 on training and validation rows, and histograms of the validation rows."""
-    velocity = sample(model.network, model.scales, case.tracks.points).velocity
-    unit = model.scales.velocity
-    held_out = case.tracks.validation
-    result: dict[str, Any] = {"validation": {}, "train": {}, "amplitude_bias": {}, "histograms": {}}
-    columns = ["uvw".index(name) for name in case.tracks.velocity]
-    everything = np.stack(list(case.tracks.velocity.values()), axis=1)
-    biases = amplitude_bias(velocity[:, columns] / unit, everything)
-    for (name, measured), column, found in zip(
-        case.tracks.velocity.items(), columns, biases, strict=True
-    ):
-        predicted = velocity[:, column] / unit
-        # Where nothing moves there is no relative error.
-        if not measured[held_out].any():
-            continue
-        result["validation"][name] = relative_l2(predicted[held_out], measured[held_out])
-        result["train"][name] = relative_l2(predicted[~held_out], measured[~held_out])
-        if predicted.any():
-            result["amplitude_bias"][name] = dict(
-                zip(("bias", "standard_error"), found, strict=True)
-            )
-        low, high = np.quantile(measured[held_out], [0.005, 0.995])
-        edges = np.linspace(low, high, BINS + 1)
-        result["histograms"][name] = {
-            "edges": (edges * unit).tolist(),
-            "measured": np.histogram(measured[held_out], edges)[0].tolist(),
-            "predicted": np.histogram(predicted[held_out], edges)[0].tolist(),
-        }
-    result["rows"] = {"train": int((~held_out).sum()), "validation": int(held_out.sum())}
-    return result
-
-
-def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:
-    """Relative L2 of the true velocity on the validation rows: what a perfect field would score."""
-    held_out = case.tracks.validation
-    rows = case.tracks.row[held_out]
-    floor = {}
-    for name, measured in case.tracks.velocity.items():
-        true = file[f"tracks/{name}"][:]
-        if not measured[held_out].any():
-            continue
-        if rows.max() >= len(true):
-            raise UserError(
-                f"{path}: tracks/{name} has {len(true)} rows, expected at least {rows.max() + 1}, "
-                "as the tracks have"
-            )
-        floor[name] = relative_l2(true[rows] / case.scales.velocity, measured[held_out])
-    return floor
 
 
 @dataclass(frozen=True)

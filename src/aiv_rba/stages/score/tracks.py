@@ -1,0 +1,68 @@
+"""Errors on the rows of the tracks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from aiv_rba.errors import UserError
+from aiv_rba.fields.derived import sample
+from aiv_rba.files.case import Case
+from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.statistics import amplitude_bias, relative_l2
+
+BINS = 60
+
+
+def on_tracks(case: Case, model: Model) -> dict[str, Any]:
+    """Relative L2 on training and validation rows, and histograms of the validation rows."""
+    velocity = sample(model.network, model.scales, case.tracks.points).velocity
+    unit = model.scales.velocity
+    held_out = case.tracks.validation
+    result: dict[str, Any] = {"validation": {}, "train": {}, "amplitude_bias": {}, "histograms": {}}
+    columns = ["uvw".index(name) for name in case.tracks.velocity]
+    everything = np.stack(list(case.tracks.velocity.values()), axis=1)
+    biases = amplitude_bias(velocity[:, columns] / unit, everything)
+    for (name, measured), column, found in zip(
+        case.tracks.velocity.items(), columns, biases, strict=True
+    ):
+        predicted = velocity[:, column] / unit
+        # Where nothing moves there is no relative error.
+        if not measured[held_out].any():
+            continue
+        result["validation"][name] = relative_l2(predicted[held_out], measured[held_out])
+        result["train"][name] = relative_l2(predicted[~held_out], measured[~held_out])
+        if predicted.any():
+            result["amplitude_bias"][name] = dict(
+                zip(("bias", "standard_error"), found, strict=True)
+            )
+        low, high = np.quantile(measured[held_out], [0.005, 0.995])
+        edges = np.linspace(low, high, BINS + 1)
+        result["histograms"][name] = {
+            "edges": (edges * unit).tolist(),
+            "measured": np.histogram(measured[held_out], edges)[0].tolist(),
+            "predicted": np.histogram(predicted[held_out], edges)[0].tolist(),
+        }
+    result["rows"] = {"train": int((~held_out).sum()), "validation": int(held_out.sum())}
+    return result
+
+
+def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:
+    """Relative L2 of the true velocity on the validation rows: what a perfect field would score."""
+    held_out = case.tracks.validation
+    rows = case.tracks.row[held_out]
+    floor = {}
+    for name, measured in case.tracks.velocity.items():
+        true = file[f"tracks/{name}"][:]
+        if not measured[held_out].any():
+            continue
+        if rows.max() >= len(true):
+            raise UserError(
+                f"{path}: tracks/{name} has {len(true)} rows, expected at least {rows.max() + 1}, "
+                "as the tracks have"
+            )
+        floor[name] = relative_l2(true[rows] / case.scales.velocity, measured[held_out])
+    return floor
