@@ -138,6 +138,7 @@ def case_of(function, rows=200, seed=0):
         lumen="single",
         radius=RADIUS,
         wall_function=parabola(RADIUS),
+        wall_error=0.0,
         noise={"u": 0.01, "v": 0.01},
         harmonics=1,
         chosen={"length scale": "0.2 mm"},

@@ -72,6 +72,7 @@ def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11
         lumen="single",
         radius=RADIUS,
         wall_function=parabola(RADIUS),
+        wall_error=0.0,
         noise={"u": 0.01, "v": 0.01},
         harmonics=1,
         chosen={},

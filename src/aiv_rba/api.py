@@ -19,7 +19,7 @@ from aiv_rba.stages.ingest import run as ingest_stage
 from aiv_rba.stages.points import generate as points_stage
 from aiv_rba.stages.report import run as report_stage
 from aiv_rba.stages.score.run import score as score_stage
-from aiv_rba.stages.train import train as train_stage
+from aiv_rba.stages.train.run import train as train_stage
 from aiv_rba.training.loop import Run
 
 Folder = Path | str

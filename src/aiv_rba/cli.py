@@ -43,7 +43,7 @@ def _points(arguments: Arguments) -> None:
 
 
 def _train(arguments: Arguments) -> None:
-    from aiv_rba.stages.train import train
+    from aiv_rba.stages.train.run import train
 
     settings = load_stage(_settings(arguments), "train")
     train(settings, Results(arguments.results), tensorboard=arguments.tensorboard)

@@ -9,10 +9,11 @@ import numpy as np
 import pyvista as pv
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, LinearNDInterpolator
+from scipy.spatial import KDTree
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Wall
-from aiv_rba.files.formats import Array
+from aiv_rba.files.formats import Array, IntArray
 
 SECTIONS = 41
 
@@ -20,6 +21,18 @@ SECTIONS = 41
 def across(axis: int) -> tuple[int, int]:
     """The two coordinates of a cross-section, in cyclic order after the axis."""
     return (axis + 1) % 3, (axis + 2) % 3
+
+
+def apart(points: Array, spacing: float) -> IntArray:
+    """Numbers of points (N, 3) of which no two are nearer than `spacing` and that leave no gap."""
+    tree = KDTree(points)
+    free: NDArray[np.bool_] = np.ones(len(points), dtype=bool)
+    chosen = []
+    for number in np.random.default_rng(2).permutation(len(points)):
+        if free[number]:
+            chosen.append(number)
+            free[tree.query_ball_point(points[number], spacing)] = False
+    return np.array(chosen, dtype=np.int64)
 
 
 @dataclass(frozen=True)

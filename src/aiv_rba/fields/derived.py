@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from aiv_rba.files.formats import Array
@@ -27,7 +28,7 @@ class NondimensionalFlow(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """A flow at points, in SI units.
+    """A flow at points, in SI units; or several flows, (..., N).
 
     Attributes
     ----------
@@ -49,31 +50,31 @@ class Sample:
         g = self.gradient
         return np.stack(
             [
-                g[:, 2, 1] - g[:, 1, 2],
-                g[:, 0, 2] - g[:, 2, 0],
-                g[:, 1, 0] - g[:, 0, 1],
+                g[..., 2, 1] - g[..., 1, 2],
+                g[..., 0, 2] - g[..., 2, 0],
+                g[..., 1, 0] - g[..., 0, 1],
             ],
-            axis=1,
+            axis=-1,
         )
 
     @property
     def strain_rate(self) -> Array:
         """Strain rate tensor E (N, 3, 3), 1/s; Eq. 45."""
-        return np.asarray((self.gradient + self.gradient.swapaxes(1, 2)) / 2)
+        return np.asarray((self.gradient + self.gradient.swapaxes(-1, -2)) / 2)
 
     @property
     def shear_rate(self) -> Array:
         """Shear rate (N,), 1/s: sqrt(2 E : E); Eq. 44."""
         e = self.strain_rate
-        return np.asarray(np.sqrt(2 * np.einsum("nij,nij->n", e, e)))
+        return np.asarray(np.sqrt(2 * np.einsum("...ij,...ij->...", e, e)))
 
     def wall_shear_stress(self, normals: Array, viscosity: float) -> Array:
         """Wall shear stress (N, 3), Pa: tangential part of the viscous traction; Eq. 43.
 
         With normals out of the lumen it points along the flow near the wall.
         """
-        traction = -2 * viscosity * np.einsum("nij,nj->ni", self.strain_rate, normals)
-        along = np.sum(traction * normals, axis=1, keepdims=True)
+        traction = -2 * viscosity * np.einsum("...ij,...j->...i", self.strain_rate, normals)
+        along = np.sum(traction * normals, axis=-1, keepdims=True)
         return np.asarray(traction - along * normals)
 
 
@@ -83,7 +84,7 @@ def sample(flow: NondimensionalFlow, scales: Scales, points: Array) -> Sample:
     for part in _parts(points):
         with torch.no_grad():
             parts.append(flow.jet(part).numpy())
-    return _in_si(np.concatenate(parts, axis=1), scales)
+    return in_si(np.concatenate(parts, axis=1), scales)
 
 
 def sample_series(
@@ -99,7 +100,7 @@ def sample_series(
     for part in _parts(positions):
         with torch.no_grad():
             parts.append([jet.numpy() for jet in flow.jets(part, times)])
-    return [_in_si(np.concatenate(jets, axis=1), scales) for jets in zip(*parts, strict=True)]
+    return [in_si(np.concatenate(jets, axis=1), scales) for jets in zip(*parts, strict=True)]
 
 
 def _parts(points: Array) -> Iterator[Tensor]:
@@ -108,12 +109,32 @@ def _parts(points: Array) -> Iterator[Tensor]:
         yield torch.as_tensor(points[start : start + POINTS_AT_ONCE], dtype=torch.float64)
 
 
-def _in_si(jet: Array, scales: Scales) -> Sample:
+def in_si(jet: Array, scales: Scales) -> Sample:
+    """The flow of a jet (..., 6, N, 4), in SI units."""
     return Sample(
-        velocity=jet[0, :, :3] * scales.velocity,
-        pressure=jet[0, :, 3] * scales.pressure,
-        gradient=jet[2:5, :, :3].transpose(1, 2, 0) * scales.shear_rate,
+        velocity=jet[..., 0, :, :3] * scales.velocity,
+        pressure=jet[..., 0, :, 3] * scales.pressure,
+        gradient=np.moveaxis(jet[..., 2:5, :, :3], -3, -1) * scales.shear_rate,
     )
+
+
+def nondimensional(points: ArrayLike, scales: Scales) -> Array:
+    """Nondimensional positions of points (N, 3), m.
+
+    Raises
+    ------
+    ValueError
+        If their shape is another one.
+    """
+    given = np.asarray(points, dtype=float)
+    if given.ndim != 2 or given.shape[1] != 3:
+        raise ValueError(f"points: found shape {given.shape}, expected (N, 3)")
+    return np.asarray((given - np.array(scales.origin)) / scales.length)
+
+
+def in_period(time: float, scales: Scales) -> float:
+    """Nondimensional time in the period, of a time in s."""
+    return float(time % scales.period) / scales.time
 
 
 def at_time(positions: Array, time: float) -> Array:

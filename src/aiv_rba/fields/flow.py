@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,23 @@ import pyvista as pv
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from aiv_rba.fields.derived import Sample, at_time, sample, sample_series
-from aiv_rba.fields.hydraulics import cross_sections, flow_rates, hydraulics
+from aiv_rba.errors import UserError
+from aiv_rba.fields.derived import (
+    Sample,
+    at_time,
+    in_period,
+    nondimensional,
+    sample,
+    sample_series,
+)
+from aiv_rba.fields.hydraulics import SECTIONS, cross_sections, flow_rates, hydraulics
 from aiv_rba.fields.mesh import grid, volume_mesh
+from aiv_rba.fields.spread import QUANTITIES, StandardDeviations
 from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import Array, check_same_case
 from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
+from aiv_rba.problems.velocimetry.deviations import Deviations, load_deviations
 from aiv_rba.problems.velocimetry.model import Model, load_model
 
 UNITS = {
@@ -29,10 +41,10 @@ UNITS = {
     "viscous_stress_magnitude": "Pa",
     "normal": "1",
 }
+UNITS |= {f"{name}_std": UNITS[name] for name in QUANTITIES}
 """Units of the arrays on the meshes."""
 LAYERS = 12
 SMALL_FLOW = Path(__file__).parents[1] / "data" / "small_flow"
-SECTIONS = 21
 
 
 class Flow:
@@ -46,6 +58,8 @@ class Flow:
     ----------
     case, model
         The ingested case, and the network that was trained on it.
+    deviations
+        Samples of what the flow may be off by; None if there are none.
     layers
         Shrunk copies of the wall in the volume mesh.
 
@@ -55,9 +69,16 @@ class Flow:
     >>> flow.velocity(points, time=0.1)
     """
 
-    def __init__(self, case: Case, model: Model, layers: int = LAYERS) -> None:
+    def __init__(
+        self,
+        case: Case,
+        model: Model,
+        deviations: Deviations | None = None,
+        layers: int = LAYERS,
+    ) -> None:
         self.case = case
         self.model = model
+        self.deviations = deviations
         self.lumen = Lumen.from_wall(case.wall, case.axis)
         self._mesh = volume_mesh(self.lumen, layers)
         self._gauge: dict[float, float] = {}
@@ -67,6 +88,23 @@ class Flow:
         """Period, s."""
         return self.case.scales.period
 
+    @cached_property
+    def std(self) -> StandardDeviations:
+        """Standard deviations of the answers: `flow.std.velocity(points, time)` and so on.
+
+        Raises
+        ------
+        UserError
+            If none were found when the network was trained.
+        """
+        if self.deviations is None:
+            raise UserError(
+                "found no standard deviations in the results, expected some: train with "
+                "train.uncertainty.method: ensemble"
+            )
+        layers = self._mesh[0].reshape(-1, int(self.lumen.outer.sum()), 3)
+        return StandardDeviations(self.case, self.model, self.deviations, self.lumen, layers)
+
     @property
     def wall_points(self) -> Array:
         """Vertices of the wall (V, 3), m."""
@@ -74,7 +112,7 @@ class Flow:
 
     def inside(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Whether points (N, 3) lie in the lumen."""
-        return self.lumen.inside(self._nondimensional(points))
+        return self.lumen.inside(nondimensional(points, self.case.scales))
 
     def velocity(self, points: ArrayLike, time: float) -> Array:
         """Velocity (N, 3), m/s, at points (N, 3)."""
@@ -98,7 +136,7 @@ class Flow:
         The normal is that of the nearest vertex of the wall.
         """
         wall = self.case.wall
-        _, nearest = cKDTree(wall.points).query(self._nondimensional(points))
+        _, nearest = cKDTree(wall.points).query(nondimensional(points, self.case.scales))
         normals = wall.normals[nearest]
         viscosity = self.case.scales.viscosity
         return self._sample(points, time).wall_shear_stress(normals, viscosity)
@@ -116,20 +154,29 @@ class Flow:
         """
         scales, axis = self.case.scales, self.case.axis
         if at is None:
-            return float(self.hydraulics([time]).flow_rate_m3_s.iloc[0])
+            return float(self._hydraulics([time], SECTIONS).flow_rate_m3_s.iloc[0])
         height = (at - scales.origin[axis]) / scales.length
         section = cross_sections(self.lumen, np.array([height]))
-        at_section = at_time(section.points.reshape(-1, 3), self._time(time))
+        at_section = at_time(section.points.reshape(-1, 3), in_period(time, self.case.scales))
         found = sample(self.model.network, scales, at_section)
         rates, _ = flow_rates(found, scales, self.lumen, section)
         return float(rates[0])
 
     def pressure_drop(self, time: float) -> float:
         """Pressure drop over the whole length, Pa."""
-        return float(self.hydraulics([time]).pressure_drop_pa.iloc[0])
+        return float(self._hydraulics([time], SECTIONS).pressure_drop_pa.iloc[0])
 
     def hydraulics(self, times: ArrayLike, sections: int = SECTIONS) -> pd.DataFrame:
-        """Flow rate, its spread over sections, pressure drop and resistance at times (N,)."""
+        """Flow rate, its spread over sections, pressure drop and resistance at times (N,).
+
+        With their standard deviations, where there are any.
+        """
+        table = self._hydraulics(times, sections)
+        if self.deviations is None:
+            return table
+        return table.join(self.std.hydraulics(table, sections))
+
+    def _hydraulics(self, times: ArrayLike, sections: int) -> pd.DataFrame:
         scales = self.case.scales
         at = np.atleast_1d(np.asarray(times, dtype=float)) / scales.time
         return hydraulics(self.model.network, scales, self.lumen, at, sections)
@@ -143,13 +190,20 @@ class Flow:
         return next(self.meshes([time]))[1]
 
     def meshes(self, times: ArrayLike) -> Iterator[tuple[pv.UnstructuredGrid, pv.PolyData]]:
-        """The volume and the wall at each of the times (T,), faster than one by one."""
+        """The volume and the wall at each of the times (T,), faster than one by one.
+
+        Arrays whose names end in ``_std`` are standard deviations.
+        """
         scales, wall = self.case.scales, self.case.wall
         points, prisms = self._mesh
-        at = np.array([self._time(time) for time in np.asarray(times, dtype=float)])
+        wanted = np.asarray(times, dtype=float)
+        at = np.array([in_period(time, scales) for time in wanted])
         everywhere = (
             sample_series(self.model.network, scales, place, at) for place in (points, wall.points)
         )
+        spread: Iterator[tuple[dict[str, Array], dict[str, Array]]] = repeat(({}, {}))
+        if self.deviations is not None:
+            spread = zip(self.std.in_volume(wanted), self.std.on_vertices(wanted), strict=True)
         for inside, on_wall in zip(*everywhere, strict=True):
             gauge = inside.pressure.mean()
             volume = grid(self._to_si(points), prisms)
@@ -164,6 +218,9 @@ class Flow:
             surface.point_data["pressure"] = on_wall.pressure - gauge
             surface.point_data["vorticity"] = on_wall.vorticity
             surface.point_data["normal"] = wall.normals
+            for mesh, deviations in zip((volume, surface), next(spread), strict=True):
+                for name, values in deviations.items():
+                    mesh.point_data[f"{name}_std"] = values
             yield volume, surface
 
     @property
@@ -171,26 +228,15 @@ class Flow:
         return np.insert(self.case.wall.triangles, 0, 3, axis=1)
 
     def _sample(self, points: ArrayLike, time: float) -> Sample:
-        at = at_time(self._nondimensional(points), self._time(time))
+        at = at_time(nondimensional(points, self.case.scales), in_period(time, self.case.scales))
         return sample(self.model.network, self.case.scales, at)
 
     def _mean_pressure(self, time: float) -> float:
         if time not in self._gauge:
-            at = at_time(self._mesh[0], self._time(time))
+            at = at_time(self._mesh[0], in_period(time, self.case.scales))
             found = sample(self.model.network, self.case.scales, at)
             self._gauge[time] = float(found.pressure.mean())
         return self._gauge[time]
-
-    def _time(self, time: float) -> float:
-        """Nondimensional time in the period."""
-        return float(time % self.period) / self.case.scales.time
-
-    def _nondimensional(self, points: ArrayLike) -> Array:
-        scales = self.case.scales
-        given = np.asarray(points, dtype=float)
-        if given.ndim != 2 or given.shape[1] != 3:
-            raise ValueError(f"points: found shape {given.shape}, expected (N, 3)")
-        return np.asarray((given - np.array(scales.origin)) / scales.length)
 
     def _to_si(self, points: Array) -> Array:
         scales = self.case.scales
@@ -215,7 +261,9 @@ def open_flow(folder: Path | str, layers: int = LAYERS) -> Flow:
     results = Results(Path(folder))
     case, model = read_case(results.case), load_model(results.model)
     check_same_case(results.model, model.identity, case.identity)
-    return Flow(case, model, layers)
+    deviations, identity = load_deviations(results.deviations)
+    check_same_case(results.deviations, identity, case.identity)
+    return Flow(case, model, deviations, layers)
 
 
 def example_flow() -> Flow:

@@ -15,6 +15,7 @@ from aiv_rba.scales import Scales
 
 ANGLES = 96
 RADII = 8
+SECTIONS = 21
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,20 @@ def heights(lumen: Lumen, count: int) -> Array:
     return np.asarray(low + (high - low) * (np.arange(count) + 0.5) / count)
 
 
-def cross_sections(lumen: Lumen, at: Array) -> Sections:
+def cross_sections(lumen: Lumen, at: Array, angles: int = ANGLES, radii: int = RADII) -> Sections:
     """Gauss points in the radius times the trapezoidal rule in the angle, at heights (S,).
 
     The wall's radius at an angle is interpolated from its vertices; every section must be seen
     whole from its centre.
     """
-    angles = 2 * np.pi * np.arange(ANGLES) / ANGLES - np.pi
-    nodes, gauss = np.polynomial.legendre.leggauss(RADII)
-    height, angle = (grid.ravel() for grid in np.meshgrid(at, angles, indexing="ij"))
+    turn = 2 * np.pi * np.arange(angles) / angles - np.pi
+    nodes, gauss = np.polynomial.legendre.leggauss(radii)
+    height, angle = (grid.ravel() for grid in np.meshgrid(at, turn, indexing="ij"))
     inner = lumen.inner_radius(angle, height)[:, None]
     gap = lumen.outer_radius(angle, height)[:, None] - inner
 
     r = inner + gap * (nodes + 1) / 2
-    weights = r * gap / 2 * gauss * (2 * np.pi / ANGLES)
+    weights = r * gap / 2 * gauss * (2 * np.pi / angles)
     centre = lumen.centre(height)
     first, second = across(lumen.axis)
     points = np.empty((*r.shape, 3))
@@ -66,12 +67,28 @@ def cross_sections(lumen: Lumen, at: Array) -> Sections:
 def flow_rates(
     found: Sample, scales: Scales, lumen: Lumen, sections: Sections
 ) -> tuple[Array, Array]:
-    """Flow rate, m^3/s, and mean pressure, Pa, (S,) of sections, from the flow at their points."""
+    """Flow rate, m^3/s, and mean pressure, Pa, of sections, from the flow at their points.
+
+    Both are (S,), or (..., S) of several flows.
+    """
     weights = sections.weights
-    along = found.velocity[:, lumen.axis].reshape(weights.shape)
-    rates = np.sum(weights * along, axis=1) * scales.length**2
-    pressure = np.average(found.pressure.reshape(weights.shape), axis=1, weights=weights)
+
+    def by_section(values: Array) -> Array:
+        return values.reshape(*values.shape[:-1], *weights.shape)
+
+    along = by_section(found.velocity[..., lumen.axis])
+    rates = np.sum(weights * along, axis=-1) * scales.length**2
+    pressure = np.sum(weights * by_section(found.pressure), axis=-1) / np.sum(weights, axis=-1)
     return rates, np.asarray(pressure)
+
+
+def drop_over_length(pressure: Array) -> Array:
+    """Pressure drop (...) over the whole length, from the mean pressures (..., S) of S sections.
+
+    That from the first to the last section, scaled from their distance to the whole length.
+    """
+    sections = pressure.shape[-1]
+    return np.asarray((pressure[..., 0] - pressure[..., -1]) * sections / max(sections - 1, 1))
 
 
 def hydraulics(
@@ -79,20 +96,19 @@ def hydraulics(
     scales: Scales,
     lumen: Lumen,
     times: NDArray[np.float64],
-    sections: int,
+    sections: int = SECTIONS,
 ) -> pd.DataFrame:
     """Flow rate, pressure drop and resistance at nondimensional times (N,), SI units.
 
     The flow rate is the mean over the sections; its spread over them measures how well mass is
-    conserved. The pressure drop is that from the first to the last section, scaled from their
-    distance to the whole length. Resistance is the cycle's mean drop over its mean flow rate.
+    conserved. Resistance is the cycle's mean drop over its mean flow rate.
     """
     quadrature = cross_sections(lumen, heights(lumen, sections))
     rows = []
     series = sample_series(flow, scales, quadrature.points.reshape(-1, 3), times)
     for time, found in zip(times, series, strict=True):
         rates, pressure = flow_rates(found, scales, lumen, quadrature)
-        drop = (pressure[0] - pressure[-1]) * sections / max(sections - 1, 1)
+        drop = drop_over_length(pressure)
         rows.append((time * scales.time, np.mean(rates), np.std(rates), drop))
     table = pd.DataFrame(
         rows, columns=["t_s", "flow_rate_m3_s", "flow_rate_spread_m3_s", "pressure_drop_pa"]

@@ -141,6 +141,8 @@ class Case:
         Hydraulic radius of the lumen.
     wall_function
         Smooth function that vanishes on the wall.
+    wall_error
+        Standard deviation of the wall's position, nondimensional.
     noise
         Standard deviation of the noise of each measured velocity component.
     harmonics
@@ -160,6 +162,7 @@ class Case:
     lumen: str
     radius: float
     wall_function: WallFunction
+    wall_error: float
     noise: dict[str, float]
     harmonics: int
     chosen: dict[str, str]
@@ -174,6 +177,7 @@ def write_case(path: Path, case: Case) -> None:
         "axis": case.axis,
         "lumen": case.lumen,
         "radius": case.radius,
+        "wall_error": case.wall_error,
         "harmonics": case.harmonics,
         "chosen": json.dumps(case.chosen),
         "reynolds": case.scales.reynolds,
@@ -233,6 +237,7 @@ def read_case(path: Path) -> Case:
                 float(function.attrs["unit"]),
                 float(function.attrs["misfit"]),
             ),
+            wall_error=float(file.attrs["wall_error"]),
             noise={name: float(tracks.attrs[f"noise_{name}"]) for name in components},
             harmonics=int(file.attrs["harmonics"]),
             chosen=json.loads(file.attrs["chosen"]),

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from aiv_rba.errors import UserError
 
 VERSIONS = {
-    "case": 3,
+    "case": 4,
     "points": 2,
     "truth": 1,
     "model": 3,
+    "deviations": 1,
     "checkpoint": 3,
     "differences": 1,
 }

@@ -63,6 +63,11 @@ class Results:
         return self.folder / "model.pt"
 
     @property
+    def deviations(self) -> Path:
+        """Samples of what the inferred flow may be off by, for its standard deviations."""
+        return self.folder / "deviations.pt"
+
+    @property
     def history(self) -> Path:
         """History of the training, CSV."""
         return self.folder / "history.csv"

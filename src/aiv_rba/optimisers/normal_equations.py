@@ -64,6 +64,8 @@ def upper_gram(j: Tensor) -> Tensor:
 def factored(matrix: Tensor) -> Callable[[Tensor], Tensor]:
     """Solver of a positive definite system given by its upper triangle, which is lost.
 
+    Right-hand sides are (P,), or (P, S) for several at once.
+
     Raises
     ------
     LinAlgError
@@ -73,7 +75,9 @@ def factored(matrix: Tensor) -> Callable[[Tensor], Tensor]:
         factor, failed = torch.linalg.cholesky_ex(matrix, upper=True)
         if int(failed):
             raise LinAlgError
-        return lambda right: torch.cholesky_solve(right.unsqueeze(1), factor, upper=True).squeeze(1)
+        return lambda right: torch.cholesky_solve(
+            right.view(len(right), -1), factor, upper=True
+        ).view_as(right)
     # LAPACK takes columns for rows: what is above the diagonal here is below it there.
     lower = cho_factor(matrix.numpy().T, lower=True, overwrite_a=True, check_finite=False)
     return lambda right: torch.from_numpy(cho_solve(lower, right.numpy(), check_finite=False))

@@ -32,6 +32,7 @@ from aiv_rba.settings.schema import json_schema
 from aiv_rba.settings.score import ScoreSettings
 from aiv_rba.settings.train import FlowNetworkSettings, GlobalWeights, TrainSettings
 from aiv_rba.settings.training import LoopSettings
+from aiv_rba.settings.uncertainty import UncertaintySettings
 from aiv_rba.settings.validation import Checks, Comparison, MethodSettings
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "SelfAdaptiveSettings",
     "Split",
     "TrainSettings",
+    "UncertaintySettings",
     "Units",
     "check_experiment",
     "json_schema",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from aiv_rba.settings.types import STRICT, Auto, Fraction, Positive, Seed
+from aiv_rba.settings.types import STRICT, Auto, Fraction, NonNegative, Positive, Seed
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -66,6 +66,10 @@ class IngestSettings:
     """Measure pressure in rho U^2 (Eq. 33) or in mu U / L; auto: the latter where Re < 1."""
     inner_wall: str | None = None
     """Inner wall of an annular lumen; none for a single lumen."""
+    wall_error: NonNegative | Auto = "auto"
+    """Standard deviation of the wall's position, in the unit of the wall's file, such as half a
+    voxel of the image that it was segmented from; auto: how far its triangles lie off a curved wall
+    through their vertices, and how far its vertices scatter about a smooth one."""
     axis: Literal["x", "y", "z"] = "y"
     """Vessel axis in the coordinates of the files."""
     units: Units = field(default_factory=Units)

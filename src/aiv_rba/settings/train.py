@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from aiv_rba.settings.networks import PerceptronSettings
 from aiv_rba.settings.training import LoopSettings
 from aiv_rba.settings.types import STRICT, Auto, NonNegative, Positive, Triple
+from aiv_rba.settings.uncertainty import UncertaintySettings
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -80,3 +81,5 @@ class TrainSettings(LoopSettings):
     """Weight each row of the tracks by the probability that it is not a mismatch."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0
     """Take a rotating part of the groups at each step; 0 takes one point from every group."""
+    uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
+    """Standard deviations of the answer."""

@@ -36,6 +36,8 @@ class Batches:
     ----------
     first_points
         (groups, 3) positions of the first interior batch, the same on all ranks.
+    track
+        (n,) track of each owned row, numbered from 0 among the tracks with training rows.
 
     Raises
     ------
@@ -82,6 +84,8 @@ class Batches:
             np.stack([values[mine] for values in case.tracks.velocity.values()], axis=1)
         )
         self.track_count = len(training)
+        number = np.unique(case.tracks.track[training], return_inverse=True)[1]
+        self.track = torch.as_tensor(number[ranks.share(len(training))])
         self.first_group = own.start
         self.parts = -(-self.groups // groups_per_step) if groups_per_step else 1
 

@@ -9,10 +9,11 @@ import numpy as np
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Tracks, WallFunction
 from aiv_rba.files.formats import Array, IntArray
-from aiv_rba.scales import PressureScaling, Scales
+from aiv_rba.scales import PressureScaling, Scales, to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
+from aiv_rba.stages.ingest.walls import Surface
 from aiv_rba.statistics import robust_deviation
 
 MOST_HARMONICS = 8
@@ -89,6 +90,38 @@ def choose_scales(
         pressure_scaling=pressure,
     )
     return ChosenScales(scales, reasons)
+
+
+def choose_wall_error(
+    config: IngestSettings, walls: list[Surface], function: WallFunction, scales: Scales
+) -> tuple[float, str]:
+    """Standard deviation of the wall's position, nondimensional, and where it comes from.
+
+    An edge between vertices whose normals differ by an angle a is the chord of an arc, which it
+    leaves by a / 8 of its length. Where nothing else is known the wall is as uncertain as that; if
+    its vertices scatter, as their scatter too.
+    """
+    if config.wall_error != "auto":
+        unit = to_si(config.units.wall, "[length]", "ingest.units.wall")
+        error = config.wall_error * unit / scales.length
+        return error, f"{config.wall_error:.3g} {config.units.wall}, as given"
+    heights = []
+    for wall in walls:
+        for ends in (
+            wall.triangles[:, [0, 1]],
+            wall.triangles[:, [1, 2]],
+            wall.triangles[:, [2, 0]],
+        ):
+            length = np.linalg.norm(np.diff(wall.points[ends], axis=1)[:, 0], axis=1)
+            cosine = np.sum(wall.normals[ends[:, 0]] * wall.normals[ends[:, 1]], axis=1)
+            heights.append(length * np.arccos(np.clip(cosine, -1, 1)) / 8)
+    height = float(np.sqrt(np.mean(np.concatenate(heights) ** 2)))
+    rough = function.roughness * function.radius
+    error = float(np.hypot(height, rough))
+    return error, (
+        f"{100 * error / function.radius:.2g} % of the hydraulic radius, from the size of its "
+        "triangles and the scatter of its vertices"
+    )
 
 
 def choose_noise(table: TrackTable, velocity: float) -> dict[str, float]:

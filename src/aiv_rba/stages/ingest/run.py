@@ -17,7 +17,12 @@ from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
-from aiv_rba.stages.ingest.choices import choose_harmonics, choose_noise, choose_scales
+from aiv_rba.stages.ingest.choices import (
+    choose_harmonics,
+    choose_noise,
+    choose_scales,
+    choose_wall_error,
+)
 from aiv_rba.stages.ingest.continuation import continued
 from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.picture import draw
@@ -99,6 +104,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
             f"{MINIMUM_ROWS}"
         )
 
+    wall_error, error_reason = choose_wall_error(config, walls, function, scales)
     files = [config.tracks, config.wall, *([config.inner_wall] if config.inner_wall else [])]
     sources = {file: sha256(Path(file)) for file in files}
     tracks = _tracks(table, scales, validation_rows(table.track, config.split))
@@ -112,6 +118,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         lumen="single" if enclosure.inner is None else "annular",
         radius=enclosure.radius,
         wall_function=function,
+        wall_error=wall_error,
         noise=sigma,
         harmonics=harmonics,
         chosen=chosen.reasons
@@ -120,6 +127,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
             "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
             + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
+            "error of the wall": error_reason,
         },
         sources=sources,
         identity=_identity(config, list(sources.values())),

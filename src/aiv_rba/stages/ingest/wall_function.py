@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import svd
-from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from aiv_rba.files.case import WallFunction
-from aiv_rba.files.formats import Array, IntArray
+from aiv_rba.files.formats import Array
+from aiv_rba.geometry import apart
 from aiv_rba.stages.ingest.continuation import LENGTH
 from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.walls import Surface
@@ -52,16 +51,16 @@ def fit_wall_function(enclosure: Enclosure, axis: int, given: Enclosure) -> Wall
     spacing = min(np.sqrt(enclosure.area / SOURCES), LONGEST * radius)
     spacing = max(spacing, np.sqrt(enclosure.area / MOST_SOURCES))
     points, normals = _on_walls(walls, spacing, radius)
-    fine = _spread(points, spacing / OVERSAMPLING)
+    fine = apart(points, spacing / OVERSAMPLING)
     points, normals = points[fine], normals[fine]
     ends, outward = _on_ends(enclosure, axis, spacing / OVERSAMPLING)
 
-    coarse, coarse_ends = _spread(points, spacing), _spread(ends, spacing)
+    coarse, coarse_ends = apart(points, spacing), apart(ends, spacing)
     middle = np.concatenate([points[coarse], ends[coarse_ends]])
     direction = np.concatenate([normals[coarse], outward[coarse_ends]])
     # Without sources round the rims the corners between wall and ends are badly met.
     rims, away = _rims(walls, axis)
-    on_rim = _spread(rims, spacing)
+    on_rim = apart(rims, spacing)
     middle = np.concatenate([middle, rims[on_rim]])
     direction = np.concatenate([direction, away[on_rim]])
     sources = _outside(enclosure, middle, direction, OFFSET * spacing)
@@ -129,7 +128,7 @@ def _on_ends(enclosure: Enclosure, axis: int, spacing: float) -> tuple[Array, Ar
     # The ends of the outer wall are closed whole, across an inner wall too.
     inside = enclosure.distance_outside(points - spacing / 10 * outward) < 0
     points, outward = points[inside], outward[inside]
-    chosen = _spread(points, spacing)
+    chosen = apart(points, spacing)
     return points[chosen], outward[chosen]
 
 
@@ -192,15 +191,3 @@ def _cross_validated(system: Array, right: Array) -> Array:
     free = len(right) - np.sum(1 - left_out, axis=1)
     best = np.argmin(misfits / free**2)
     return np.asarray(v[kept].T @ ((1 - left_out[best]) * coefficients / values[kept]))
-
-
-def _spread(points: Array, spacing: float) -> IntArray:
-    """Numbers of points of which no two are nearer than `spacing` and that leave no gap."""
-    tree = KDTree(points)
-    free: NDArray[np.bool_] = np.ones(len(points), dtype=bool)
-    chosen = []
-    for number in np.random.default_rng(2).permutation(len(points)):
-        if free[number]:
-            chosen.append(number)
-            free[tree.query_ball_point(points[number], spacing)] = False
-    return np.array(chosen, dtype=np.int64)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import sample_series
-from aiv_rba.fields.hydraulics import hydraulics
+from aiv_rba.fields.hydraulics import SECTIONS, hydraulics
 from aiv_rba.files.case import Case, Wall
 from aiv_rba.files.differences import Differences
 from aiv_rba.files.formats import Array
@@ -22,7 +22,6 @@ from aiv_rba.problems.velocimetry.model import Model
 from aiv_rba.statistics import relative_l2
 
 PHASES = 20
-SECTIONS = 21
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         component = np.array(exact["velocity"])[..., i]
         if component.any():
             errors[name] = relative_l2(np.array(predicted["velocity"])[..., i], component)
-    flow_rate = hydraulics(model.network, scales, lumen, times, SECTIONS).flow_rate_m3_s
+    flow_rate = hydraulics(model.network, scales, lumen, times).flow_rate_m3_s
     true_rate = np.array([fourier(file["flow_rate"], phase) for phase in phases])
     errors["flow_rate"] = relative_l2(flow_rate.to_numpy(), true_rate)
     share = None

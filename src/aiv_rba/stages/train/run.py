@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,29 @@ from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen
+from aiv_rba.problems.velocimetry.deviations import save_deviations
 from aiv_rba.problems.velocimetry.model import Model, save_model
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import process_group
-from aiv_rba.settings import TrainSettings
+from aiv_rba.settings import TrainSettings, UncertaintySettings
+from aiv_rba.stages.train.uncertainty import find_deviations, method_of
 from aiv_rba.terminal import say
 from aiv_rba.training.loop import Run
 from aiv_rba.training.tensorboard import event_file
 
+_HOW = {
+    "curvature": "the curvature of the loss",
+    "ensemble": "an ensemble of trainings",
+    "none": "no method: set train.uncertainty.method to ensemble to have them",
+}
+
 
 def train(settings: TrainSettings, results: Results, *, tensorboard: bool = False) -> None:
-    """Train one network; every rank calls this.
+    """Train one network, and find what its flow may be off by; every rank calls this.
 
-    Writes model and history when done. Checkpoints go into a folder named after the hash of
-    settings, case and points, so that a run resumes from its own checkpoints and no other's. The
-    first rank can write the rows of the history for TensorBoard too, while it trains.
+    Writes model, deviations and history when done. Checkpoints go into a folder named after the
+    hash of settings, case and points, so that a run resumes from its own checkpoints and no
+    other's. The first rank can write the rows of the history for TensorBoard too, while it trains.
 
     Raises
     ------
@@ -47,19 +56,33 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
         ):
             case = read_case(results.case)
             problem = Velocimetry(settings, case, results.points, ranks)
+            parameters = sum(p.numel() for p in problem.network.parameters())
+            method = method_of(settings, parameters)
+            checkpoints = results.checkpoints / _identity(settings, case, results.points)[:12]
             run = Run(problem.settings, problem, ranks)
-            run.train(
-                results.checkpoints / _identity(settings, case, results.points)[:12],
-                observe=lambda step: write_event(run.history.rows[-1]),
-            )
+            run.train(checkpoints, observe=lambda step: write_event(run.history.rows[-1]))
+
+            def train_member(settings: TrainSettings, case: Case, name: str) -> Velocimetry:
+                say(f"train: {name} of the ensemble")
+                member = Velocimetry(settings, case, results.points, ranks)
+                Run(member.settings, member, ranks).train(checkpoints / name)
+                return member
+
+            started = time.perf_counter()
+            deviations = find_deviations(method, problem, case, train_member)
+            seconds = time.perf_counter() - started
             if first:
                 record["training"] = _facts(run, problem, chosen(settings, problem.settings))
+                record["training"]["uncertainty"] = {"method": method, "seconds": seconds}
                 _write(run, problem, case, results)
+                save_deviations(results.deviations, deviations, case.identity)
+                say(f"train: standard deviations by {_HOW[method]}, {seconds:.0f} s")
 
 
 def _identity(settings: TrainSettings, case: Case, points: Path) -> str:
-    # If restarts are allowed after a failure, training goes on from its last checkpoint.
-    known = asdict(replace(settings, restarts=0))
+    # If restarts are allowed after a failure, training goes on from its last checkpoint; and what
+    # its answer is off by is found after it.
+    known = asdict(replace(settings, restarts=0, uncertainty=UncertaintySettings()))
     text = json.dumps([known, case.identity, sha256(points)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,0 +1,219 @@
+"""Samples of what the inferred flow may be off by, from the curvature of the loss."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial.distance import cdist
+from torch import Tensor
+from torch.func import functional_call, jvp, vmap
+
+from aiv_rba.files.case import Case
+from aiv_rba.networks.layers import Linear
+from aiv_rba.optimisers.normal_equations import jacobian
+from aiv_rba.optimisers.posterior import Posterior
+from aiv_rba.problem import Residuals
+from aiv_rba.problems.velocimetry.deviations import SAMPLES_AT_ONCE, STRENGTHS, CurvatureSamples
+from aiv_rba.problems.velocimetry.problem import FlowResiduals, Velocimetry
+from aiv_rba.settings import UncertaintySettings
+from aiv_rba.statistics import amplitude_bias
+
+# Standard deviation of parameters that no row settles; the network's weights are of order one.
+PRIOR = 1.0
+# The curvature is that of at most so many rows of the tracks, and of so many batches of at most so
+# many collocation points.
+ROWS, BATCHES, POINTS = 40_000, 3, 2_400
+# Rows whose Jacobian is held at a time.
+ROWS_AT_ONCE = 1_000
+# Points of the wall through which its displacements are fitted, and the ridge of this fit over the
+# largest element of the diagonal.
+WALL_POINTS, RIDGE = 3_000, 1e-10
+# Waves of a random displacement.
+WAVES = 256
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of one block on this rank.
+
+    Attributes
+    ----------
+    block, inputs
+        The residuals' method and its arguments, each (n, ...).
+    factors
+        (n, terms), which make the residuals those of the sum of squares.
+    source, errors
+        What kind of errors they have, and samples of them (n, terms, S), of the rows with their
+        factors.
+    """
+
+    block: str
+    inputs: tuple[Tensor, ...]
+    factors: Tensor
+    source: str
+    errors: Tensor
+
+    def part(self, numbers: slice) -> _Rows:
+        """Some of them."""
+        return replace(
+            self,
+            inputs=tuple(values[numbers] for values in self.inputs),
+            factors=self.factors[numbers],
+            errors=self.errors[numbers],
+        )
+
+
+def sample_deviations(
+    problem: Velocimetry, case: Case, settings: UncertaintySettings
+) -> CurvatureSamples:
+    """Linearise all rows about the trained network, and see where random errors move it.
+
+    The rows are those of the loss without multipliers, times the number of track rows: residuals
+    of the tracks over their noise, and the equations as a mean over the volume of (residual /
+    tolerance)^2, however many points there are. Their errors are
+
+    noise
+        The residuals of all rows of a track times one random number. Errors that a track keeps,
+        such as its depth in a thick slab, so count once and not for every row (the wild bootstrap
+        of clustered data; Cameron, Gelbach & Miller 2008).
+    equations
+        Independent residuals of the size of their tolerances, and what no row settles.
+    wall
+        Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius.
+    amplitude
+        The amplitude bias on the tracks and its standard error, as a factor of the flow.
+
+    Every rank calls this; the samples are the same for any number of ranks but for rounding.
+    """
+    residuals = copy.deepcopy(problem.residuals).double()
+    assert isinstance(residuals, FlowResiduals)
+    generator = torch.Generator().manual_seed(settings.seed)
+    strengths = _wall_displacements(case, residuals, settings.samples, generator)
+    tracks, amplitude = _track_rows(problem, residuals, settings.samples, generator)
+    equations = _equation_rows(problem, settings.samples, generator)
+
+    layers = [module for module in residuals.modules() if isinstance(module, Linear)]
+    position = torch.cat([p.detach().flatten() for p in residuals.parameters()])
+    sources = ("noise", "equations", *([] if strengths is None else ["wall"]))
+    posterior = Posterior(position, sources, settings.samples, problem.ranks)
+    for rows in (tracks, *equations):
+        for start in range(0, len(rows.factors), ROWS_AT_ONCE):
+            part = rows.part(slice(start, start + ROWS_AT_ONCE))
+            factors = part.factors.unsqueeze(-1)
+            _, j = jacobian(partial(getattr(residuals, part.block), *part.inputs), layers)
+            errors = {part.source: part.errors.flatten(0, 1)}
+            if strengths is not None:
+                moved = _change(residuals, part.block, part.inputs, strengths)
+                errors["wall"] = (factors * moved).flatten(0, 1)
+            posterior.add((factors * j).flatten(0, 1), errors)
+    found = posterior.deviations(PRIOR, "equations", generator)
+    return CurvatureSamples(found, strengths, amplitude)
+
+
+def _track_rows(
+    problem: Velocimetry, residuals: FlowResiduals, samples: int, generator: torch.Generator
+) -> tuple[_Rows, Tensor]:
+    """Rows of the tracks, and samples (S,) of the factor by which the whole flow is off."""
+    ranks, batches = problem.ranks, problem.batches
+    inputs = (batches.tracks.double(), batches.measured.double())
+    with torch.no_grad():
+        e = residuals.tracks(*inputs)
+    inliers = problem.factors(problem.batch(0), {"tracks": e}).get("tracks", torch.ones_like(e))
+    factors = inliers * e.new_tensor(problem.weights["tracks"]).sqrt()
+    predicted, measured = (
+        ranks.gather(values).cpu().numpy() for values in (e + inputs[1], inputs[1])
+    )
+    off = float(np.hypot(*amplitude_bias(predicted, measured)[problem.main]))
+    amplitude = off * torch.randn(samples, generator=generator, dtype=torch.float64)
+
+    # Where there are too many rows every second, third, ... track stands for all.
+    every = -(-batches.track_count // ROWS)
+    chosen = batches.track % every == 0
+    last = ranks.max(batches.track.max().to(ranks.device).clone()) if len(batches.track) else 0
+    draws = torch.randn(int(last) + 1, samples, generator=generator, dtype=torch.float64)
+    signs = draws[batches.track[chosen]].to(e)
+    chosen = chosen.to(e.device)
+    errors = (factors * e)[chosen].unsqueeze(-1) * signs.unsqueeze(1)
+    inputs = (inputs[0][chosen], inputs[1][chosen])
+    rows = _Rows("tracks", inputs, every**0.5 * factors[chosen], "noise", errors)
+    return rows, amplitude
+
+
+def _equation_rows(problem: Velocimetry, samples: int, generator: torch.Generator) -> list[_Rows]:
+    """Rows of the equations, of a few batches."""
+    ranks, batches = problem.ranks, problem.batches
+    chosen = []
+    for step in range(BATCHES):
+        batch = problem.batch(step)
+        count = batch.counts["navier_stokes"]
+        every = -(-count // POINTS)
+        # Place of this rank's points among those of the batch.
+        place = (batch.rows["navier_stokes"] + batches.first_group) // batches.parts
+        kept = place % every == 0
+        points = batch.inputs["navier_stokes"][0][kept].double()
+        shape = (-(-count // every), 4, samples)
+        draws = torch.randn(shape, generator=generator, dtype=torch.float64)
+        chosen.append((points, draws[(place[kept] // every).cpu()].to(points)))
+    total = ranks.sum(torch.tensor(sum(len(points) for points, _ in chosen), device=ranks.device))
+    weights = torch.tensor(problem.weights["navier_stokes"], dtype=torch.float64)
+    factor = (weights * batches.track_count / int(total)).sqrt().to(ranks.device)
+    return [
+        _Rows("navier_stokes", (points,), factor.expand(len(points), 4), "equations", errors)
+        for points, errors in chosen
+    ]
+
+
+def _wall_displacements(
+    case: Case, residuals: Residuals, samples: int, generator: torch.Generator
+) -> Tensor | None:
+    """Changes (S, sources) of the wall function's strengths that displace the wall at random.
+
+    The displacement is a Gaussian field of standard deviation `case.wall_error` and correlation
+    length R, the hydraulic radius, from random waves (Rahimi & Recht 2007). Where the wall moves
+    outwards by d the wall function phi rises by d |grad phi|. None where no wall function is used.
+    """
+    function = case.wall_function
+    network = residuals.network
+    if STRENGTHS not in dict(network.named_buffers()) or not len(function.strengths):
+        return None
+    vertices = case.wall.points
+    if len(vertices) > WALL_POINTS:
+        order = torch.randperm(len(vertices), generator=generator)[:WALL_POINTS]
+        vertices = vertices[order.numpy()]
+    wave, size = (
+        torch.randn(shape, generator=generator, dtype=torch.float64).numpy()
+        for shape in ((WAVES, 3), (samples, WAVES, 2))
+    )
+    turn = vertices @ wave.T / case.radius
+    field = np.einsum("vwc,swc->vs", np.stack([np.cos(turn), np.sin(turn)], axis=-1), size)
+    displacement = case.wall_error * field / np.sqrt(WAVES)
+    steepness = np.linalg.norm(function.gradient(vertices), axis=1, keepdims=True)
+
+    matrix = 1 / cdist(vertices, function.sources)
+    gram = matrix.T @ matrix
+    gram[np.diag_indices(len(gram))] += RIDGE * gram.diagonal().max()
+    strengths = cho_solve(cho_factor(gram), matrix.T @ (steepness * displacement))
+    return torch.from_numpy(strengths.T.copy()).to(next(residuals.parameters()))
+
+
+def _change(
+    residuals: Residuals, block: str, inputs: tuple[Tensor, ...], strengths: Tensor
+) -> Tensor:
+    """Change (n, terms, S) of residuals with changes (S, sources) of the wall's strengths."""
+    name = f"network.{STRENGTHS}"
+    here = dict(residuals.named_buffers())[name]
+
+    def of_strengths(values: Tensor) -> Tensor:
+        found: Tensor = functional_call(residuals, {name: values}, ({block: inputs},))[block]
+        return found
+
+    def along(change: Tensor) -> Tensor:
+        derivative: Tensor = jvp(of_strengths, (here,), (change,))[1]
+        return derivative
+
+    return vmap(along, out_dims=-1, chunk_size=SAMPLES_AT_ONCE)(strengths).detach()

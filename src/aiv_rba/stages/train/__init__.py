@@ -1,0 +1,1 @@
+"""Stage train: the network, and samples of what its flow may be off by."""
