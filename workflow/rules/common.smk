@@ -15,8 +15,8 @@ VERSION = {
     "points": 3,
     "train": 6,
     "fields": 3,
-    "score": 4,
-    "report": 5,
+    "score": 5,
+    "report": 6,
     "validation": 4,
 }
 
