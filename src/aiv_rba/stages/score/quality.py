@@ -42,11 +42,11 @@ class Kind:
     fair: float
 
 
-# Limits are provisional and come from the choosing half of the twins alone. A bias of one percent
-# is an error of one percent of the velocity; vessels that were inferred to 0.8 percent have up to
-# 0.6. The true flow itself has a chi-squared of 0.9 to 1.25 there, because slow rows have less
-# noise than fast ones and mismatches near the flow are not found; four is twice the noise. On the
-# bundled vessel the last four are 0.7, 0.2, 0.2 and 0.5 percent.
+# The limits are provisional and come from the choosing half of the twins alone. A bias of one
+# percent is an error of one percent of the velocity; vessels that were inferred to 0.8 percent have
+# up to 0.6. The true flow itself has a chi-squared of 0.90 to 1.24 on the bundled vessel, tube_a,
+# crescent_a and bend_a, since particles lie off the middle of their plane; four is a residual of
+# twice the noise. On the bundled vessel the last four are 0.7, 0.2, 0.2 and 0.5 percent.
 KINDS = {
     "amplitude_bias": Kind("amplitude bias on the tracks", "percent", 1.0, 3.0),
     **{
