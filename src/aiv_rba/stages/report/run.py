@@ -133,7 +133,7 @@ def _verdict(quality: dict[str, Any]) -> Verdict:
     if reasons:
         text = f"The {reasons}."
     else:
-        text = "No quantity that needs no truth is above its limit, which is not yet a proof."
+        text = "Tracks, equations and wall show no error above its limit, which is not yet a proof."
     return Verdict(quality["verdict"], f"{text} The table of them is under Quality.")
 
 
