@@ -60,3 +60,18 @@ def amplitude_bias(predicted: Array, measured: Array) -> list[tuple[float, float
     bias = probability @ (measured * predicted) / squares - 1
     deviation = robust_deviation(residual) / np.sqrt(squares)
     return list(zip(bias.tolist(), deviation.tolist(), strict=True))
+
+
+def chi_squared(predicted: Array, measured: Array, noise: Array) -> list[tuple[float, float]]:
+    """Mean squared residual over the squared noise, and its standard error; 1 at the noise.
+
+    For each component (N, components) with noise of the standard deviation (components,),
+    sum p (measured - predicted)^2 / (noise^2 sum p), where p is the probability that a row
+    matches. The standard error is that of Gaussian residuals.
+    """
+    residual = measured - predicted
+    probability = inlier_probability(residual, measured)
+    rows = max(float(probability.sum()), np.finfo(np.float64).tiny)
+    found = probability @ (residual / noise) ** 2 / rows
+    deviation = found * np.sqrt(2 / rows)
+    return list(zip(found.tolist(), deviation.tolist(), strict=True))

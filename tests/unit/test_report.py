@@ -15,11 +15,11 @@ from aiv_rba.fields.mesh import grid, volume_mesh
 from aiv_rba.files.differences import Differences
 from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
-from aiv_rba.pages import Figure, Section, Table, render
+from aiv_rba.pages import Figure, Section, Table, Verdict, render
 from aiv_rba.settings import FieldsSettings, ReportSettings, ScoreSettings
 from aiv_rba.stages.fields.run import fields
 from aiv_rba.stages.fields.vtk import write, write_series
-from aiv_rba.stages.report import figures
+from aiv_rba.stages.report import figures, tables
 from aiv_rba.stages.report.inputs import read_warnings
 from aiv_rba.stages.report.phases import telling_phases
 from aiv_rba.stages.report.run import EARLIER, report
@@ -93,6 +93,7 @@ def test_page_stands_alone(finished):
 def test_page_leads_with_the_answer_and_folds_the_methods(finished):
     page = (finished / "report.html").read_text()
     order = [
+        "Verdict: poor.",
         "Look at this first",
         "check ingest.units",
         "The flow",
@@ -100,7 +101,8 @@ def test_page_leads_with_the_answer_and_folds_the_methods(finished):
         'id="vessel"',
         "Wall shear stress",
         "Flow rate and pressure drop",
-        "Quality",
+        "<h2>Quality",
+        "<h3>Verdict: poor",
         "Relative L2 errors",
         "<h2>Warnings",
         "is not measured",
@@ -114,7 +116,7 @@ def test_page_leads_with_the_answer_and_folds_the_methods(finished):
 def test_summary_has_the_numbers_of_the_stages(finished):
     summary = json.loads((finished / "summary.json").read_text())
     scores = json.loads((finished / "scores.json").read_text())
-    for name in ("validation", "truth", "noise_floor"):
+    for name in ("validation", "quality", "truth", "noise_floor"):
         assert summary[name] == scores[name]
     assert summary["tracks"] == scores["rows"]
     assert summary["seconds"] == dict(zip(EARLIER, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
@@ -125,6 +127,62 @@ def test_summary_has_the_numbers_of_the_stages(finished):
 def test_page_shows_the_error_of_the_scores(finished):
     error = json.loads((finished / "scores.json").read_text())["truth"]["wss"]
     assert f"{100 * error:.2f} %" in (finished / "report.html").read_text()
+
+
+QUALITY = {
+    "verdict": "fair",
+    "because": ["amplitude_bias"],
+    "quantities": {
+        "amplitude_bias": {
+            "title": "amplitude bias on the tracks",
+            "unit": "percent",
+            "value": -1.54,
+            "standard_error": 0.09,
+            "good": 1.0,
+            "fair": 3.0,
+            "grade": "fair",
+        },
+        "chi_squared_v": {
+            "title": "chi-squared of v",
+            "unit": "",
+            "value": 1.234,
+            "good": 1.5,
+            "fair": 4.0,
+            "grade": "good",
+        },
+    },
+}
+
+
+def test_verdict_says_which_quantity_made_it():
+    assert tables.reasons(QUALITY) == "amplitude bias on the tracks is -1.5 % (good up to 1 %)"
+    assert tables.verdict(QUALITY).rows == [
+        ("amplitude bias on the tracks", "-1.5 % ± 0.09 %", "1 %", "3 %", "fair"),
+        ("chi-squared of v", "1.23", "1.5", "4", "good"),
+    ]
+    poor = QUALITY | {"verdict": "poor"}
+    assert tables.reasons(poor).endswith("(fair up to 3 %)")
+
+
+@pytest.mark.parametrize(
+    ("quality", "line"),
+    [
+        (QUALITY, "fair: amplitude bias on the tracks is -1.5 % (good up to 1 %)"),
+        (QUALITY | {"verdict": "good", "because": []}, "good"),
+    ],
+)
+def test_verdict_is_the_first_line_on_the_screen(finished, quality, line):
+    summary = json.loads((finished / "summary.json").read_text()) | {"quality": quality}
+    assert next(iter(tables.headlines(summary).items())) == ("verdict", line)
+
+
+def test_verdict_is_in_words_and_coloured():
+    for grade in ("good", "fair", "poor"):
+        page = render("T", [], verdict=Verdict(grade, "Because 1 < 2."))
+        assert f'<p class="verdict {grade}"><strong>Verdict: {grade}.</strong>' in page
+        assert f".verdict.{grade} {{" in page
+        assert "Because 1 &lt; 2." in page
+    assert '<p class="verdict' not in render("T", [])
 
 
 def test_page_without_truth_speaks_of_none(finished, tmp_path):

@@ -3,6 +3,7 @@ rule fields:
         settings=results.settings("fields"),
         case=rules.ingest.output.case,
         model=rules.train.output.model,
+        deviations=rules.train.output.deviations,
     output:
         volume=results.volume,
         wall=results.wall,
@@ -31,6 +32,7 @@ rule score:
         settings=results.settings("score"),
         case=rules.ingest.output.case,
         model=rules.train.output.model,
+        deviations=rules.train.output.deviations,
         truth=truth(),
     output:
         **differences(),

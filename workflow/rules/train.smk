@@ -7,6 +7,7 @@ rule train:
         points=rules.points.output.points,
     output:
         model=results.model,
+        deviations=results.deviations,
         history=results.history,
         record=results.record("train"),
     log:

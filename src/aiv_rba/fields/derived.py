@@ -80,27 +80,37 @@ class Sample:
 
 def sample(flow: NondimensionalFlow, scales: Scales, points: Array) -> Sample:
     """The flow at nondimensional points (N, 4), in SI units."""
-    parts = []
-    for part in _parts(points):
-        with torch.no_grad():
-            parts.append(flow.jet(part).numpy())
-    return in_si(np.concatenate(parts, axis=1), scales)
+    return in_si(_jet(flow, points), scales)
 
 
 def sample_series(
     flow: NondimensionalFlow, scales: Scales, positions: Array, times: Array
 ) -> list[Sample]:
-    """The flow at nondimensional positions (N, 3) and each of the times (T,), in SI units.
+    """The flow at nondimensional positions (N, 3) and each of the times (T,), in SI units."""
+    return [in_si(jet, scales) for jet in jet_series(flow, positions, times)]
+
+
+def jet_series(flow: NondimensionalFlow, positions: Array, times: Array) -> list[Array]:
+    """Jets (6, N, 4) of a flow at positions (N, 3) and each of the times (T,), nondimensional.
 
     A network that gives Fourier coefficients in time is evaluated once for all times.
     """
     if not isinstance(flow, FlowNetwork):
-        return [sample(flow, scales, at_time(positions, time)) for time in times]
+        return [_jet(flow, at_time(positions, time)) for time in times]
     parts = []
     for part in _parts(positions):
         with torch.no_grad():
             parts.append([jet.numpy() for jet in flow.jets(part, times)])
-    return [in_si(np.concatenate(jets, axis=1), scales) for jets in zip(*parts, strict=True)]
+    return [np.concatenate(jets, axis=1) for jets in zip(*parts, strict=True)]
+
+
+def _jet(flow: NondimensionalFlow, points: Array) -> Array:
+    """Jet (6, N, 4) at points (N, 4)."""
+    parts = []
+    for part in _parts(points):
+        with torch.no_grad():
+            parts.append(flow.jet(part).numpy())
+    return np.concatenate(parts, axis=1)
 
 
 def _parts(points: Array) -> Iterator[Tensor]:

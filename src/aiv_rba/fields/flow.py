@@ -261,8 +261,11 @@ def open_flow(folder: Path | str, layers: int = LAYERS) -> Flow:
     results = Results(Path(folder))
     case, model = read_case(results.case), load_model(results.model)
     check_same_case(results.model, model.identity, case.identity)
-    deviations, identity = load_deviations(results.deviations)
-    check_same_case(results.deviations, identity, case.identity)
+    deviations = None
+    # A case and a network are enough for a flow.
+    if results.deviations.exists():
+        deviations, identity = load_deviations(results.deviations)
+        check_same_case(results.deviations, identity, case.identity)
     return Flow(case, model, deviations, layers)
 
 

@@ -169,6 +169,15 @@ class Case:
     sources: dict[str, str]
     identity: str
 
+    @property
+    def main_component(self) -> str:
+        """The measured component along the axis, or the largest one where that is not measured."""
+        measured = self.tracks.velocity
+        axial = "uvw"[self.axis]
+        if axial in measured:
+            return axial
+        return max(measured, key=lambda name: float(np.mean(measured[name] ** 2)))
+
 
 def write_case(path: Path, case: Case) -> None:
     """Write ``case.h5``."""

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Literal
 
 import jinja2
 from markupsafe import Markup
@@ -44,6 +45,14 @@ class InteractiveView:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """A judgement of the result, which gives its box a colour, and a sentence that explains it."""
+
+    grade: Literal["good", "fair", "poor"]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the page.
 
@@ -71,9 +80,13 @@ class Section:
 
 
 def render(
-    title: str, sections: list[Section], lead: str = "", alerts: tuple[str, ...] = ()
+    title: str,
+    sections: list[Section],
+    lead: str = "",
+    alerts: tuple[str, ...] = (),
+    verdict: Verdict | None = None,
 ) -> str:
-    """HTML page of sections, below its title, a sentence about it and alerts.
+    """HTML page of sections, below its title, a sentence about it, a verdict and alerts.
 
     A page with a view carries plotly.js; none loads anything from elsewhere.
     """
@@ -84,6 +97,7 @@ def render(
     return environment.from_string(_text("page.html.j2")).render(
         title=title,
         lead=lead,
+        verdict=verdict,
         alerts=alerts,
         sections=sections,
         style=Markup(_text("page.css")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -12,8 +14,25 @@ SECOND_ORDER = (0.0, 1.0, 1.0, 1.0)
 """The jet's second-order operator is the Laplacian in space."""
 
 
-def residuals(flow: Tensor, inertia: float, diffusion: float) -> Tensor:
-    """Residuals of momentum and mass; Eqs. 33-34.
+class Terms(NamedTuple):
+    """Terms of the equations, nondimensional.
+
+    Attributes
+    ----------
+    acceleration, pressure_gradient, viscous
+        (N, 3): the first two add up to the third; Eq. 33.
+    divergence
+        (N, 1): of the velocity, which vanishes; Eq. 34.
+    """
+
+    acceleration: Tensor
+    pressure_gradient: Tensor
+    viscous: Tensor
+    divergence: Tensor
+
+
+def terms(flow: Tensor, inertia: float, diffusion: float) -> Terms:
+    """Terms of momentum and mass; Eqs. 33-34.
 
     Parameters
     ----------
@@ -22,11 +41,6 @@ def residuals(flow: Tensor, inertia: float, diffusion: float) -> Tensor:
     inertia, diffusion
         Coefficients of the acceleration and of the Laplacian: 1 and 1/Re, or Re and 1
         (`aiv_rba.scales.Scales`).
-
-    Returns
-    -------
-    Tensor
-        (N, 4): momentum in x, y and z, mass.
     """
     fields = jets.View(flow, COORDINATES)
     velocity, pressure = fields[:3], fields[3:]
@@ -35,6 +49,14 @@ def residuals(flow: Tensor, inertia: float, diffusion: float) -> Tensor:
     advection = u * velocity.d("x") + v * velocity.d("y") + w * velocity.d("z")
     acceleration = velocity.d("t") + advection
     pressure_gradient = pressure.gradient("xyz")[:, 0]
-    momentum = inertia * acceleration + pressure_gradient - diffusion * velocity.laplacian
-    mass = velocity[:1].d("x") + velocity[1:2].d("y") + velocity[2:].d("z")
-    return torch.cat([momentum, mass], dim=1)
+    divergence = velocity[:1].d("x") + velocity[1:2].d("y") + velocity[2:].d("z")
+    return Terms(
+        inertia * acceleration, pressure_gradient, diffusion * velocity.laplacian, divergence
+    )
+
+
+def residuals(flow: Tensor, inertia: float, diffusion: float) -> Tensor:
+    """Residuals (N, 4) of momentum in x, y and z and of mass, from the arguments of `terms`."""
+    found = terms(flow, inertia, diffusion)
+    momentum = found.acceleration + found.pressure_gradient - found.viscous
+    return torch.cat([momentum, found.divergence], dim=1)

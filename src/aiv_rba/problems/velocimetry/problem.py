@@ -107,11 +107,7 @@ class Velocimetry:
             settings.few_large_steps and weight == "auto"
             for weight in (*3 * [asked.momentum], asked.mass)
         ]
-        sizes = [float(np.mean(values**2)) for values in case.tracks.velocity.values()]
-        if case.axis in self.components:
-            self.main = self.components.index(case.axis)
-        else:
-            self.main = int(np.argmax(sizes))
+        self.main = list(case.tracks.velocity).index(case.main_component)
 
         torch.manual_seed(settings.seed)
         lower = np.append(0.0, case.wall.points.min(axis=0))

@@ -24,7 +24,8 @@ def fields(settings: FieldsSettings, results: Results) -> None:
     UserError
         If a file is damaged or the model belongs to another case.
     """
-    with recorded(results.record("fields"), "fields", [results.case, results.model]):
+    inputs = [results.case, results.model, results.deviations]
+    with recorded(results.record("fields"), "fields", inputs):
         flow = open_flow(results.folder, settings.layers)
         times = np.arange(settings.times) / settings.times * flow.period
         series: dict[str, dict[float, str]] = {name: {} for name in ENDINGS}

@@ -15,7 +15,7 @@ from aiv_rba.files.formats import atomic_path, check_same_case, open_h5
 from aiv_rba.files.records import read_record, recorded
 from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen, across
-from aiv_rba.pages import Figure, Section, render
+from aiv_rba.pages import Figure, Section, Verdict, render
 from aiv_rba.settings import ReportSettings
 from aiv_rba.stages.report import figures, tables
 from aiv_rba.stages.report.field_figures import fields_at
@@ -62,7 +62,8 @@ def _report(settings: ReportSettings, results: Results) -> None:
     with open_h5(results.points, "points") as file:
         check_same_case(results.points, str(file.attrs["identity"]), experiment.identity)
     scored = read_json(
-        results.scores, ("case", "validation", "amplitude_bias", "rows", "histograms")
+        results.scores,
+        ("case", "validation", "amplitude_bias", "quality", "rows", "histograms"),
     )
     check_same_case(results.scores, str(scored["case"]), experiment.identity)
     for series in (results.volume, results.wall):
@@ -104,6 +105,7 @@ def _report(settings: ReportSettings, results: Results) -> None:
             Section("Provenance", tables=(tables.provenance(result),), folded=True),
         ],
         lead=_lead(experiment),
+        verdict=_verdict(result["quality"]),
         alerts=serious,
     )
     with atomic_path(results.page) as temporary:
@@ -124,6 +126,15 @@ def _lead(case: Case) -> str:
         f"tracks and from the wall of the vessel. Period {case.scales.period:.3g} s, Reynolds "
         f"number {case.scales.reynolds:.2g}, Womersley number {case.scales.womersley:.2g}."
     )
+
+
+def _verdict(quality: dict[str, Any]) -> Verdict:
+    reasons = tables.reasons(quality)
+    if reasons:
+        text = f"The {reasons}."
+    else:
+        text = "Tracks, equations and wall show no error above its limit, which is not yet a proof."
+    return Verdict(quality["verdict"], f"{text} The table of them is under Quality.")
 
 
 def _answer(
@@ -200,10 +211,12 @@ def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
         )
         drawn = (Figure(figures.histograms(histograms), caption),)
     notes = (
+        "The verdict is the worst grade of the first table, whose quantities need no truth. One "
+        "with a standard error, after ±, is judged by what exceeds twice that error.",
         "Held-out tracks are as noisy as the others, so that even a perfect field has an error on "
         "them; the truth, where it is known, has no noise.",
     )
-    shown = [tables.errors(result), tables.bias(result)]
+    shown = [tables.verdict(result["quality"]), tables.errors(result), tables.bias(result)]
     return Section(
         "Quality",
         notes=notes,
@@ -219,6 +232,7 @@ def _summary(
     result: dict[str, Any] = {
         "validation": scored["validation"],
         "amplitude_bias": scored["amplitude_bias"],
+        "quality": scored["quality"],
         "seconds": seconds,
         "variant": training["multipliers"],
         "seeds": [training["seed"]],

@@ -35,7 +35,8 @@ NO_NET_FLOW = 0.01
 
 def headlines(result: dict[str, Any]) -> dict[str, str]:
     """Lines to print at the end, from the summary."""
-    lines = {}
+    because = reasons(result["quality"])
+    lines = {"verdict": ": ".join(filter(None, (result["quality"]["verdict"], because)))}
     for name, error in result["validation"].items():
         text = f"{100 * error:.2f} %"
         if "noise_floor" in result:
@@ -117,6 +118,42 @@ def errors(result: dict[str, Any]) -> Table:
         if any(name in values for values in columns.values())
     ]
     return Table("Relative L2 errors", rows, ("", *columns))
+
+
+def reasons(quality: dict[str, Any]) -> str:
+    """Which quantities made the verdict what it is, and the limits they exceed; empty if good."""
+    better = {"fair": "good", "poor": "fair"}
+    found = []
+    for name in quality["because"]:
+        quantity = quality["quantities"][name]
+        grade = better[quality["verdict"]]
+        value, limit = (_with_unit(quantity[key], quantity["unit"]) for key in ("value", grade))
+        found.append(f"{quantity['title']} is {value} ({grade} up to {limit})")
+    return "; ".join(found)
+
+
+def verdict(quality: dict[str, Any]) -> Table:
+    """Every quantity that needs no truth, with its limits and its grade."""
+    rows = [
+        (
+            quantity["title"],
+            _found(quantity),
+            *(_with_unit(quantity[grade], quantity["unit"]) for grade in ("good", "fair")),
+            quantity["grade"],
+        )
+        for quantity in quality["quantities"].values()
+    ]
+    header = ("", "found", "good up to", "fair up to", "grade")
+    return Table(f"Verdict: {quality['verdict']}", rows, header)
+
+
+def _found(quantity: dict[str, Any]) -> str:
+    keys = [key for key in ("value", "standard_error") if key in quantity]
+    return " ± ".join(_with_unit(quantity[key], quantity["unit"]) for key in keys)
+
+
+def _with_unit(number: float, unit: str) -> str:
+    return f"{number:.2g} %" if unit == "percent" else f"{number:.3g}"
 
 
 def bias(result: dict[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""Stage score: errors on held-out tracks and, where it is known, against the truth."""
+"""Stage score: errors on held-out tracks, quality and, where it is known, the truth."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.model import load_model
 from aiv_rba.settings import ScoreSettings
+from aiv_rba.stages.score.quality import quality
 from aiv_rba.stages.score.tracks import noise_floor, on_tracks
 from aiv_rba.stages.score.truth import against_truth
 from aiv_rba.terminal import say
@@ -34,6 +35,7 @@ def _score(settings: ScoreSettings, results: Results) -> None:
     experiment, trained = read_case(results.case), load_model(results.model)
     check_same_case(results.model, trained.identity, experiment.identity)
     result = on_tracks(experiment, trained)
+    result["quality"] = quality(experiment, trained, result)
     if settings.truth:
         with open_h5(Path(settings.truth), "truth") as file:
             result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)

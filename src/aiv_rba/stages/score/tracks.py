@@ -12,23 +12,31 @@ from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import sample
 from aiv_rba.files.case import Case
 from aiv_rba.problems.velocimetry.model import Model
-from aiv_rba.statistics import amplitude_bias, relative_l2
+from aiv_rba.statistics import amplitude_bias, chi_squared, relative_l2
 
 BINS = 60
 
 
 def on_tracks(case: Case, model: Model) -> dict[str, Any]:
-    """Relative L2 on training and validation rows, and histograms of the validation rows."""
+    """What measured and inferred velocities say about each other, by component.
+
+    Relative L2 on training and validation rows, amplitude bias on all of them, chi-squared and
+    histograms on validation rows.
+    """
     velocity = sample(model.network, model.scales, case.tracks.points).velocity
     unit = model.scales.velocity
     held_out = case.tracks.validation
-    result: dict[str, Any] = {"validation": {}, "train": {}, "amplitude_bias": {}, "histograms": {}}
+    kinds = ("validation", "train", "amplitude_bias", "chi_squared", "histograms")
+    result: dict[str, Any] = {kind: {} for kind in kinds}
     columns = ["uvw".index(name) for name in case.tracks.velocity]
     everything = np.stack(list(case.tracks.velocity.values()), axis=1)
     biases = amplitude_bias(velocity[:, columns] / unit, everything)
-    for (name, measured), column, found in zip(
-        case.tracks.velocity.items(), columns, biases, strict=True
+    noise = np.array([case.noise[name] for name in case.tracks.velocity])
+    chis = chi_squared(velocity[held_out][:, columns] / unit, everything[held_out], noise)
+    for (name, measured), column, found, chi in zip(
+        case.tracks.velocity.items(), columns, biases, chis, strict=True
     ):
+        result["chi_squared"][name] = dict(zip(("value", "standard_error"), chi, strict=True))
         predicted = velocity[:, column] / unit
         # Where nothing moves there is no relative error.
         if not measured[held_out].any():
