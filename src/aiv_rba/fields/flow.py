@@ -159,7 +159,7 @@ class Flow:
         section = cross_sections(self.lumen, np.array([height]))
         at_section = at_time(section.points.reshape(-1, 3), in_period(time, self.case.scales))
         found = sample(self.model.network, scales, at_section)
-        rates, _ = flow_rates(found, scales, self.lumen, section)
+        rates, _ = flow_rates(found.velocity, found.pressure, scales, self.lumen, section)
         return float(rates[0])
 
     def pressure_drop(self, time: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aiv_rba.fields.derived import NondimensionalFlow, Sample, sample_series
+from aiv_rba.fields.derived import NondimensionalFlow, sample_series
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.scales import Scales
@@ -65,21 +65,25 @@ def cross_sections(lumen: Lumen, at: Array, angles: int = ANGLES, radii: int = R
 
 
 def flow_rates(
-    found: Sample, scales: Scales, lumen: Lumen, sections: Sections
+    velocity: Array, pressure: Array, scales: Scales, lumen: Lumen, sections: Sections
 ) -> tuple[Array, Array]:
-    """Flow rate, m^3/s, and mean pressure, Pa, of sections, from the flow at their points.
+    """Flow rate, m^3/s, and mean pressure, Pa, (..., S) of S sections.
 
-    Both are (S,), or (..., S) of several flows.
+    Parameters
+    ----------
+    velocity, pressure
+        (..., S Q, 3), m/s, and (..., S Q), Pa, at the points of the sections.
+    scales, lumen, sections
+        Scales of the case, the lumen, and the quadrature of its S sections.
     """
     weights = sections.weights
-
-    def by_section(values: Array) -> Array:
-        return values.reshape(*values.shape[:-1], *weights.shape)
-
-    along = by_section(found.velocity[..., lumen.axis])
+    along, pressure = (
+        values.reshape(*values.shape[:-1], *weights.shape)
+        for values in (velocity[..., lumen.axis], pressure)
+    )
     rates = np.sum(weights * along, axis=-1) * scales.length**2
-    pressure = np.sum(weights * by_section(found.pressure), axis=-1) / np.sum(weights, axis=-1)
-    return rates, np.asarray(pressure)
+    means = np.sum(weights * pressure, axis=-1) / np.sum(weights, axis=-1)
+    return rates, np.asarray(means)
 
 
 def drop_over_length(pressure: Array) -> Array:
@@ -107,7 +111,7 @@ def hydraulics(
     rows = []
     series = sample_series(flow, scales, quadrature.points.reshape(-1, 3), times)
     for time, found in zip(times, series, strict=True):
-        rates, pressure = flow_rates(found, scales, lumen, quadrature)
+        rates, pressure = flow_rates(found.velocity, found.pressure, scales, lumen, quadrature)
         drop = drop_over_length(pressure)
         rows.append((time * scales.time, np.mean(rates), np.std(rates), drop))
     table = pd.DataFrame(

@@ -30,7 +30,7 @@ from aiv_rba.problems.velocimetry.model import Model
 POSITIONS_AT_ONCE = 250
 # On a mesh they are computed on about so many lines from the centre to the wall, and interpolated
 # between the nearest ones.
-LINES, NEAREST = 600, 4
+LINES, NEAREST = 400, 4
 # Points of the volume mesh over which the mean of the pressure is taken.
 GAUGE = 400
 # Quadrature of a section, coarser than that of the flow itself.
@@ -181,14 +181,17 @@ class StandardDeviations:
         scales = self.case.scales
         quadrature = cross_sections(self.lumen, heights(self.lumen, sections), ANGLES, RADII)
         whole: list[list[Sample]] = [[] for _ in times]
-        for _, samples in self._samples(quadrature.points.reshape(-1, 3), self._times(times)):
+        positions = quadrature.points.reshape(-1, 3)
+        for _, samples in self._samples(positions, self._times(times), derivatives=False):
             for blocks, sample in zip(whole, samples, strict=True):
                 blocks.append(sample)
         rates, drops = [], []
         for blocks in whole:
-            names = ("velocity", "pressure", "gradient")
-            joined = Sample(*(np.concatenate([getattr(b, n) for b in blocks], 1) for n in names))
-            rate, pressure = flow_rates(joined, scales, self.lumen, quadrature)
+            velocity, pressure = (
+                np.concatenate([getattr(block, name) for block in blocks], axis=1)
+                for name in ("velocity", "pressure")
+            )
+            rate, pressure = flow_rates(velocity, pressure, scales, self.lumen, quadrature)
             rates.append(rate.mean(axis=-1))
             drops.append(drop_over_length(pressure))
         return np.array(rates), np.array(drops)
@@ -212,18 +215,23 @@ class StandardDeviations:
         points = points[:: -(-len(points) // GAUGE)]
         parts = [
             [sample.pressure for sample in samples]
-            for _, samples in self._samples(points, times, source)
+            for _, samples in self._samples(points, times, source, derivatives=False)
         ]
         return np.asarray(np.concatenate(parts, axis=2).mean(axis=2))
 
     def _samples(
-        self, positions: Array, times: Array, source: str | None = None
+        self, positions: Array, times: Array, source: str | None = None, *, derivatives: bool = True
     ) -> Iterator[tuple[slice, list[Sample]]]:
-        """Samples (S, n) at each time, for one block of n positions after the other."""
+        """Samples (S, n) at each time, for one block of n positions after the other.
+
+        Without `derivatives` their gradients may be empty.
+        """
         for start in range(0, len(positions), POSITIONS_AT_ONCE):
             part = slice(start, start + POSITIONS_AT_ONCE)
             here, at = (torch.as_tensor(v, dtype=torch.float64) for v in (positions[part], times))
-            found = self.deviations.jets(self.model.network, here, at, source).numpy()
+            found = self.deviations.jets(
+                self.model.network, here, at, source=source, derivatives=derivatives
+            ).numpy()
             yield part, [in_si(found[:, t], self.model.scales) for t in range(len(at))]
 
 

@@ -37,11 +37,18 @@ class Deviations(Protocol):
         ...
 
     def jets(
-        self, network: FlowNetwork, positions: Tensor, times: Tensor, source: str | None = None
+        self,
+        network: FlowNetwork,
+        positions: Tensor,
+        times: Tensor,
+        *,
+        source: str | None = None,
+        derivatives: bool = True,
     ) -> Tensor:
         """Jets (S, T, 6, N, 4) of S samples at positions (N, 3) and times (T,), nondimensional.
 
-        With a `source`, what it alone contributes.
+        With a `source`, what it alone contributes; without `derivatives`, at least the values
+        (S, T, 1, N, 4). In single precision, which is far better than the samples themselves.
         """
         ...
 
@@ -80,22 +87,35 @@ class CurvatureSamples:
         return (*self.parameters, "amplitude")
 
     def jets(
-        self, network: FlowNetwork, positions: Tensor, times: Tensor, source: str | None = None
+        self,
+        network: FlowNetwork,
+        positions: Tensor,
+        times: Tensor,
+        *,
+        source: str | None = None,
+        derivatives: bool = True,
     ) -> Tensor:
         """Jets (S, T, 6, N, 4) of S samples at positions (N, 3) and times (T,)."""
-        series = _Series(network, positions, times)
+        network, positions = copy.deepcopy(network).float(), positions.float()
+        if not network.has_coefficients:
+            return self._of(_Series(network, positions, times), source)
+        found = self._of(_Coefficients(network, positions, derivatives), source)
+        return torch.stack(list(network.series(found, times.tolist())), dim=1)
+
+    def _of(self, function: _Function, source: str | None) -> Tensor:
+        """Deviations (S, ...) of what depends on the parameters and the wall."""
         moved = [name for name in self.parameters if source in (None, name)]
-        found = positions.new_zeros(())
+        found = function.positions.new_zeros(())
         if moved:
             total = torch.stack([self.parameters[name] for name in moved]).sum(0)
-            tangents = _by_parameter(series, total.to(positions))
+            tangents = _by_parameter(function, total.to(found))
             if self.strengths is not None and "wall" in moved:
-                tangents[f"network.{STRENGTHS}"] = self.strengths.to(positions)
-            found = _derivatives(series, tangents)
+                tangents[f"network.{STRENGTHS}"] = self.strengths.to(found)
+            found = _derivatives(function, tangents)
         if source in (None, "amplitude"):
             with torch.no_grad():
-                flow = series()
-            found = found + self.amplitude.to(positions)[:, None, None, None, None] * flow
+                flow = function()
+            found = found + torch.einsum("s,...->s...", self.amplitude.to(flow), flow)
         return found
 
     def content(self) -> dict[str, Any]:
@@ -130,9 +150,16 @@ class EnsembleMembers:
         return ()
 
     def jets(
-        self, network: FlowNetwork, positions: Tensor, times: Tensor, source: str | None = None
+        self,
+        network: FlowNetwork,
+        positions: Tensor,
+        times: Tensor,
+        *,
+        source: str | None = None,
+        derivatives: bool = True,
     ) -> Tensor:
         """Jets (S, T, 6, N, 4) of S members less those of the network."""
+        # Differences of large numbers: these are in double precision.
         other = copy.deepcopy(network)
         found = []
         with torch.no_grad():
@@ -147,23 +174,43 @@ class EnsembleMembers:
         return {"members": self.members}
 
 
-class _Series(nn.Module):
-    """Jets (T, 6, N, 4) of a network at fixed positions and times, as a function of parameters."""
+class _Function(nn.Module):
+    """What a network gives at fixed positions, as a function of its parameters."""
 
-    def __init__(self, network: FlowNetwork, positions: Tensor, times: Tensor) -> None:
+    def __init__(self, network: FlowNetwork, positions: Tensor) -> None:
         super().__init__()
         self.network = network
-        self.positions, self.times = positions, times.tolist()
+        self.positions = positions
+
+
+class _Coefficients(_Function):
+    """Jets (5, N, 4, modes) of the coefficients in time, or values (1, N, 4, modes)."""
+
+    def __init__(self, network: FlowNetwork, positions: Tensor, derivatives: bool) -> None:
+        super().__init__(network, positions)
+        self.derivatives = derivatives
+
+    def forward(self) -> Tensor:
+        """Jets (5, N, 4, modes), or values."""
+        return self.network.coefficients(self.positions, derivatives=self.derivatives)
+
+
+class _Series(_Function):
+    """Jets (T, 6, N, 4) at fixed times."""
+
+    def __init__(self, network: FlowNetwork, positions: Tensor, times: Tensor) -> None:
+        super().__init__(network, positions)
+        self.times = times.tolist()
 
     def forward(self) -> Tensor:
         """Jets (T, 6, N, 4)."""
         return torch.stack(list(self.network.jets(self.positions, self.times)))
 
 
-def _by_parameter(series: _Series, vectors: Tensor) -> dict[str, Tensor]:
+def _by_parameter(function: _Function, vectors: Tensor) -> dict[str, Tensor]:
     """Vectors (S, P), in the order of Gauss-Newton's parameters, by name of the parameter."""
-    names = {module: name for name, module in series.named_modules()}
-    layers = [module for module in series.network.modules() if isinstance(module, Linear)]
+    names = {module: name for name, module in function.named_modules()}
+    layers = [module for module in function.modules() if isinstance(module, Linear)]
     found, start = {}, 0
     for layer in layers:
         for name in ("weight", "bias"):
@@ -174,13 +221,17 @@ def _by_parameter(series: _Series, vectors: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def _derivatives(series: _Series, tangents: dict[str, Tensor]) -> Tensor:
-    """Derivatives (S, T, 6, N, 4) of the jets along S changes of parameters and buffers."""
-    state = dict(series.named_parameters()) | dict(series.named_buffers())
+def _derivatives(function: _Function, tangents: dict[str, Tensor]) -> Tensor:
+    """Derivatives (S, ...) of a function along S changes of parameters and buffers."""
+    state = dict(function.named_parameters()) | dict(function.named_buffers())
     here = {name: state[name].detach() for name in tangents}
 
+    def evaluate(at: dict[str, Tensor]) -> Tensor:
+        found: Tensor = functional_call(function, at, ())
+        return found
+
     def along(change: dict[str, Tensor]) -> Tensor:
-        derivative: Tensor = jvp(lambda at: functional_call(series, at, ()), (here,), (change,))[1]
+        derivative: Tensor = jvp(evaluate, (here,), (change,))[1]
         return derivative
 
     return vmap(along, chunk_size=SAMPLES_AT_ONCE)(tangents).detach()

@@ -83,14 +83,31 @@ class FlowNetwork(CoordinateNetwork):
 
         Fourier coefficients in time are evaluated once for all of them.
         """
-        body = self.body
-        if isinstance(body, _TimeAsInput):
+        if not self.has_coefficients:
             for time in times:
                 yield self.jet(torch.cat([torch.full_like(positions[:, :1], time), positions], 1))
             return
-        modes = body.coefficients(positions, derivatives=True)
+        yield from self.series(self.coefficients(positions), times)
+
+    @property
+    def has_coefficients(self) -> bool:
+        """Whether the network gives Fourier coefficients in time."""
+        return isinstance(self.body, _TimeCoefficients)
+
+    def coefficients(self, positions: Tensor, *, derivatives: bool = True) -> Tensor:
+        """Jets (5, N, 4, modes) in space of the coefficients of (u, v, w, p) in time.
+
+        Without derivatives, values (1, N, 4, modes).
+        """
+        assert isinstance(self.body, _TimeCoefficients)
+        return self.body.coefficients(positions, derivatives=derivatives) * self.scales[:, None]
+
+    def series(self, coefficients: Tensor, times: Iterable[float]) -> Iterator[Tensor]:
+        """Jets (..., 6, N, 4) at each time of coefficients (..., 5, N, 4, modes), or values."""
+        assert isinstance(self.body, _TimeCoefficients)
         for time in times:
-            yield body.at_times(modes, torch.full_like(positions[:, 0], time)) * self.scales
+            at = coefficients.new_full((coefficients.shape[-3],), time)
+            yield self.body.at_times(coefficients, at)
 
     @torch.no_grad()
     def start_with_ridges(self, positions: Tensor, length: float, seed: int) -> None:
@@ -209,16 +226,19 @@ class _TimeCoefficients(nn.Module):
         return whole
 
     def at_times(self, modes: Tensor, time: Tensor) -> Tensor:
-        """Jet (6, N, 4) of the fields at times (N,) from the jets of the coefficients."""
+        """Jet (..., 6, N, 4) of the fields at times (N,) from jets (..., 5, N, 4, modes).
+
+        From values (..., 1, N, 4, modes) values (..., 1, N, 4).
+        """
         phase = time[:, None] * self.frequencies
         cosine, sine = torch.cos(phase), torch.sin(phase)
         waves = torch.cat([torch.ones_like(time)[:, None], cosine, sine], dim=1)
-        fields = torch.einsum("knfm,nm->knf", modes, waves)
-        if len(modes) == 1:
+        fields = torch.einsum("...nfm,nm->...nf", modes, waves)
+        if modes.shape[-4] == 1:
             return fields
         rates = torch.cat(
             [torch.zeros_like(time)[:, None], -self.frequencies * sine, self.frequencies * cosine],
             dim=1,
         )
-        d_t = torch.einsum("nfm,nm->nf", modes[0], rates)
-        return torch.cat([fields[:1], d_t[None], fields[1:]])
+        d_t = torch.einsum("...nfm,nm->...nf", modes[..., :1, :, :, :], rates)
+        return torch.cat([fields[..., :1, :, :], d_t, fields[..., 1:, :, :]], dim=-3)
