@@ -106,6 +106,11 @@ class Flow:
         return StandardDeviations(self.case, self.model, self.deviations, self.lumen, layers)
 
     @property
+    def mesh_positions(self) -> Array:
+        """Points of the volume mesh (N, 3), nondimensional."""
+        return self._mesh[0]
+
+    @property
     def wall_points(self) -> Array:
         """Vertices of the wall (V, 3), m."""
         return self._to_si(self.case.wall.points)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from aiv_rba.files.case import read_case
+from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.differences import write_differences
-from aiv_rba.files.formats import atomic_path, check_same_case, open_h5
+from aiv_rba.files.formats import atomic_path, open_h5
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
-from aiv_rba.problems.velocimetry.model import load_model
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score.quality import quality
+from aiv_rba.stages.score.spread import coverage, summary
 from aiv_rba.stages.score.tracks import noise_floor, on_tracks
 from aiv_rba.stages.score.truth import against_truth
 from aiv_rba.terminal import say
@@ -27,19 +27,23 @@ def score(settings: ScoreSettings, results: Results) -> None:
         If a file is damaged, or model or truth belong to another experiment.
     """
     truth = [Path(settings.truth)] if settings.truth else []
-    with recorded(results.record("score"), "score", [results.case, results.model, *truth]):
+    inputs = [results.case, results.model, results.deviations, *truth]
+    with recorded(results.record("score"), "score", inputs):
         _score(settings, results)
 
 
 def _score(settings: ScoreSettings, results: Results) -> None:
-    experiment, trained = read_case(results.case), load_model(results.model)
-    check_same_case(results.model, trained.identity, experiment.identity)
+    flow = open_flow(results.folder)
+    experiment, trained = flow.case, flow.model
     result = on_tracks(experiment, trained)
+    result["uncertainty"] = summary(flow)
     result["quality"] = quality(experiment, trained, result)
     if settings.truth:
         with open_h5(Path(settings.truth), "truth") as file:
             result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
             compared = against_truth(file, experiment, trained)
+        if flow.deviations is not None:
+            result["uncertainty"]["coverage"] = coverage(flow, compared)
         result["truth"], result["truth_outside"] = compared.errors, compared.outside
         if compared.wall_share is not None:
             result["wss_wall_share"] = compared.wall_share

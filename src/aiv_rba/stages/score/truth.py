@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -41,12 +41,28 @@ class Compared:
         say.
     differences
         Inferred minus true fields, to draw.
+    wrong
+        Inferred minus true velocity (T, N, 3), pressure (T, N), wall shear stress (T, M, 3) and
+        flow rate (T,) at each time, SI units.
+    places
+        Where and when that is.
     """
 
     errors: dict[str, float]
     outside: dict[str, int]
     wall_share: float | None
     differences: Differences
+    wrong: dict[str, Array]
+    places: Places
+
+
+class Places(NamedTuple):
+    """Nondimensional positions (N, 3) in the lumen, (M, 3) on the wall, normals, times (T,)."""
+
+    inside: Array
+    on_wall: Array
+    normals: Array
+    times: Array
 
 
 def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
@@ -113,7 +129,9 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         "wall_points": int(beyond.sum()),
         "wall_of": len(beyond),
     }
-    difference = {n: modes_of(np.array(predicted[n]) - np.array(exact[n])) for n in true}
+    wrong = {name: np.array(predicted[name]) - np.array(exact[name]) for name in true}
+    difference = {name: modes_of(values) for name, values in wrong.items()}
+    wrong["flow_rate"] = flow_rate.to_numpy() - true_rate
     # The pressure of a time is known up to a constant.
     difference["pressure"] -= difference["pressure"].mean(axis=1, keepdims=True)
     origin = np.array(scales.origin)
@@ -130,6 +148,8 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
             flow_rate=file["flow_rate"][:],
             pressure_drop=pressure_drop(lumen, positions[kept], true["pressure"]),
         ),
+        wrong,
+        Places(positions[kept], on_wall, normals, times),
     )
 
 
