@@ -24,9 +24,9 @@ Arguments = argparse.Namespace
 # Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
 def _init(arguments: Arguments) -> None:
     if arguments.check:
-        named_experiment(arguments.experiment)
+        named_experiment(arguments.experiment, arguments.results, arguments.exclude)
         return
-    for path in write_settings(arguments.experiment, arguments.results):
+    for path in write_settings(arguments.experiment, arguments.results, arguments.exclude):
         say(str(path))
 
 
@@ -142,6 +142,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("results"),
         help="where the folder, which has the experiment's name, is made (default: results)",
+    )
+    init.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="FILE",
+        help="rows or tracks to leave out (CSV with a column row or track), as ingest.exclude does",
     )
     init.add_argument("--check", action="store_true", help="check only, and write nothing")
     stages = {name: add(name, *what) for name, what in STAGES.items()}

@@ -23,6 +23,15 @@ def robust_deviation(residual: Array) -> Array:
     return np.asarray(1.4826 * np.median(np.abs(residual), axis=0))
 
 
+def matched_deviation(residual: Array) -> Array:
+    """Standard deviation of each component of residuals (N, components) of matched rows.
+
+    Where most rows are met exactly the others still have a finite distance.
+    """
+    least = np.maximum(1e-9 * np.abs(residual).max(axis=0), np.finfo(np.float64).tiny)
+    return np.asarray(np.maximum(robust_deviation(residual), least))
+
+
 def inlier_probability(residual: Array, measured: Array) -> Array:
     """Probability (N,) that a row of the tracks is not a mismatch.
 
@@ -33,9 +42,7 @@ def inlier_probability(residual: Array, measured: Array) -> Array:
     & Lang 2010, section 3). Unlike weights that fall slowly with the residual, these hardly
     shrink the flow towards the mean of the mismatches.
     """
-    # Where most rows are met exactly the others still have a finite distance.
-    least = np.maximum(1e-9 * np.abs(residual).max(axis=0), np.finfo(np.float64).tiny)
-    spread = np.maximum(robust_deviation(residual), least)
+    spread = matched_deviation(residual)
     centre, width = measured.mean(axis=0), np.maximum(measured.std(axis=0), spread)
     matched = np.sum(-((residual / spread) ** 2) / 2 - np.log(spread), axis=1)
     mismatched = np.sum(-(((measured - centre) / width) ** 2) / 2 - np.log(width), axis=1)

@@ -62,7 +62,8 @@ def _report(settings: ReportSettings, results: Results) -> None:
     with open_h5(results.points, "points") as file:
         check_same_case(results.points, str(file.attrs["identity"]), experiment.identity)
     scored = read_json(
-        results.scores, ("case", "validation", "amplitude_bias", "rows", "histograms")
+        results.scores,
+        ("case", "validation", "amplitude_bias", "rows", "histograms", "suspicious"),
     )
     check_same_case(results.scores, str(scored["case"]), experiment.identity)
     for series in (results.volume, results.wall):
@@ -202,6 +203,7 @@ def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
     notes = (
         "Held-out tracks are as noisy as the others, so that even a perfect field has an error on "
         "them; the truth, where it is known, has no noise.",
+        tables.suspicious(result),
     )
     shown = [tables.errors(result), tables.bias(result)]
     return Section(
@@ -225,6 +227,7 @@ def _summary(
         "world_size": training["world_size"],
         "points": training["points"],
         "tracks": scored["rows"],
+        "suspicious": scored["suspicious"],
         "parameters": training["parameters"],
         "iterations": training["iterations"],
         "ended": training["ended"],
