@@ -35,7 +35,7 @@ class FalseRows:
 
 
 def false_rows(
-    residual: Array, measured: Array, slope: Array, track: NDArray[np.int64]
+    residual: Array, measured: Array, slope: Array, noise: Array, track: NDArray[np.int64]
 ) -> FalseRows:
     """Probabilities from the weights of the training, after the depth of each track is corrected.
 
@@ -55,19 +55,21 @@ def false_rows(
         (N, components): measured less inferred velocity; measured velocity.
     slope
         (N, components): derivative of the inferred velocity in depth.
+    noise
+        (components,): standard deviation of the noise; residuals that are smaller are no sign of
+        a mismatch.
     track
         (N,): number of the track, from 0, without gaps.
     """
     spread = FIRST_SPREAD
     corrected = residual
     for _ in range(STEPS):
-        weight = inlier_probability(corrected, measured)[:, None]
-        relative = slope / matched_deviation(corrected)
+        weight = inlier_probability(corrected, measured, noise)[:, None]
+        deviation = matched_deviation(corrected, noise)
+        relative = slope / deviation
         known = np.bincount(track, np.sum(weight * relative**2, axis=1)) + spread**-2
-        drawn = np.bincount(
-            track, np.sum(weight * relative * residual / matched_deviation(corrected), axis=1)
-        )
+        drawn = np.bincount(track, np.sum(weight * relative * residual / deviation, axis=1))
         depth = drawn / known
         spread = max(float(np.sqrt(np.mean(depth**2 + 1 / known))), SMALLEST_SPREAD)
         corrected = residual - depth[track, None] * slope
-    return FalseRows(1 - inlier_probability(corrected, measured), spread)
+    return FalseRows(1 - inlier_probability(corrected, measured, noise), spread)

@@ -42,7 +42,9 @@ def median_test(case: Case) -> Array:
     (N,): the residual; not a number for a row without `NEIGHBOURS` rows of other tracks.
     """
     tracks = case.tracks
-    velocity = np.column_stack([tracks.velocity[name] / case.noise[name] for name in case.noise])
+    velocity = np.column_stack(
+        [tracks.velocity[name] / case.noise[name] for name in tracks.velocity]
+    )
     places = _places(case)
     residual = np.full(len(velocity), np.nan)
     for plane in np.unique(tracks.plane):

@@ -85,7 +85,8 @@ def suspect(case: Case, model: Model) -> Suspicion:
     slope = flow.gradient[:, columns, 2] / model.scales.shear_rate
     names, number = np.unique(case.tracks.track, return_inverse=True)
     residual = measured - inferred / model.scales.velocity
-    single = false_rows(residual, measured, slope, number)
+    noise = np.array([case.noise[name] for name in case.tracks.velocity])
+    single = false_rows(residual, measured, slope, noise, number)
     runs = false_runs(single.probability, number)
     return Suspicion(
         probability=1 - (1 - single.probability) * (1 - runs.row),
