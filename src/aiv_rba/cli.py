@@ -113,7 +113,11 @@ STAGES: dict[str, tuple[Callable[[Arguments], None], str]] = {
     ),
     "train": (_train, "Train the network (runs under torchrun and srun too)."),
     "fields": (_fields, "Write velocity, pressure, vorticity and wall shear stress as VTK series."),
-    "score": (_score, "Measure the errors on held-out tracks and, where known, against the truth."),
+    "score": (
+        _score,
+        "Measure the errors on held-out tracks and, where known, against the truth; list "
+        "suspicious rows and tracks.",
+    ),
     "report": (_report, "Draw the figures and write the page."),
 }
 

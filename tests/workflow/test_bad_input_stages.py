@@ -14,7 +14,7 @@ HYDRAULICS = (
     "t_s,flow_rate_m3_s,flow_rate_spread_m3_s,pressure_drop_pa,hydraulic_resistance_pa_s_m3\n"
     "0,1,0,1,1\n"
 )
-SCORED = ("validation", "amplitude_bias", "rows", "histograms")
+SCORED = ("validation", "amplitude_bias", "rows", "histograms", "suspicious")
 
 
 def remove(name):
@@ -47,6 +47,7 @@ def finished(name, content):
             "amplitude_bias": {},
             "rows": {},
             "histograms": {},
+            "suspicious": {},
         }
         write_records(Results(folder))
         for path, text in {
