@@ -57,6 +57,21 @@ def without_noise(experiment: dict[str, Any], path: Path) -> None:
     table.to_csv(path, index=False)
 
 
+def run_stages(experiment: Path, results: Results) -> None:
+    """Make the folder of an experiment and run the stages that its scores need; keep a log."""
+    folder = str(results.folder)
+    with (results.folder / "log.txt").open("w") as log:
+        for command in (
+            ["init", str(experiment), "--results", str(results.folder.parent)],
+            ["ingest", folder],
+            ["points", folder],
+            ["train", folder],
+            ["score", folder],
+        ):
+            whole = [sys.executable, "-m", "aiv_rba.cli", *command]
+            subprocess.run(whole, check=True, stdout=log, stderr=log)
+
+
 def work(job: tuple[str, str]) -> dict[str, Any]:
     """Errors of one variant of one twin."""
     twin, variant = job
@@ -71,17 +86,7 @@ def work(job: tuple[str, str]) -> dict[str, Any]:
             experiment["ingest"]["tracks"] = str(results.folder / "tracks.csv")
         path = results.folder / "experiment.yaml"
         path.write_text(yaml.safe_dump(experiment))
-        folder = str(results.folder)
-        with (results.folder / "log.txt").open("w") as log:
-            for command in (
-                ["init", str(path), "--results", str(results.folder.parent)],
-                ["ingest", folder],
-                ["points", folder],
-                ["train", folder],
-                ["score", folder],
-            ):
-                whole = [sys.executable, "-m", "aiv_rba.cli", *command]
-                subprocess.run(whole, check=True, stdout=log, stderr=log)
+        run_stages(path, results)
     found = json.loads(results.scores.read_text())
     history = pd.read_csv(results.history)
     return {

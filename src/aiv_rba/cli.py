@@ -24,9 +24,9 @@ Arguments = argparse.Namespace
 # Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
 def _init(arguments: Arguments) -> None:
     if arguments.check:
-        named_experiment(arguments.experiment)
+        named_experiment(arguments.experiment, arguments.results, arguments.exclude)
         return
-    for path in write_settings(arguments.experiment, arguments.results):
+    for path in write_settings(arguments.experiment, arguments.results, arguments.exclude):
         say(str(path))
 
 
@@ -113,7 +113,11 @@ STAGES: dict[str, tuple[Callable[[Arguments], None], str]] = {
     ),
     "train": (_train, "Train the network (runs under torchrun and srun too)."),
     "fields": (_fields, "Write velocity, pressure, vorticity and wall shear stress as VTK series."),
-    "score": (_score, "Measure the errors on held-out tracks and, where known, against the truth."),
+    "score": (
+        _score,
+        "Measure the errors on held-out tracks and, where known, against the truth; list "
+        "suspicious rows and tracks.",
+    ),
     "report": (_report, "Draw the figures and write the page."),
 }
 
@@ -142,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("results"),
         help="where the folder, which has the experiment's name, is made (default: results)",
+    )
+    init.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="FILE",
+        help="rows or tracks to leave out (CSV with a column row or track), as ingest.exclude does",
     )
     init.add_argument("--check", action="store_true", help="check only, and write nothing")
     stages = {name: add(name, *what) for name, what in STAGES.items()}

@@ -23,19 +23,26 @@ def robust_deviation(residual: Array) -> Array:
     return np.asarray(1.4826 * np.median(np.abs(residual), axis=0))
 
 
-def inlier_probability(residual: Array, measured: Array) -> Array:
+def matched_deviation(residual: Array, least: Array | float = 0.0) -> Array:
+    """Standard deviation of each component of residuals (N, components) of matched rows.
+
+    At least `least`; and where most rows are met exactly the others still have a finite distance.
+    """
+    rounding = np.maximum(1e-9 * np.abs(residual).max(axis=0), np.finfo(np.float64).tiny)
+    return np.asarray(np.maximum(robust_deviation(residual), np.maximum(least, rounding)))
+
+
+def inlier_probability(residual: Array, measured: Array, least: Array | float = 0.0) -> Array:
     """Probability (N,) that a row of the tracks is not a mismatch.
 
     A mixture of two kinds of rows: residuals (N, components) of matched ones are Gaussian, with a
-    standard deviation from the median absolute residual; a mismatched row has the velocity of any
-    other track, so its measured velocity (N, components) has the Gaussian distribution of all of
-    them. The share of mismatches is found by a few steps of expectation maximisation (Hogg, Bovy
-    & Lang 2010, section 3). Unlike weights that fall slowly with the residual, these hardly
-    shrink the flow towards the mean of the mismatches.
+    standard deviation from the median absolute residual, at least `least`; a mismatched row has
+    the velocity of any other track, so its measured velocity (N, components) has the Gaussian
+    distribution of all of them. The share of mismatches is found by a few steps of expectation
+    maximisation (Hogg, Bovy & Lang 2010, section 3). Unlike weights that fall slowly with the
+    residual, these hardly shrink the flow towards the mean of the mismatches.
     """
-    # Where most rows are met exactly the others still have a finite distance.
-    least = np.maximum(1e-9 * np.abs(residual).max(axis=0), np.finfo(np.float64).tiny)
-    spread = np.maximum(robust_deviation(residual), least)
+    spread = matched_deviation(residual, least)
     centre, width = measured.mean(axis=0), np.maximum(measured.std(axis=0), spread)
     matched = np.sum(-((residual / spread) ** 2) / 2 - np.log(spread), axis=1)
     mismatched = np.sum(-(((measured - centre) / width) ** 2) / 2 - np.log(width), axis=1)

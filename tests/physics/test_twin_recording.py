@@ -19,7 +19,7 @@ from aiv_rba.twin.options import Truth, Twin, preset
 from aiv_rba.twin.sampling import BEYOND, Interpolant
 from aiv_rba.twin.shapes import Annulus, Tube
 from aiv_rba.twin.surface import GivenWall
-from aiv_rba.twin.tracers import Camera, Scene, record
+from aiv_rba.twin.tracers import SHORTEST_RUN, Camera, Scene, false_links, record
 from tests.stages import prepare
 
 SPAN = (-1.0, 13.0)
@@ -76,15 +76,16 @@ def test_tracks_without_noise_follow_the_flow(clean):
     at = table[["x", "y", "z_plane"]].to_numpy()
     expected = np.array([flow(p[None], t)[0] for p, t in zip(at, table.t, strict=True)])
     inside = np.hypot(*Lobe().unbend(*at.T)) < 0.98
-    np.testing.assert_allclose(truth["tracks"][inside], expected[inside], atol=1e-3)
+    np.testing.assert_allclose(truth.velocity["tracks"][inside], expected[inside], atol=1e-3)
+    assert not truth.mismatched.any()
     # Central differences over two frames err to second order in the interval, 1 / 75.7. This flow
     # does not end at the wall, so that tracers near it run out of it and stop.
-    error = np.abs(table[["u", "v"]].to_numpy() - truth["tracers"][:, :2])
+    error = np.abs(table[["u", "v"]].to_numpy() - truth.velocity["tracers"][:, :2])
     assert error[inside].max() < 2e-3
 
 
 def test_noise_and_mismatches_have_the_shares_asked_for(interpolant, clean):
-    spoiled, _ = recorded(interpolant, noise_u=0.3, noise_v=0.1, outliers=0.1)
+    spoiled, truth = recorded(interpolant, noise_u=0.3, noise_v=0.1, outliers=0.1)
     for name, share in (("u", 0.3), ("v", 0.1)):
         error = spoiled[name] - clean[0][name]
         # Quartiles do not see the mismatched rows.
@@ -92,6 +93,41 @@ def test_noise_and_mismatches_have_the_shares_asked_for(interpolant, clean):
         assert spread / np.sqrt(np.mean(clean[0][name] ** 2)) == pytest.approx(share, rel=0.2)
     far = np.abs(spoiled["v"] - clean[0]["v"]) > 0.5
     assert 0.02 < far.mean() < 0.1
+    # Noise is five times less; the flags know the others too.
+    assert truth.mismatched[far].all()
+    assert truth.mismatched.mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_false_links_change_no_other_row(interpolant):
+    """Whatever else is drawn stays the same to the last bit."""
+    plain, flags = recorded(interpolant)
+    linked, more = recorded(interpolant, false_links=0.3)
+    taken = more.mismatched & ~flags.mismatched
+    pd.testing.assert_frame_equal(linked[~more.mismatched], plain[~more.mismatched])
+    assert (linked.loc[taken, "v"] != plain.loc[taken, "v"]).all()
+    places = ["t", "x", "y", "z_plane", "track", "frame"]
+    pd.testing.assert_frame_equal(linked[places], plain[places])
+    for name in ("tracers", "tracks"):
+        np.testing.assert_array_equal(more.velocity[name], flags.velocity[name])
+
+
+def test_false_links_are_runs_of_one_other_track():
+    track = np.repeat([4, 9, 2, 7, 5], [20, 2, 9, 15, 30])
+    spoiled = set()
+    for seed in range(40):
+        taken, donors = false_links(track, 0.5, np.random.default_rng(seed))
+        assert len(np.unique(track[taken])) == 2
+        for one in np.unique(track[taken]):
+            rows = taken[track[taken] == one]
+            others = donors[track[taken] == one]
+            assert len(rows) >= SHORTEST_RUN
+            assert (np.diff(rows) == 1).all()
+            assert (np.diff(others) == 1).all()
+            assert set(track[others]) == {track[others[0]]} != {one}
+            spoiled.add(int(one))
+    # The track of two rows is too short.
+    assert spoiled == {4, 2, 7, 5}
+    assert len(false_links(track, 0.1, np.random.default_rng(0))[0]) == 0
 
 
 def plug(points, phase):
@@ -182,6 +218,8 @@ def test_the_truth_of_a_coarse_twin_hangs_together(coarse):
         assert truth["points/velocity"][0, :, 1].real.mean() > 0
         assert stress[0, :, 1].real.mean() > 0
         assert truth["tracks/v"].shape == (1500,)
+        # Two percent of the rows.
+        assert 10 < truth["tracks/mismatched"][:].sum() < 60
 
 
 @pytest.fixture(scope="module")

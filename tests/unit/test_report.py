@@ -504,3 +504,11 @@ def test_patch_attributes_name_the_grid(tmp_path):
     radii = [np.hypot(*((p.points - ORIGIN) / SCALES.length)[..., [0, 2]].T) for p in patches]
     np.testing.assert_allclose(radii[0], RADIUS, rtol=0.05)
     np.testing.assert_allclose(radii[1], 0.3, rtol=0.05)
+
+
+def test_report_says_how_many_rows_are_suspicious(finished):
+    counted = json.loads((finished / "summary.json").read_text())["suspicious"]
+    assert counted == json.loads((finished / "scores.json").read_text())["suspicious"]
+    rows = counted["rows"]
+    line = f"{rows['by_inferred_flow']} of {rows['of']} rows and "
+    assert line in (finished / "report.html").read_text()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from aiv_rba.twin.mesh import Discretisation
-from studies import limits, twin_convergence
+from studies import limits, suspicious, twin_convergence
 
 
 def test_difference_weighs_modes_as_the_mean_over_a_cycle():
@@ -37,3 +37,44 @@ def test_true_velocities_replace_the_measured_ones_in_the_unit_of_the_file(tmp_p
     new = pd.read_csv(tmp_path / "new.csv")
     np.testing.assert_allclose(new["u"], [3, 4])
     np.testing.assert_allclose(new["t"], [0, 0.1])
+
+
+def test_replaced_rows_are_copies_and_gross_ones():
+    """Rows 2 and 4 have the velocity of row 0, the one of row 5 is gone; a copy may be near."""
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(50, 2))
+    measured = true + rng.normal(scale=0.1, size=(50, 2))
+    measured[[2, 4]] = measured[0]
+    measured[5] += 3
+    true[4] = true[0] + 0.5
+    assert np.flatnonzero(suspicious.replaced_rows(measured, true)).tolist() == [2, 4, 5]
+
+
+def test_spoiled_tracks_have_flags_and_else_the_same_text(tmp_path):
+    rows = 60
+    table = pd.DataFrame(
+        {
+            "t": [f"{t:.6f}" for t in np.linspace(0, 0.2, rows)],
+            "u": [f"{u:.3f}" for u in np.random.default_rng(1).normal(size=rows)],
+            "track": np.arange(rows) // 10,
+        }
+    )
+    table.to_csv(tmp_path / "tracks.csv", index=False)
+    with h5py.File(tmp_path / "truth.h5", "w") as file:
+        file["tracers/u"] = table["u"].astype(float) * 1e-3
+        file["tracks/mismatched"] = np.arange(rows) == 7
+    experiment = {
+        "ingest": {"tracks": str(tmp_path / "tracks.csv"), "units": {"velocity": "mm/s"}},
+        "score": {"truth": str(tmp_path / "truth.h5")},
+    }
+    new = suspicious.spoil(experiment, 0.4, 0, tmp_path / "out")
+    spoiled = pd.read_csv(new["ingest"]["tracks"], dtype=str)
+    with h5py.File(new["score"]["truth"]) as file:
+        flags = file["tracks/mismatched"][:].astype(bool)
+    changed = (spoiled["u"] != table["u"]).to_numpy()
+    assert changed.any()
+    assert flags[7]
+    assert not (changed & ~flags).any()
+    assert (spoiled[["t", "track"]] == table[["t", "track"]].astype(str)).all().all()
+    known = pd.read_csv(tmp_path / "out" / "known.csv")["row"]
+    assert known.tolist() == np.flatnonzero(flags).tolist()

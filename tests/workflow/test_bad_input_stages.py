@@ -14,7 +14,7 @@ HYDRAULICS = (
     "t_s,flow_rate_m3_s,flow_rate_spread_m3_s,pressure_drop_pa,hydraulic_resistance_pa_s_m3\n"
     "0,1,0,1,1\n"
 )
-SCORED = ("validation", "amplitude_bias", "quality", "rows", "histograms")
+SCORED = ("validation", "amplitude_bias", "quality", "rows", "histograms", "suspicious")
 
 
 def remove(name):
@@ -48,6 +48,7 @@ def finished(name, content):
             "quality": {"verdict": "good", "because": [], "quantities": {}},
             "rows": {},
             "histograms": {},
+            "suspicious": {},
         }
         write_records(Results(folder))
         for path, text in {

@@ -113,6 +113,22 @@ def test_only_what_a_changed_key_affects_runs_again(finished):
     assert "rule points:" not in plan
 
 
+def test_suspicious_rows_are_left_out_by_an_overlay_with_another_name(finished):
+    folder, config, _ = finished
+    made = results(folder) / "suspicious_rows.csv"
+    exclude = {"exclude": str(made.relative_to(folder))}
+    overlay = folder / "exclude.yaml"
+    overlay.write_text(yaml.safe_dump({"name": "again", "ingest": exclude}))
+    plan = snakemake(folder, config, str(overlay), "--dry-run").stdout
+    assert "rule ingest:" in plan
+    assert f"input: {exclude['exclude']}" in plan or f", {exclude['exclude']}" in plan
+    assert "results/again/case.h5" in plan
+    overlay.write_text(yaml.safe_dump({"ingest": exclude}))
+    refused = snakemake(folder, config, str(overlay), "--dry-run")
+    assert refused.returncode != 0
+    assert "which this experiment makes anew" in refused.stdout + refused.stderr
+
+
 def test_a_wrong_key_stops_before_anything_runs(finished):
     folder, config, _ = finished
     changed = yaml.safe_load(config.read_text())

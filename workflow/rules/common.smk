@@ -4,6 +4,7 @@ import sys
 import yaml
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.experiment import check_exclude
 from aiv_rba.files.results import Results
 from aiv_rba.settings import check_experiment
 
@@ -23,14 +24,15 @@ VERSION = {
 # One line about a wrong key, before anything runs.
 try:
     experiment = check_experiment(config)
+    results = Results(Path("results") / experiment.name)
+    check_exclude(experiment, results.folder)
 except UserError as error:
     sys.exit(f"aiv-rba: error: {error}")
-results = Results(Path("results") / experiment.name)
 
 
 def sources():
     """Data files that the ingestion reads."""
-    names = ("tracks", "wall", "inner_wall")
+    names = ("tracks", "wall", "inner_wall", "exclude")
     files = {name: getattr(experiment.ingest, name) for name in names}
     return {name: file for name, file in files.items() if file}
 

@@ -37,6 +37,8 @@ rule score:
     output:
         **differences(),
         scores=results.scores,
+        suspicious_rows=results.suspicious_rows,
+        suspicious_tracks=results.suspicious_tracks,
         record=results.record("score"),
     log:
         results.log("score"),

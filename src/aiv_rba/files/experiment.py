@@ -8,25 +8,54 @@ from typing import Any
 
 import yaml
 
+from aiv_rba.errors import UserError
 from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.results import Results
-from aiv_rba.settings import STAGES, check_experiment, read_overlaid
+from aiv_rba.settings import STAGES, Experiment, check_experiment, read_overlaid
 
 
-def named_experiment(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
-    """The mapping of an experiment with overlays, checked, and the experiment's name.
+def named_experiment(
+    paths: Sequence[Path], results: Path, exclude: Path | None = None
+) -> tuple[dict[str, Any], Path]:
+    """The mapping of an experiment with overlays, checked, and the experiment's folder.
+
+    Parameters
+    ----------
+    paths
+        Experiment, then overlays.
+    results
+        Folder in which the experiment's folder, which has its name, lies.
+    exclude
+        File to put into `ingest.exclude`, if any.
 
     Raises
     ------
     UserError
         If a file is missing, not YAML, or a key or value is wrong, or a file that it names does
-        not exist.
+        not exist or is made by the experiment itself.
     """
     document = read_overlaid(*paths)
-    return document, check_experiment(document, " + ".join(map(str, paths))).name
+    if exclude is not None and isinstance(document.get("ingest"), dict):
+        document["ingest"] = document["ingest"] | {"exclude": str(exclude)}
+    experiment = check_experiment(document, " + ".join(map(str, paths)))
+    check_exclude(experiment, results / experiment.name)
+    return document, results / experiment.name
 
 
-def write_settings(paths: Sequence[Path], results: Path) -> list[Path]:
+def check_exclude(experiment: Experiment, folder: Path) -> None:
+    """Check that the rows to leave out are not listed in the folder of the experiment itself.
+
+    Stage score makes such a list anew from what the ingestion left out because of it.
+    """
+    exclude = experiment.ingest.exclude
+    if exclude is not None and Path(exclude).resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"ingest.exclude: found {exclude} in {folder}, which this experiment makes anew; "
+            "expected a file elsewhere: give the experiment another name, or copy the file"
+        )
+
+
+def write_settings(paths: Sequence[Path], results: Path, exclude: Path | None = None) -> list[Path]:
     """Write the settings of each stage of an experiment into its folder; the files.
 
     Parameters
@@ -35,17 +64,18 @@ def write_settings(paths: Sequence[Path], results: Path) -> list[Path]:
         Experiment, then overlays.
     results
         Folder in which the experiment's folder, which has its name, is made.
+    exclude
+        File to put into `ingest.exclude`, if any.
 
     Raises
     ------
     UserError
         As `named_experiment` does.
     """
-    document, name = named_experiment(paths)
-    folder = Results(results / name)
+    document, folder = named_experiment(paths, results, exclude)
     written = []
     for stage in STAGES:
-        path = folder.settings(stage)
+        path = Results(folder).settings(stage)
         with atomic_path(path) as temporary:
             temporary.write_text(yaml.safe_dump({stage: document.get(stage) or {}}))
         written.append(path)

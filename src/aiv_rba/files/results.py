@@ -118,6 +118,16 @@ class Results:
         return self.folder / "scores.json"
 
     @property
+    def suspicious_rows(self) -> Path:
+        """Rows of the tracks that are probably false, CSV."""
+        return self.folder / "suspicious_rows.csv"
+
+    @property
+    def suspicious_tracks(self) -> Path:
+        """Tracks with a run of rows that is probably false, CSV."""
+        return self.folder / "suspicious_tracks.csv"
+
+    @property
     def page(self) -> Path:
         """The report, HTML."""
         return self.folder / "report.html"

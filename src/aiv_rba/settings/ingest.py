@@ -78,5 +78,7 @@ class IngestSettings:
     """Take velocities from the columns, or from central differences along each track."""
     outside: Literal["drop", "keep", "error"] = "drop"
     """What to do with track points outside the wall."""
+    exclude: str | None = None
+    """CSV file of rows or tracks to leave out, such as suspicious_rows.csv of an earlier run."""
     split: Split = field(default_factory=Split)
     """Training and validation rows."""

@@ -85,7 +85,8 @@ def check_experiment(document: dict[str, Any], where: str = "experiment") -> Exp
     """
     experiment = _experiment(document, where)
     ingest, score = experiment.ingest, experiment.score
-    named = {f"ingest.{key}": getattr(ingest, key) for key in ("tracks", "wall", "inner_wall")}
+    keys = ("tracks", "wall", "inner_wall", "exclude")
+    named = {f"ingest.{key}": getattr(ingest, key) for key in keys}
     for key, file in (named | {"score.truth": score.truth}).items():
         if file is not None and not Path(file).is_file():
             raise UserError(f"{where}: {key}: found no file {file}, expected one")

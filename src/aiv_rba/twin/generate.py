@@ -70,14 +70,14 @@ def write(twin: Twin, solution: Solution, out: Path, name: str | None) -> None:
         duct, solution, (-reach, duct.length + reach), twin.discretisation.lookup
     )
     scene = Scene(duct, field, scales.nondimensional_period, axes)
-    table, true_velocity = record(scene, twin.camera, twin.seed + 1)
+    table, true_rows = record(scene, twin.camera, twin.seed + 1)
     _write_tracks(out / "tracks.csv", twin, table)
 
     if name is not None:
         with atomic_path(out / "experiment.yaml") as temporary:
             experiment = _experiment(twin, out, name, len(surfaces))
             temporary.write_text(yaml.safe_dump(experiment, sort_keys=False))
-    write_truth(out / "truth.h5", twin, solution, inside_points(twin, rng), surfaces, true_velocity)
+    write_truth(out / "truth.h5", twin, solution, inside_points(twin, rng), surfaces, true_rows)
 
 
 def _write_wall(path: Path, surface: GivenSurface, axes: Axes, unit: float) -> None:

@@ -1,4 +1,4 @@
-"""What a camera would see: tracers in optical slabs, with noise, loss and mismatches."""
+"""What a camera would see: tracers in optical slabs, with noise, loss, mismatches, false links."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass as checked
 
 from aiv_rba.settings.types import STRICT, Count, NonNegative, Positive, Share
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.geometry import Array, Duct
 from aiv_rba.twin.sampling import Interpolant
+
+# Rows in a row that a false link takes from another track, at least.
+SHORTEST_RUN = 3
 
 
 @checked(frozen=True, config=STRICT)
@@ -38,6 +42,8 @@ class Camera:
     """Standard deviation of the noise of w over its rms; none: w is not measured."""
     outliers: Share = 0.02
     """Share of rows whose velocity belongs to another particle."""
+    false_links: Share = 0
+    """Share of tracks in which a run of rows has the velocities of a run of another track."""
 
     def __post_init__(self) -> None:
         """Check that there is a plane to see."""
@@ -79,18 +85,30 @@ class Scene:
     axes: Axes
 
 
-def record(scene: Scene, camera: Camera, seed: int) -> tuple[pd.DataFrame, dict[str, Array]]:
-    """Tracks in units of the twin, and what is true of every row, in coordinates of the files.
+@dataclass(frozen=True)
+class TrueRows:
+    """What is true of the rows of the tracks.
+
+    Attributes
+    ----------
+    velocity
+        Velocities (rows, 3) in units of the twin and coordinates of the files: "tracers", of the
+        tracer itself, and "tracks", of the fluid where the row says the tracer is, at the middle
+        of its slab.
+    mismatched
+        (rows,): whether the measured velocity belongs to another particle.
+    """
+
+    velocity: dict[str, Array]
+    mismatched: NDArray[np.bool_]
+
+
+def record(scene: Scene, camera: Camera, seed: int) -> tuple[pd.DataFrame, TrueRows]:
+    """Tracks in units of the twin as an experimenter holds them, and what is true of every row.
 
     Tracers start all over the duct and are advected by the midpoint rule through one cycle.
-    Velocities are central differences over two frame intervals.
-
-    Returns
-    -------
-    DataFrame, dict
-        The table as an experimenter holds it; velocities (rows, 3): "tracers", of the tracer
-        itself, and "tracks", of the fluid where the row says the tracer is, at the middle of its
-        slab.
+    Velocities are central differences over two frame intervals. False links are drawn last, so
+    that all else is the same without them.
     """
     rng = np.random.default_rng(seed)
     parts: list[pd.DataFrame] = []
@@ -110,7 +128,50 @@ def record(scene: Scene, camera: Camera, seed: int) -> tuple[pd.DataFrame, dict[
     mismatched = rng.random(len(table)) < camera.outliers
     others = rng.integers(len(table), size=int(mismatched.sum()))
     table.loc[mismatched, measured] = table[measured].to_numpy()[others]
-    return table[["t", "x", "y", "z_plane", *measured, "track", "frame"]], truth
+    if camera.false_links:
+        taken, donors = false_links(table["track"].to_numpy(), camera.false_links, rng)
+        table.loc[taken, measured] = table.loc[donors, measured].to_numpy()
+        mismatched[taken] = True
+    return (
+        table[["t", "x", "y", "z_plane", *measured, "track", "frame"]],
+        TrueRows(truth, mismatched),
+    )
+
+
+def false_links(
+    track: NDArray[np.int64], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Runs of rows in which a tracker followed another particle.
+
+    A share of the tracks of at least `SHORTEST_RUN` rows each lose one run of consecutive rows,
+    of a random length and at a random place, to a run of another random track.
+
+    Parameters
+    ----------
+    track
+        (rows,): track of every row; rows of a track follow each other.
+    share
+        Share of these tracks.
+    rng
+        Where the choices come from.
+
+    Returns
+    -------
+    array, array
+        The rows that are spoiled, and for each the row whose velocity it has.
+    """
+    _, starts, sizes = np.unique(track, return_index=True, return_counts=True)
+    long = np.flatnonzero(sizes >= SHORTEST_RUN)
+    taken: list[NDArray[np.int64]] = []
+    donors: list[NDArray[np.int64]] = []
+    for one in rng.choice(long, round(share * len(long)), replace=False):
+        other = rng.choice(long[long != one])
+        count = rng.integers(SHORTEST_RUN, min(sizes[one], sizes[other]), endpoint=True)
+        for rows, which in ((taken, one), (donors, other)):
+            first = starts[which] + rng.integers(sizes[which] - count, endpoint=True)
+            rows.append(np.arange(first, first + count))
+    nothing = np.empty(0, dtype=np.int64)
+    return np.concatenate([nothing, *taken]), np.concatenate([nothing, *donors])
 
 
 def _one_cycle(

@@ -15,11 +15,13 @@ from aiv_rba.twin.options import Twin
 from aiv_rba.twin.sampling import flow_at, vorticity, wall_shear_stress
 from aiv_rba.twin.solver import Solution
 from aiv_rba.twin.surface import GivenSurface, on_smooth_wall
+from aiv_rba.twin.tracers import TrueRows
 
 ABOUT = (
     "A field is f(t) = Re sum_k c_k exp(2 pi i k t / period), k = 0, 1, ...; SI units. "
     "wall_shear_stress is the tangential viscous stress of the fluid on the wall. tracers is "
-    "the velocity of every row's tracer, tracks that of the fluid where the row places it. "
+    "the velocity of every row's tracer, tracks that of the fluid where the row places it; "
+    "tracks/mismatched is 1 where the measured velocity is that of another particle. "
     "given is the same stress on the triangles of the given wall, with their normals, at the "
     "point nearest to each wall point; beyond the true wall it is that of the true wall."
 )
@@ -55,7 +57,7 @@ def write_truth(
     solution: Solution,
     inside: Array,
     surfaces: list[GivenSurface],
-    true_velocity: dict[str, Array],
+    true_rows: TrueRows,
 ) -> None:
     """Sample the flow in the lumen and on the wall, and write it in SI units.
 
@@ -69,9 +71,8 @@ def write_truth(
         Points (N, 3) in the lumen.
     surfaces
         The given walls.
-    true_velocity
-        By name, velocities (rows, 3) that belong to the rows of the tracks, in coordinates of
-        the files.
+    true_rows
+        What is true of the rows of the tracks.
     """
     duct, scales, axes = twin.duct, twin.scales, Axes(twin.axis)
     velocity, pressure, gradient = flow_at(duct, solution, inside)
@@ -103,9 +104,10 @@ def write_truth(
                 axes.vectors(wall_shear_stress(given_gradient, facing)) * stress_unit
             ),
         }
-    for group, true in true_velocity.items():
+    for group, true in true_rows.velocity.items():
         for column, name in enumerate("uvw"):
             datasets[f"{group}/{name}"] = (true[:, column] * scales.velocity).astype(np.float32)
+    datasets["tracks/mismatched"] = true_rows.mismatched.astype(np.uint8)
     attributes: dict[str, Any] = {
         "about": ABOUT,
         "period": scales.period,

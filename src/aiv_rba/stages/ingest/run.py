@@ -25,6 +25,7 @@ from aiv_rba.stages.ingest.choices import (
 )
 from aiv_rba.stages.ingest.continuation import continued
 from aiv_rba.stages.ingest.enclosure import Enclosure
+from aiv_rba.stages.ingest.exclude import excluded_rows
 from aiv_rba.stages.ingest.picture import draw
 from aiv_rba.stages.ingest.smoothing import ROUGH, smoothed
 from aiv_rba.stages.ingest.summary import Findings, summarise
@@ -58,12 +59,20 @@ def ingest(config: IngestSettings, results: Results) -> None:
     UserError
         At the first thing that is wrong with the input.
     """
-    sources = [config.tracks, config.wall, *([config.inner_wall] if config.inner_wall else [])]
     for output in (results.case, results.ingestion, results.tracks_picture):
         if output.is_dir():
             raise UserError(f"{output}: is a folder, expected the name of a file to write")
-    with recorded(results.record("ingest"), "ingest", [Path(file) for file in sources]):
+    with recorded(results.record("ingest"), "ingest", [Path(file) for file in _sources(config)]):
         _ingest(config, results)
+
+
+def _sources(config: IngestSettings) -> list[str]:
+    """Files that the ingestion reads: tracks, walls, rows to leave out."""
+    return [
+        config.tracks,
+        config.wall,
+        *(file for file in (config.inner_wall, config.exclude) if file is not None),
+    ]
 
 
 def _ingest(config: IngestSettings, results: Results) -> None:
@@ -75,6 +84,10 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         with_velocity=config.velocities == "columns",
     )
     rows = len(table)
+    listed = np.empty(0, dtype=np.int64)
+    if config.exclude is not None:
+        named = excluded_rows(Path(config.exclude), table, Path(config.tracks))
+        listed = table.line[named]
     if config.velocities == "differences":
         table = differences(table, config.period, Path(config.tracks))
     computed = len(table)
@@ -105,9 +118,15 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         )
 
     wall_error, error_reason = choose_wall_error(config, walls, function, scales)
-    files = [config.tracks, config.wall, *([config.inner_wall] if config.inner_wall else [])]
-    sources = {file: sha256(Path(file)) for file in files}
-    tracks = _tracks(table, scales, validation_rows(table.track, config.split))
+    # After the split, so that every track stays on its side whatever is left out.
+    validation = validation_rows(table.track, config.split)
+    kept = ~np.isin(table.line, listed)
+    if config.exclude is not None:
+        _check_enough(config, kept, validation)
+    table = table.rows(kept)
+    tracks = _tracks(table, scales, validation[kept])
+
+    sources = {file: sha256(Path(file)) for file in _sources(config)}
     sigma = choose_noise(table, scales.velocity)
     harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
@@ -137,10 +156,11 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         computed=computed,
         tolerated=int(np.sum((distance > 0) & ~outside)),
         outside=int(outside.sum()),
+        excluded=int((~kept).sum()),
         noise=noise(table),
         notes=tuple(
             f"{file}: {note}"
-            for file, wall in zip(files[1:], walls, strict=True)
+            for file, wall in zip((config.wall, config.inner_wall), walls, strict=False)
             for note in wall.notes
         ),
         warnings=_warnings(config, result, float(outside.mean())),
@@ -150,6 +170,8 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         draw(image, config, result)
         write_case(results.case, result)
     say(f"ingest: {len(result.tracks.row)} of {rows} rows in {results.case}")
+    if config.exclude is not None:
+        say(f"  excluded: {findings.excluded} of {rows} rows by {config.exclude}")
     for what, choice in result.chosen.items():
         say(f"  chosen: {what} {choice}")
 
@@ -198,10 +220,27 @@ def _wall(walls: list[Surface]) -> Wall:
 def _identity(config: IngestSettings, hashes: list[str]) -> str:
     """SHA-256 of the sources' contents and the settings, wherever the files lie."""
     settings = asdict(config)
-    for name in ("tracks", "wall", "inner_wall"):
+    for name in ("tracks", "wall", "inner_wall", "exclude"):
         del settings[name]
     text = json.dumps({"sources": hashes, "settings": settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_enough(
+    config: IngestSettings, kept: NDArray[np.bool_], validation: NDArray[np.bool_]
+) -> None:
+    """Check that there is something to train on and to validate with."""
+    sides = {
+        "training rows": (~validation, 1),
+        "held-out rows": (validation, 1),
+        "rows": (np.ones_like(kept), MINIMUM_ROWS),
+    }
+    for name, (side, least) in sides.items():
+        if np.sum(kept & side) < least:
+            raise UserError(
+                f"{config.exclude}: leaves {np.sum(kept & side)} of {side.sum()} {name} of "
+                f"{config.tracks}, expected at least {least}"
+            )
 
 
 def _check_overlap(

@@ -22,6 +22,8 @@ class Findings:
         Rows of the file; rows with a velocity.
     tolerated, outside
         Rows outside the wall within the tolerance, and beyond it.
+    excluded
+        Rows left out because the user asked for it.
     noise
         Estimated noise of each velocity component, m/s.
     notes, warnings
@@ -32,6 +34,7 @@ class Findings:
     computed: int
     tolerated: int
     outside: int
+    excluded: int
     noise: dict[str, float]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -65,6 +68,8 @@ def _tracks(config: IngestSettings, case: Case, findings: Findings) -> dict[str,
         entries["without difference"] = f"{findings.rows - findings.computed} (ends of tracks)"
     share = 100 * findings.outside / findings.computed
     fate = {"drop": "dropped", "keep": "kept", "error": ""}[config.outside]
+    if config.exclude is not None:
+        entries["excluded"] = f"{findings.excluded} by {config.exclude}"
     return entries | {
         "outside the wall": f"{findings.outside} ({share:.2g} %) {fate}".rstrip(),
         "outside, tolerated": f"{findings.tolerated}",

@@ -85,7 +85,7 @@ def read_tracks(path: Path, units: Units, period: float, *, with_velocity: bool)
     length = to_si(units.length, "[length]", "ingest.units.length")
     time = to_si(units.time, "[time]", "ingest.units.time")
     speed = to_si(units.velocity, "[length]/[time]", "ingest.units.velocity")
-    text = _read_csv(path)
+    text = read_csv(path, "a CSV file of tracks")
     depth = _check_columns(path, list(text.columns), with_velocity)
     table = _numbers(path, text)
     _check_rows(path, table, period / time, units.time)
@@ -107,10 +107,16 @@ def read_tracks(path: Path, units: Units, period: float, *, with_velocity: bool)
     )
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """The cells as text, indexed by the line of the file; blank lines are left out."""
+def read_csv(path: Path, what: str) -> pd.DataFrame:
+    """The cells as text, indexed by the line of the file; blank lines are left out.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, where `what` says what was expected, or is not CSV.
+    """
     if not path.is_file():
-        raise UserError(f"{path}: not found, expected a CSV file of tracks")
+        raise UserError(f"{path}: not found, expected {what}")
     try:
         # Without header=None, pandas would take the first cell of a line that is one too long as
         # its index, and shift every column.

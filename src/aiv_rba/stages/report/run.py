@@ -63,7 +63,7 @@ def _report(settings: ReportSettings, results: Results) -> None:
         check_same_case(results.points, str(file.attrs["identity"]), experiment.identity)
     scored = read_json(
         results.scores,
-        ("case", "validation", "amplitude_bias", "quality", "rows", "histograms"),
+        ("case", "validation", "amplitude_bias", "quality", "rows", "histograms", "suspicious"),
     )
     check_same_case(results.scores, str(scored["case"]), experiment.identity)
     for series in (results.volume, results.wall):
@@ -215,6 +215,7 @@ def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
         "with a standard error, after ±, is judged by what exceeds twice that error.",
         "Held-out tracks are as noisy as the others, so that even a perfect field has an error on "
         "them; the truth, where it is known, has no noise.",
+        tables.suspicious(result),
     )
     shown = [tables.verdict(result["quality"]), tables.errors(result), tables.bias(result)]
     return Section(
@@ -239,6 +240,7 @@ def _summary(
         "world_size": training["world_size"],
         "points": training["points"],
         "tracks": scored["rows"],
+        "suspicious": scored["suspicious"],
         "parameters": training["parameters"],
         "iterations": training["iterations"],
         "ended": training["ended"],

@@ -61,6 +61,16 @@ def training_line(result: dict[str, Any]) -> str:
     )
 
 
+def suspicious(result: dict[str, Any]) -> str:
+    """How many rows and tracks are suspicious."""
+    rows, tracks = result["suspicious"]["rows"], result["suspicious"]["tracks"]
+    return (
+        f"{rows['by_inferred_flow']:,} of {rows['of']:,} rows and {tracks['by_inferred_flow']:,} "
+        f"of {tracks['of']:,} tracks are suspicious; suspicious_rows.csv and "
+        "suspicious_tracks.csv list them."
+    )
+
+
 def numbers(
     table: pd.DataFrame, times: Array, peak_speed: Array, stress: Array
 ) -> tuple[tuple[str, str], ...]:

@@ -13,13 +13,20 @@ from aiv_rba.files.results import Results
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score.quality import quality
 from aiv_rba.stages.score.spread import coverage, summary
+from aiv_rba.stages.score.suspicious import (
+    against_known,
+    counts,
+    known_outliers,
+    suspect,
+    write_tables,
+)
 from aiv_rba.stages.score.tracks import noise_floor, on_tracks
 from aiv_rba.stages.score.truth import against_truth
 from aiv_rba.terminal import say
 
 
 def score(settings: ScoreSettings, results: Results) -> None:
-    """Write scores.json and, where the truth is known, differences.h5.
+    """Write scores.json, suspicious rows and tracks, and differences.h5 if the truth is known.
 
     Raises
     ------
@@ -38,17 +45,23 @@ def _score(settings: ScoreSettings, results: Results) -> None:
     result = on_tracks(experiment, trained)
     result["uncertainty"] = summary(flow)
     result["quality"] = quality(experiment, trained, result)
+    found = suspect(experiment, trained)
+    result["suspicious"] = counts(found)
     if settings.truth:
         with open_h5(Path(settings.truth), "truth") as file:
             result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
+            known = known_outliers(Path(settings.truth), file, experiment)
             compared = against_truth(file, experiment, trained)
         if flow.deviations is not None:
             result["uncertainty"]["coverage"] = coverage(flow, compared)
         result["truth"], result["truth_outside"] = compared.errors, compared.outside
         if compared.wall_share is not None:
             result["wss_wall_share"] = compared.wall_share
+        if known is not None:
+            result["suspicious"]["known"] = against_known(found, *known)
         write_differences(results.differences, compared.differences, experiment.identity)
     result["case"] = experiment.identity
+    write_tables(results, experiment, found)
     with atomic_path(results.scores) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     say(f"score: {results.scores}")

@@ -7,10 +7,12 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import sample
 from aiv_rba.files.case import Case
+from aiv_rba.files.formats import IntArray
 from aiv_rba.problems.velocimetry.model import Model
 from aiv_rba.statistics import amplitude_bias, chi_squared, relative_l2
 
@@ -64,13 +66,24 @@ def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:
     rows = case.tracks.row[held_out]
     floor = {}
     for name, measured in case.tracks.velocity.items():
-        true = file[f"tracks/{name}"][:]
-        if not measured[held_out].any():
-            continue
-        if rows.max() >= len(true):
-            raise UserError(
-                f"{path}: tracks/{name} has {len(true)} rows, expected at least {rows.max() + 1}, "
-                "as the tracks have"
-            )
-        floor[name] = relative_l2(true[rows] / case.scales.velocity, measured[held_out])
+        true = at_rows(path, file, f"tracks/{name}", rows)
+        if measured[held_out].any():
+            floor[name] = relative_l2(true / case.scales.velocity, measured[held_out])
     return floor
+
+
+def at_rows(path: Path, file: h5py.File, name: str, rows: IntArray) -> NDArray[Any]:
+    """Values of a dataset of the truth at rows of the tracks file.
+
+    Raises
+    ------
+    UserError
+        If the dataset has fewer rows.
+    """
+    values = file[name][:]
+    if rows.max() >= len(values):
+        raise UserError(
+            f"{path}: {name} has {len(values)} rows, expected at least {rows.max() + 1}, as the "
+            "tracks have"
+        )
+    return np.asarray(values[rows])
