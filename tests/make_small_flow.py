@@ -19,12 +19,13 @@ def main() -> None:
         train = {
             "network": {"layers": 2, "width": 12},
             "optimiser": {"name": "gauss_newton", "iterations": 60},
+            "uncertainty": {"samples": 24},
         }
         path = write_tube_experiment(folder, tracks=90, noise=0.05, train=train)
         aiv_rba.infer(aiv_rba.read_experiment(path), folder / "results")
         results = aiv_rba.Results(folder / "results")
         SMALL_FLOW.mkdir(parents=True, exist_ok=True)
-        for file in (results.case, results.model):
+        for file in (results.case, results.model, results.deviations):
             shutil.copy(file, SMALL_FLOW)
 
 

@@ -106,13 +106,16 @@ def _write_tracks(path: Path, twin: Twin, table: pd.DataFrame) -> None:
 
 
 def _experiment(twin: Twin, out: Path, name: str, walls: int) -> dict[str, Any]:
-    """The least that a user would write."""
+    """The least that a user would write, who knows how well the wall was segmented."""
+    error = float(np.hypot(twin.wall.error, twin.wall.scatter)) * twin.radius
+    known = {"wall_error": error * twin.scales.length / UNITS[twin.unit]} if error else {}
     files = {wall: str(out / f"{wall}.stl") for wall in NAMES[:walls]}
     return {
         "name": name,
         "ingest": {
             "tracks": str(out / "tracks.csv"),
             **files,
+            **known,
             "axis": twin.axis,
             "units": {"length": twin.unit, "velocity": f"{twin.unit}/s", "wall": twin.unit},
             "fluid": {"density": twin.fluid.density, "viscosity": twin.fluid.viscosity},

@@ -20,17 +20,26 @@ BLOCKS = {"no_slip": "no-slip", "tracks": "tracks", "navier_stokes": "Navier-Sto
 def hydraulics(
     table: pd.DataFrame, period: float, phases: list[Phase], truth: TrueFields | None
 ) -> bytes:
-    """Flow rate and pressure drop over the cycle, with the truth where it is known."""
+    """Flow rate and pressure drop over the cycle, with the truth where it is known.
+
+    The bands are two standard deviations wide to each side or, where there are none, the spread of
+    the flow rate over the sections.
+    """
     times = table.t_s.to_numpy()
     flow, drop = table.flow_rate_m3_s.to_numpy(), table.pressure_drop_pa.to_numpy()
     fine = np.linspace(0, 1, 241)
     with styled():
         figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.3), layout="constrained")
         panels = (
-            (left, "flow rate", "flow rate", flow, table.flow_rate_spread_m3_s.to_numpy()),
-            (right, "pressure drop", "pressure", drop, np.zeros_like(drop)),
+            (left, "flow rate", "flow rate", flow, "flow_rate_std_m3_s"),
+            (right, "pressure drop", "pressure", drop, "pressure_drop_std_pa"),
         )
-        for axes, label, quantity, values, band in panels:
+        for axes, label, quantity, values, column in panels:
+            band, of_band = np.zeros_like(values), "\u00b1 2 standard deviations"
+            if column in table:
+                band = 2 * table[column].to_numpy()
+            elif quantity == "flow rate":
+                band, of_band = table.flow_rate_spread_m3_s.to_numpy(), "spread over the sections"
             unit = unit_for(quantity, float(np.abs(values).max()))
             if truth is not None:
                 of = truth.flow_rate if quantity == "flow rate" else truth.pressure_drop
@@ -56,7 +65,7 @@ def hydraulics(
                     alpha=0.25,
                     color=INFERRED,
                     lw=0,
-                    label="spread over the sections",
+                    label=of_band,
                 )
             axes.axhline(0, color="0.6", lw=0.8)
             for phase in phases:

@@ -36,6 +36,20 @@ HYDRAULICS = (
     "pressure_drop_pa",
     "hydraulic_resistance_pa_s_m3",
 )
+SCORED = (
+    *("case", "validation", "amplitude_bias", "quality", "rows", "histograms", "suspicious"),
+    "uncertainty",
+)
+HOW_SPREAD = {
+    "curvature": "Standard deviations are from the curvature of the loss. They contain the noise "
+    "of the tracks, equations that the network does not resolve, the position of the wall and the "
+    "amplitude of the flow; not a wrong period, viscosity or vessel. That of a vector is the root "
+    "of the sum of squares of those of its components.",
+    "ensemble": "Standard deviations are the spread of networks that were trained anew on tracks "
+    "drawn with replacement.",
+    "none": "There are no standard deviations: train.uncertainty.method: ensemble gives them, at "
+    "the cost of further trainings.",
+}
 HOW_TRUTH_IS_DRAWN = (
     "The truth is known at {points} scattered points: the difference (inferred minus true) is "
     "interpolated between them, and the truth drawn is the inferred field less that difference."
@@ -63,7 +77,16 @@ def _report(settings: ReportSettings, results: Results) -> None:
         check_same_case(results.points, str(file.attrs["identity"]), experiment.identity)
     scored = read_json(
         results.scores,
-        ("case", "validation", "amplitude_bias", "quality", "rows", "histograms", "suspicious"),
+        (
+            "case",
+            "validation",
+            "amplitude_bias",
+            "quality",
+            "rows",
+            "histograms",
+            "suspicious",
+            "uncertainty",
+        ),
     )
     check_same_case(results.scores, str(scored["case"]), experiment.identity)
     for series in (results.volume, results.wall):
@@ -176,9 +199,10 @@ def _answer(
         stress += (
             f" The truth is drawn from {len(truth.differences.wall_points):,} points as above."
         )
-    curves = (
-        "Dots are the times of the output, lines the Fourier series through them. The band of the "
-        "flow rate is its spread over the cross-sections: how well mass is conserved."
+    curves = "Dots are the times of the output, lines the Fourier series through them. " + (
+        "The bands are two standard deviations to each side."
+        if "flow_rate_std_m3_s" in table
+        else "The band of the flow rate is its spread over the cross-sections."
     )
     if truth is not None:
         curves += (
@@ -216,8 +240,17 @@ def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
         "Held-out tracks are as noisy as the others, so that even a perfect field has an error on "
         "them; the truth, where it is known, has no noise.",
         tables.suspicious(result),
+        HOW_SPREAD[result["uncertainty"]["method"]],
     )
-    shown = [tables.verdict(result["quality"]), tables.errors(result), tables.bias(result)]
+    uncertainty = result["uncertainty"]
+    shown = [
+        tables.verdict(result["quality"]),
+        tables.spread(uncertainty),
+        tables.errors(result),
+        tables.bias(result),
+    ]
+    if "coverage" in uncertainty:
+        shown.insert(2, tables.covered(uncertainty["coverage"]))
     return Section(
         "Quality",
         notes=notes,
@@ -234,6 +267,7 @@ def _summary(
         "validation": scored["validation"],
         "amplitude_bias": scored["amplitude_bias"],
         "quality": scored["quality"],
+        "uncertainty": scored["uncertainty"],
         "seconds": seconds,
         "variant": training["multipliers"],
         "seeds": [training["seed"]],

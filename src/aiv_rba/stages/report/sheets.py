@@ -24,6 +24,9 @@ OFF_THE_WALL = 0.01
 # Places of the cross-sections, as shares of the length; the figures show the second and fourth.
 STATIONS = (0.03, 0.27, 0.5, 0.73, 0.97)
 
+# Arrays of the standard deviations of what is drawn.
+SPREAD = {"velocity": "velocity_std", "pressure": "pressure_std"}
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -71,11 +74,15 @@ class SheetFlow:
     ----------
     velocity, pressure, vorticity
         (T, I, J, 3), (T, I, J), and the magnitude (T, I, J).
+    spread
+        Standard deviations (T, I, J) of velocity and pressure, those of the velocity's components
+        added in squares; empty if there are none.
     """
 
     velocity: Array
     pressure: Array
     vorticity: Array
+    spread: dict[str, Array]
 
 
 def sheets(patches: list[Unrolled], lumen: Lumen, scales: Scales) -> Sheets:
@@ -122,15 +129,20 @@ def sample_series(path: Path, cut: Sheets) -> Sampled:
     times = np.array(reader.time_values)
     mesh: Any = None
     peaks = []
+    names = ["velocity", "pressure", "vorticity"]
     for number in range(len(times)):
         reader.set_active_time_point(number)
         found: Any = reader.read()[0]
         if mesh is None:
             mesh = pv.UnstructuredGrid(found.cells, found.celltypes, found.points)
-        for name in ("velocity", "pressure"):
-            mesh.point_data[f"{name} {number}"] = found[name]
+            names += [name for name in SPREAD.values() if name in found.point_data]
+        for name in names:
+            values = found[name]
+            vectors = values.ndim == 2 and name != "velocity"
+            mesh.point_data[f"{name} {number}"] = (
+                np.linalg.norm(values, axis=1) if vectors else values
+            )
         peaks.append(np.linalg.norm(found["velocity"], axis=1).max())
-        mesh.point_data[f"vorticity {number}"] = np.linalg.norm(found["vorticity"], axis=1)
     cloud = pv.PolyData(np.concatenate([sheet.points.reshape(-1, 3) for sheet in cut.all]))
     width = max(float(np.ptp(sheet.across)) for sheet in cut.lengthwise)
     probed: Any = cloud.sample(mesh, tolerance=OFF_THE_WALL * width)
@@ -144,19 +156,14 @@ def sample_series(path: Path, cut: Sheets) -> Sampled:
 
     values = {
         name: np.stack([on_cloud(f"{name} {number}") for number in range(len(times))])
-        for name in ("velocity", "pressure", "vorticity")
+        for name in names
     }
     flows, start = [], 0
     for sheet in cut.all:
         shape = sheet.points.shape[:2]
         part = slice(start, start + shape[0] * shape[1])
-        flows.append(
-            SheetFlow(
-                *(
-                    values[n][:, part].reshape(len(times), *shape, *values[n].shape[2:])
-                    for n in ("velocity", "pressure", "vorticity")
-                )
-            )
-        )
+        here = {n: v[:, part].reshape(len(times), *shape, *v.shape[2:]) for n, v in values.items()}
+        spread = {name: here[array] for name, array in SPREAD.items() if array in here}
+        flows.append(SheetFlow(here["velocity"], here["pressure"], here["vorticity"], spread))
         start = part.stop
     return Sampled(times, np.array(peaks), flows)

@@ -29,6 +29,15 @@ QUANTITIES = {
     "wss": "wall shear stress",
     "flow_rate": "flow rate",
 }
+SPREAD = {name: QUANTITIES[name] for name in ("velocity", "pressure", "wss", "flow_rate")} | {
+    "pressure_drop": "pressure drop"
+}
+SOURCES = {
+    "noise": "noise of the tracks",
+    "equations": "unresolved equations",
+    "wall": "position of the wall",
+    "amplitude": "amplitude of the flow",
+}
 # A mean flow rate below this share of the largest is no net flow.
 NO_NET_FLOW = 0.01
 
@@ -49,6 +58,8 @@ def headlines(result: dict[str, Any]) -> dict[str, str]:
         )
     for name, error in result.get("truth", {}).items():
         lines[f"relative L2 of {name} against the truth"] = f"{100 * error:.2f} %"
+    for name, spread in result["uncertainty"].get("relative", {}).items():
+        lines[f"standard deviation of {SPREAD[name]}"] = f"{100 * spread:.2f} % of its size"
     lines["training"] = training_line(result)
     return lines
 
@@ -93,20 +104,62 @@ def numbers(
     largest = float(np.linalg.norm(stress, axis=-1).max())
     found = [
         (f"largest speed, at {times[fastest]:.3g} s", unit_for("speed", peak).text(peak)),
-        (f"mean flow rate, {_range(flow, flow_unit)}", flow_unit.text(flow.mean())),
-        (f"mean pressure drop, {_range(drop, drop_unit)}", drop_unit.text(drop.mean())),
+        (
+            f"mean flow rate, {_range(flow, flow_unit)}",
+            flow_unit.text(flow.mean(), _largest(table, "flow_rate_std_m3_s")),
+        ),
+        (
+            f"mean pressure drop, {_range(drop, drop_unit)}",
+            drop_unit.text(drop.mean(), _largest(table, "pressure_drop_std_pa")),
+        ),
         ("largest wall shear stress", unit_for("pressure", largest).text(largest)),
     ]
     if abs(flow.mean()) > NO_NET_FLOW * flow.abs().max():
         per_flow = table.hydraulic_resistance_pa_s_m3[0] / flow_unit.factor
         unit = unit_for("pressure", abs(per_flow))
+        deviation = _largest(table, "hydraulic_resistance_std_pa_s_m3")
+        if deviation is not None:
+            deviation /= flow_unit.factor
         found.append(
             (
                 f"for each {flow_unit.name}: resistance, mean drop over mean flow",
-                unit.text(per_flow),
+                unit.text(per_flow, deviation),
             )
         )
     return tuple(found)
+
+
+def spread(uncertainty: dict[str, Any]) -> Table:
+    """Standard deviations over the sizes of what they are of, and where their squares come from."""
+    shares = uncertainty.get("shares", {})
+    rows = [
+        (
+            SPREAD[name],
+            _percent(value),
+            *(_percent(share.get(name)) for share in shares.values()),
+        )
+        for name, value in uncertainty.get("relative", {}).items()
+    ]
+    header = ("", "over its size", *(f"of it: {SOURCES[source]}" for source in shares))
+    return Table("Standard deviations", rows, header)
+
+
+def covered(coverage: dict[str, list[float]]) -> Table:
+    """How often the truth lies within one and two standard deviations."""
+    nominal = coverage["nominal"]
+    one, two = (int(np.argmin(np.abs(np.array(nominal) - level))) for level in (0.6827, 0.9545))
+    rows = [
+        (QUANTITIES[name], _percent(shares[one]), _percent(shares[two]))
+        for name, shares in coverage.items()
+        if name != "nominal"
+    ]
+    header = ("", "within one (68 % if right)", "within two (95 %)")
+    return Table("The truth within standard deviations", rows, header)
+
+
+def _largest(table: pd.DataFrame, column: str) -> float | None:
+    """The largest standard deviation of the cycle, if there are any; that of the mean is less."""
+    return float(table[column].max()) if column in table else None
 
 
 def _range(values: pd.Series, unit: Unit) -> str:

@@ -30,9 +30,13 @@ class Unit:
     name: str
     factor: float
 
-    def text(self, value: float) -> str:
-        """A value in SI units, in this unit, with three significant digits."""
-        return f"{value * self.factor:.3g} {self.name}"
+    def text(self, value: float, deviation: float | None = None) -> str:
+        """A value in SI units, in this unit, with three significant digits.
+
+        With a standard deviation of two digits, if there is one.
+        """
+        spread = "" if deviation is None else f" ± {deviation * self.factor:.2g}"
+        return f"{value * self.factor:.3g}{spread} {self.name}"
 
 
 def unit_for(quantity: str, size: float) -> Unit:

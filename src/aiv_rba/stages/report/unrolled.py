@@ -32,6 +32,9 @@ class Unrolled:
         (A, H, 3), m.
     stress, pressure
         Wall shear stress (T, A, H, 3) and pressure (T, A, H), Pa.
+    spread
+        Standard deviations (T, A, H) of both, Pa, that of the stress being the root of the sum of
+        squares of its components'; empty if there are none.
     """
 
     angle: Array
@@ -39,18 +42,22 @@ class Unrolled:
     points: Array
     stress: Array
     pressure: Array
+    spread: dict[str, Array]
 
 
 def unroll(path: Path, lumen: Lumen, scales: Scales) -> list[Unrolled]:
     """The outer wall, and the inner wall of an annular lumen, with the fields of a wall series."""
     reader = pv.PVDReader(path)
-    stress, pressure = [], []
+    series = []
     for number in range(len(reader.time_values)):
         reader.set_active_time_point(number)
         mesh: Any = reader.read()[0]
-        stress.append(mesh["wall_shear_stress"])
-        pressure.append(mesh["pressure"])
-    fields = np.concatenate([np.stack(stress), np.stack(pressure)[..., None]], axis=-1)
+        columns = [mesh["wall_shear_stress"], mesh["pressure"]]
+        if "pressure_std" in mesh.point_data:
+            spread = np.linalg.norm(mesh["wall_shear_stress_std"], axis=1)
+            columns += [spread, mesh["pressure_std"]]
+        series.append(np.column_stack(columns))
+    fields = np.stack(series)
     return [_patch(lumen, scales, patch, fields) for patch in ((0, 1) if lumen.annular else (0,))]
 
 
@@ -69,13 +76,15 @@ def _patch(lumen: Lumen, scales: Scales, patch: int, fields: Array) -> Unrolled:
     points[..., lumen.axis] = height
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     points[..., across(lumen.axis)] = lumen.centre(height) + (grid[..., :1] * direction[:, None])
-    found = np.moveaxis(grid[..., 1:].reshape(AROUND, ALONG, len(fields), 4), 2, 0)
+    found = np.moveaxis(grid[..., 1:].reshape(AROUND, ALONG, *fields.shape[::2]), 2, 0)
+    spread = dict(zip(("stress", "pressure"), np.moveaxis(found[..., 4:], -1, 0), strict=False))
     return Unrolled(
         angle,
         height,
         points * scales.length + np.array(scales.origin),
         found[..., :3],
         found[..., 3],
+        spread,
     )
 
 

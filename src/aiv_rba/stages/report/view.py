@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import matplotlib
@@ -53,21 +54,32 @@ def view(
     wall = [patch.points[::WALL_STEP, ::WALL_STEP] for patch in patches]
     sheets = [sheet.points[:, ::SHEET_STEP] for sheet in cut.all]
 
-    def on_wall(field: str) -> list[Array]:
-        values = [getattr(patch, field)[::every, ::WALL_STEP, ::WALL_STEP] for patch in patches]
-        return [_size(v) if field == "stress" else v for v in values]
+    def on_wall(values: Iterable[Array]) -> list[Array]:
+        return [of_patch[::every, ::WALL_STEP, ::WALL_STEP] for of_patch in values]
 
-    def on_cuts(field: str) -> list[Array]:
-        values = [getattr(flow, field)[::every, :, ::SHEET_STEP] for flow in sampled.flows]
-        return [_size(v) if field == "velocity" else v for v in values]
+    def on_cuts(values: Iterable[Array]) -> list[Array]:
+        return [of_sheet[::every, :, ::SHEET_STEP] for of_sheet in values]
 
-    fields = (
-        Shown("wall", "wall shear stress", "pressure", STRESS, on_wall("stress")),
-        Shown("wall", "pressure", "pressure", SIGNED, on_wall("pressure")),
-        Shown("cuts", "speed", "speed", SPEED, on_cuts("velocity")),
-        Shown("cuts", "pressure", "pressure", SIGNED, on_cuts("pressure")),
-        Shown("cuts", "vorticity", "rate", SPEED, on_cuts("vorticity")),
-    )
+    flows = sampled.flows
+    stress = [_size(values) for values in on_wall(patch.stress for patch in patches)]
+    speed = [_size(values) for values in on_cuts(flow.velocity for flow in flows)]
+    fields = [
+        Shown("wall", "wall shear stress", "pressure", STRESS, stress),
+        Shown("wall", "pressure", "pressure", SIGNED, on_wall(p.pressure for p in patches)),
+        Shown("cuts", "speed", "speed", SPEED, speed),
+        Shown("cuts", "pressure", "pressure", SIGNED, on_cuts(f.pressure for f in flows)),
+        Shown("cuts", "vorticity", "rate", SPEED, on_cuts(f.vorticity for f in flows)),
+    ]
+    for name, quantity, label in (
+        ("stress", "pressure", "wall shear stress"),
+        ("pressure", "pressure", "pressure"),
+    ):
+        found = on_wall(patch.spread[name] for patch in patches if patch.spread)
+        fields.append(Shown("wall", f"standard deviation of {label}", quantity, SPEED, found))
+    for name, quantity in (("velocity", "speed"), ("pressure", "pressure")):
+        found = on_cuts(flow.spread[name] for flow in flows if flow.spread)
+        fields.append(Shown("cuts", f"standard deviation of {name}", quantity, SPEED, found))
+    fields = [shown for shown in fields if shown.values]
     metre = unit_for("length", float(np.ptp(wall[0][..., axis])) / 4)
     surfaces = [("wall", points) for points in wall] + [("cuts", points) for points in sheets]
     along, up, aside = (np.eye(3)[(axis + i) % 3] for i in range(3))
@@ -99,8 +111,9 @@ def view(
     caption = (
         "Turn with the left button, zoom with the wheel, move with the right button. The wall "
         "carries wall shear stress or pressure; a cut along the vessel and five across it carry "
-        "speed, pressure or vorticity. A colour means the same at all times. The grid is that of "
-        f"the maps above with every second point.{thinned} The files for ParaView have everything."
+        "speed, pressure or vorticity; standard deviations come last. A colour means the same at "
+        "all times. The grid is that of the maps above with every second point."
+        f"{thinned} The files for ParaView have everything."
     )
     return InteractiveView(json.dumps(data), caption)
 

@@ -44,7 +44,9 @@ def _score(settings: ScoreSettings, results: Results) -> None:
     experiment, trained = flow.case, flow.model
     result = on_tracks(experiment, trained)
     result["uncertainty"] = summary(flow)
-    result["quality"] = quality(experiment, trained, result)
+    result["quality"] = quality(
+        experiment, trained, result, result["uncertainty"].get("relative", {})
+    )
     found = suspect(experiment, trained)
     result["suspicious"] = counts(found)
     if settings.truth:
