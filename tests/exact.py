@@ -12,6 +12,7 @@ from scipy.special import jv
 from aiv_rba.files.case import Case, Tracks, Wall, write_case
 from aiv_rba.files.formats import create_h5
 from aiv_rba.files.results import Results
+from aiv_rba.problems.velocimetry.deviations import CurvatureSamples, save_deviations
 from aiv_rba.problems.velocimetry.model import Model, save_model
 from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
 from aiv_rba.problems.velocimetry.network import FlowNetwork
@@ -180,7 +181,7 @@ def write_records(results: Results):
 
 
 def write_trained(folder: Path, identity="exact"):
-    """Write case.h5, points.h5 and model.pt of a small untrained network; return the network."""
+    """Write case, points, model and deviations of a small untrained network; return it."""
     case = case_of(swirling)
     write_case(folder / "case.h5", case)
     with create_h5(folder / "points.h5", "points", {"identity": "exact"}):
@@ -198,6 +199,14 @@ def write_trained(folder: Path, identity="exact"):
         case.wall_function,
     )
     save_model(folder / "model.pt", Model(network, SCALES, identity), settings)
+    count = sum(p.numel() for p in network.parameters())
+    generator = torch.Generator().manual_seed(2)
+    parameters = {
+        source: 0.01 * torch.randn(8, count, generator=generator, dtype=torch.float64)
+        for source in ("noise", "equations")
+    }
+    samples = CurvatureSamples(parameters, None, torch.full((8,), 0.02, dtype=torch.float64))
+    save_deviations(folder / "deviations.pt", samples, identity)
     return network
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from aiv_rba.files.records import read_record
+from aiv_rba.problems.velocimetry.deviations import load_deviations
 from tests.training_case import PLAIN, WEIGHTS, arguments, write_config, write_training_case
 
 NETWORK = {"layers": 2, "width": 8} | PLAIN
@@ -161,6 +162,40 @@ def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, scheme
         for name, values in state.items():
             size = float(values.abs().max())
             torch.testing.assert_close(other[name], values, rtol=1e-10, atol=1e-10 * size)
+
+
+def test_any_number_of_ranks_gives_the_same_standard_deviations(tmp_path):
+    write_training_case(tmp_path)
+    optimiser = OPTIMISERS["exact_no_slip"] | {"iterations": 10}
+    write_config(tmp_path, network=EXACT, global_weights={}, optimiser=optimiser)
+    found = {}
+    for ranks in (1, 2, 3):
+        train(tmp_path, str(ranks), ranks)
+        found[ranks] = load_deviations(tmp_path / str(ranks) / "deviations.pt")[0]
+    for ranks in (2, 3):
+        torch.testing.assert_close(found[ranks].amplitude, found[1].amplitude, rtol=1e-9, atol=0)
+        for source, samples in found[1].parameters.items():
+            size = float(samples.abs().max())
+            other = found[ranks].parameters[source]
+            torch.testing.assert_close(other, samples, rtol=1e-6, atol=1e-6 * size)
+
+
+def test_an_ensemble_is_trained_on_any_number_of_ranks(tmp_path):
+    write_training_case(tmp_path)
+    write_config(
+        tmp_path,
+        network=NETWORK,
+        optimiser=ADAM | {"iterations": 20, "compile": False},
+        uncertainty={"method": "ensemble", "members": 2},
+    )
+    for ranks in (1, 2):
+        train(tmp_path, str(ranks), ranks)
+    one, two = (load_deviations(tmp_path / str(n) / "deviations.pt")[0].members for n in (1, 2))
+    assert len(one) == 2
+    for member, other in zip(one, two, strict=True):
+        for name, values in member.items():
+            torch.testing.assert_close(other[name], values, rtol=1e-8, atol=1e-10)
+    assert any((one[0][name] != one[1][name]).any() for name in one[0])
 
 
 def test_mpiexec_starts_ranks_as_torchrun_does(tmp_path):

@@ -31,7 +31,7 @@ def quality_of(function, case=None):
     """Verdict, reasons and quantities of a flow that was inferred from tracks of Poiseuille's."""
     case = case or measured(400)
     model = model_of(ExactFlow(function))
-    return quality(case, model, on_tracks(case, model))
+    return quality(case, model, on_tracks(case, model), {})
 
 
 def values(function):
@@ -44,7 +44,8 @@ def test_exact_flow_meets_equations_and_wall_and_is_good():
         assert found["quantities"][name]["value"] < 1e-6
         assert "standard_error" not in found["quantities"][name]
     assert (found["verdict"], found["because"]) == ("good", [])
-    assert list(found["quantities"]) == [name for name in KINDS if name != "chi_squared_w"]
+    missing = ("chi_squared_w", "velocity_std")
+    assert list(found["quantities"]) == [name for name in KINDS if name not in missing]
 
 
 def test_stretching_across_the_vessel_has_the_sizes_of_calculus():
@@ -156,3 +157,12 @@ def test_verdict_is_the_worst_grade_and_says_whose(grades, verdict, because):
 
 def test_limits_of_good_are_stricter_than_those_of_fair():
     assert all(0 < kind.good < kind.fair for kind in KINDS.values())
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.01, "good"), (0.03, "fair"), (0.2, "poor")])
+def test_wide_standard_deviations_lower_the_verdict(share, verdict):
+    case = measured(400)
+    model = model_of(ExactFlow(poiseuille))
+    found = quality(case, model, on_tracks(case, model), {"velocity": share})
+    assert found["quantities"]["velocity_std"]["value"] == pytest.approx(100 * share)
+    assert found["verdict"] == verdict

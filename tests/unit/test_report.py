@@ -479,7 +479,8 @@ def test_the_view_thins_many_times_out(tmp_path):
     )
     flows = [
         SheetFlow(
-            *(np.multiply.outer(growing, v[0]) for v in (f.velocity, f.pressure, f.vorticity))
+            *(np.multiply.outer(growing, v[0]) for v in (f.velocity, f.pressure, f.vorticity)),
+            spread={},
         )
         for f in sampled.flows
     ]

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from aiv_rba.errors import UserError
+from aiv_rba.fields.flow import Flow
 from aiv_rba.files.differences import read_differences
 from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score.run import score
+from aiv_rba.stages.score.spread import coverage
 from aiv_rba.stages.score.tracks import noise_floor, on_tracks
 from aiv_rba.stages.score.truth import against_truth, pressure_drop
 from aiv_rba.statistics import relative_l2
@@ -180,9 +182,43 @@ def test_stage_writes_scores(tmp_path, known):
     for name in ("truth", "truth_outside", "noise_floor"):
         assert (name in result) == known
     assert "wss_wall_share" not in result
+    uncertainty = result["uncertainty"]
+    assert uncertainty["method"] == "curvature"
+    assert set(uncertainty["relative"]) >= {"velocity", "pressure", "wss", "flow_rate"}
+    for field in ("velocity", "wss"):
+        assert sum(share[field] for share in uncertainty["shares"].values()) == pytest.approx(1)
+    assert ("coverage" in uncertainty) == known
     record = json.loads(results.record("score").read_text())
     assert record["seconds"] > 0
-    assert len(record["inputs"]) == 2 + known
+    assert len(record["inputs"]) == 3 + known
+
+
+class Off:
+    """Deviations of a flow by normal multiples of 5 percent of itself."""
+
+    method, sources = "curvature", ()
+
+    def jets(self, network, positions, times, *, source=None, derivatives=True):
+        points = [
+            torch.cat([torch.full_like(positions[:, :1], float(t)), positions], 1) for t in times
+        ]
+        flow = torch.stack([network.jet(at) for at in points])
+        return torch.stack([0.05 * flow, -0.05 * flow])
+
+
+@pytest.mark.parametrize(
+    ("factor", "within"), [(1.02, (1.0, 1.0)), (1.075, (0.0, 1.0)), (1.2, (0.0, 0.0))]
+)
+def test_coverage_is_the_share_of_errors_within_the_interval(tmp_path, factor, within):
+    path = tmp_path / "truth.h5"
+    write_truth(path)
+    found = compared(path, ExactFlow(lambda q: factor * swirling(q)))
+    model = model_of(ExactFlow(lambda q: factor * swirling(q)))
+    shares = coverage(Flow(case_of(swirling), model, Off()), found)
+    one, two = shares["nominal"].index(0.6827), shares["nominal"].index(0.9545)
+    for name in ("v", "flow_rate"):
+        assert shares[name][one] == pytest.approx(within[0], abs=0.01)
+        assert shares[name][two] == pytest.approx(within[1], abs=0.01)
 
 
 def test_differences_are_those_of_the_fields(tmp_path):

@@ -14,7 +14,10 @@ HYDRAULICS = (
     "t_s,flow_rate_m3_s,flow_rate_spread_m3_s,pressure_drop_pa,hydraulic_resistance_pa_s_m3\n"
     "0,1,0,1,1\n"
 )
-SCORED = ("validation", "amplitude_bias", "quality", "rows", "histograms", "suspicious")
+SCORED = (
+    *("validation", "amplitude_bias", "quality", "rows", "histograms", "suspicious"),
+    "uncertainty",
+)
 
 
 def remove(name):
@@ -49,6 +52,7 @@ def finished(name, content):
             "rows": {},
             "histograms": {},
             "suspicious": {},
+            "uncertainty": {"method": "none"},
         }
         write_records(Results(folder))
         for path, text in {
