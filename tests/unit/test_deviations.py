@@ -219,14 +219,15 @@ class Scaled:
 
     method, sources = "curvature", ()
 
-    def __init__(self, factors):
+    def __init__(self, factors, fields=(1, 1, 1, 1)):
         self.factors = torch.tensor(factors).double()
+        self.fields = torch.tensor(fields).double()
 
     def jets(self, network, positions, times, *, source=None, derivatives=True):
         points = [
             torch.cat([torch.full_like(positions[:, :1], float(t)), positions], 1) for t in times
         ]
-        flow = torch.stack([network.jet(at) for at in points])
+        flow = torch.stack([network.jet(at) for at in points]) * self.fields
         return torch.einsum("s,...->s...", self.factors, flow)
 
 
@@ -246,8 +247,23 @@ def test_standard_deviations_of_a_flow_that_is_off_by_a_factor():
     assert flow.std.pressure_drop(time) == pytest.approx(share * flow.pressure_drop(time), rel=0.01)
     table = flow.hydraulics(flow.period * np.arange(4) / 4)
     np.testing.assert_allclose(table.flow_rate_std_m3_s, share * table.flow_rate_m3_s, rtol=0.01)
+    means = table.mean()
+    assert means.mean_flow_rate_std_m3_s == pytest.approx(share * means.flow_rate_m3_s, rel=0.01)
+    assert means.mean_pressure_drop_std_pa == pytest.approx(
+        share * means.pressure_drop_pa, rel=0.01
+    )
     # A factor changes drop and flow rate alike.
     assert table.hydraulic_resistance_std_pa_s_m3[0] < 1e-6 * table.hydraulic_resistance_pa_s_m3[0]
+
+
+def test_a_wrong_pressure_makes_a_wrong_resistance():
+    samples = Scaled([0.03, -0.04], fields=(0, 0, 0, 1))
+    flow = Flow(case_of(swirling), model_of(ExactFlow(swirling)), samples, layers=4)
+    table = flow.hydraulics(flow.period * np.arange(4) / 4)
+    share = np.sqrt((0.03**2 + 0.04**2) / 2)
+    found = table.hydraulic_resistance_std_pa_s_m3 / table.hydraulic_resistance_pa_s_m3
+    np.testing.assert_allclose(found, share, rtol=1e-6)
+    assert not table.flow_rate_std_m3_s.any()
 
 
 def test_meshes_carry_standard_deviations(example):

@@ -102,16 +102,18 @@ class StandardDeviations:
         return float(_rms(drops)[0])
 
     def hydraulics(self, table: pd.DataFrame, sections: int = SECTIONS) -> pd.DataFrame:
-        """Of flow rate, pressure drop and resistance in a table of `Flow.hydraulics`."""
+        """Of flow rate, pressure drop, their means and resistance, for a table of `Flow`."""
         rates, drops = self._rates_and_drops(table.t_s.to_numpy(), sections)
         mean = table.flow_rate_m3_s.mean()
         resistance = table.pressure_drop_pa.mean() / mean
         # R = D / Q, to first order.
-        off = (drops.mean(axis=1) - resistance * rates.mean(axis=1)) / mean
+        off = (drops.mean(axis=0) - resistance * rates.mean(axis=0)) / mean
         return pd.DataFrame(
             {
                 "flow_rate_std_m3_s": _rms(rates),
                 "pressure_drop_std_pa": _rms(drops),
+                "mean_flow_rate_std_m3_s": float(_rms(rates.mean(axis=0))),
+                "mean_pressure_drop_std_pa": float(_rms(drops.mean(axis=0))),
                 "hydraulic_resistance_std_pa_s_m3": float(_rms(off)),
             },
             index=table.index,

@@ -189,7 +189,7 @@ def _answer(
         picture = fields_at(cut, sampled.flows, phase, case.axis, truth)
         # What holds for every phase is said once.
         drawn.append(Figure(picture, "" if drawn else caption + how, phase.title))
-    numbers = tables.numbers(table, sampled.times, sampled.peak_speed, patches[0].stress)
+    numbers = tables.numbers(table, sampled.times, sampled.peak_speed, patches[0])
     start, towards = ("xyz"[i] for i in across(case.axis))
     stress = (
         f"Magnitude on the outer wall: angle about the centre line, from {start} towards "

@@ -13,6 +13,7 @@ from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.pages import Table
 from aiv_rba.stages.report.units import Unit, unit_for
+from aiv_rba.stages.report.unrolled import Unrolled
 
 ENDED = {
     "iterations": "as many as allowed",
@@ -83,7 +84,7 @@ def suspicious(result: dict[str, Any]) -> str:
 
 
 def numbers(
-    table: pd.DataFrame, times: Array, peak_speed: Array, stress: Array
+    table: pd.DataFrame, times: Array, peak_speed: Array, wall: Unrolled
 ) -> tuple[tuple[str, str], ...]:
     """Headline numbers of the flow: what, and how much.
 
@@ -93,31 +94,34 @@ def numbers(
         hydraulics.csv.
     times, peak_speed
         (T,) in s, and the largest speed then, m/s.
-    stress
-        Wall shear stress (T, A, H, 3), Pa.
+    wall
+        The outer wall with its stress.
     """
     fastest = int(np.argmax(peak_speed))
     flow, drop = table.flow_rate_m3_s, table.pressure_drop_pa
     flow_unit = unit_for("flow rate", float(flow.abs().max()))
     drop_unit = unit_for("pressure", float(drop.abs().max()))
     peak = float(peak_speed[fastest])
-    largest = float(np.linalg.norm(stress, axis=-1).max())
+    stress = np.linalg.norm(wall.stress, axis=-1)
+    place = np.unravel_index(np.argmax(stress), stress.shape)
+    largest = float(stress[place])
+    spread = float(wall.spread["stress"][place]) if wall.spread else None
     found = [
         (f"largest speed, at {times[fastest]:.3g} s", unit_for("speed", peak).text(peak)),
         (
             f"mean flow rate, {_range(flow, flow_unit)}",
-            flow_unit.text(flow.mean(), _largest(table, "flow_rate_std_m3_s")),
+            flow_unit.text(flow.mean(), _deviation(table, "mean_flow_rate_std_m3_s")),
         ),
         (
             f"mean pressure drop, {_range(drop, drop_unit)}",
-            drop_unit.text(drop.mean(), _largest(table, "pressure_drop_std_pa")),
+            drop_unit.text(drop.mean(), _deviation(table, "mean_pressure_drop_std_pa")),
         ),
-        ("largest wall shear stress", unit_for("pressure", largest).text(largest)),
+        ("largest wall shear stress", unit_for("pressure", largest).text(largest, spread)),
     ]
     if abs(flow.mean()) > NO_NET_FLOW * flow.abs().max():
         per_flow = table.hydraulic_resistance_pa_s_m3[0] / flow_unit.factor
         unit = unit_for("pressure", abs(per_flow))
-        deviation = _largest(table, "hydraulic_resistance_std_pa_s_m3")
+        deviation = _deviation(table, "hydraulic_resistance_std_pa_s_m3")
         if deviation is not None:
             deviation /= flow_unit.factor
         found.append(
@@ -157,9 +161,9 @@ def covered(coverage: dict[str, list[float]]) -> Table:
     return Table("The truth within standard deviations", rows, header)
 
 
-def _largest(table: pd.DataFrame, column: str) -> float | None:
-    """The largest standard deviation of the cycle, if there are any; that of the mean is less."""
-    return float(table[column].max()) if column in table else None
+def _deviation(table: pd.DataFrame, column: str) -> float | None:
+    """A standard deviation that is the same at all times, if there is one."""
+    return float(table[column].iloc[0]) if column in table else None
 
 
 def _range(values: pd.Series, unit: Unit) -> str:
