@@ -277,7 +277,7 @@ def test_browser_draws_the_page_without_errors_and_without_network(request, fini
     assert seen["errors"] == []
     assert all(name.startswith(("data:", "blob:")) for name in seen["loaded"])
     assert "Content Security Policy" not in run.stderr
-    assert len({name for name, _, _ in seen["fields"]}) == 5
+    assert len({name for name, _, _ in seen["fields"]}) == 9
     assert all(low < high for _, low, high in seen["fields"])
     assert len(set(seen["clocks"])) == 3
     # The last picture: the wall, beside its colour bar.

@@ -140,7 +140,7 @@ def spread(uncertainty: dict[str, Any]) -> Table:
         (
             SPREAD[name],
             _percent(value),
-            *(_percent(share.get(name)) for share in shares.values()),
+            *(_whole_percent(share.get(name)) for share in shares.values()),
         )
         for name, value in uncertainty.get("relative", {}).items()
     ]
@@ -153,7 +153,7 @@ def covered(coverage: dict[str, list[float]]) -> Table:
     nominal = coverage["nominal"]
     one, two = (int(np.argmin(np.abs(np.array(nominal) - level))) for level in (0.6827, 0.9545))
     rows = [
-        (QUANTITIES[name], _percent(shares[one]), _percent(shares[two]))
+        (QUANTITIES[name], _whole_percent(shares[one]), _whole_percent(shares[two]))
         for name, shares in coverage.items()
         if name != "nominal"
     ]
@@ -215,8 +215,10 @@ def verdict(quality: dict[str, Any]) -> Table:
 
 
 def _found(quantity: dict[str, Any]) -> str:
-    keys = [key for key in ("value", "standard_error") if key in quantity]
-    return " ± ".join(_with_unit(quantity[key], quantity["unit"]) for key in keys)
+    value = _with_unit(quantity["value"], quantity["unit"])
+    if "standard_error" not in quantity:
+        return value
+    return f"{value} ± {quantity['standard_error']:.2g}"
 
 
 def _with_unit(number: float, unit: str) -> str:
@@ -234,6 +236,10 @@ def bias(result: dict[str, Any]) -> Table:
 
 def _percent(error: float | None) -> str:
     return "" if error is None else f"{100 * error:.2f} %"
+
+
+def _whole_percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def methods(case: Case, result: dict[str, Any], training: dict[str, Any]) -> tuple[Table, ...]:
