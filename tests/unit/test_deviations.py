@@ -24,6 +24,7 @@ from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.settings import (
     AdamSettings,
     FlowNetworkSettings,
+    GlobalWeights,
     TrainSettings,
     UncertaintySettings,
 )
@@ -158,12 +159,29 @@ def test_the_equations_count_as_an_integral_and_not_by_their_points(
     problem, _ = trained
     monkeypatch.setattr(curvature, "BATCHES", batches)
     monkeypatch.setattr(curvature, "POINTS", points)
-    rows = curvature._equation_rows(problem, 8, torch.Generator().manual_seed(0))
+    rows = curvature._rows_of_points(problem, "navier_stokes", 8, torch.Generator().manual_seed(0))
     groups = problem.batches.groups
     assert sum(len(part.factors) for part in rows) == batches * -(-groups // -(-groups // points))
     squares = sum(part.factors.square().sum(0) for part in rows)
     weights = torch.tensor(problem.weights["navier_stokes"]).double()
     torch.testing.assert_close(squares, weights * problem.batches.track_count)
+
+
+def test_a_soft_no_slip_condition_holds_the_flow_at_the_wall(tmp_path):
+    write_training_case(tmp_path)
+    case = read_case(tmp_path / "case.h5")
+    network = FlowNetworkSettings(layers=1, width=6, no_slip="soft")
+    speeds = []
+    for tolerance in (1e-4, 1.0):
+        weights = GlobalWeights(no_slip_tolerance=tolerance)
+        settings = TrainSettings(network=network, global_weights=weights)
+        problem = Velocimetry(settings, case, tmp_path / "points.h5", ONE_RANK)
+        samples = curvature.sample_deviations(problem, case, UncertaintySettings(samples=100))
+        assert samples.sources == ("noise", "equations", "amplitude")
+        wall = torch.as_tensor(case.wall.points)
+        found = samples.jets(problem.network, wall, TIMES, source="equations", derivatives=False)
+        speeds.append(float(found[..., 1].square().mean().sqrt()))
+    assert speeds[0] < 0.2 * speeds[1]
 
 
 def test_rows_of_one_track_are_off_together(trained):

@@ -37,7 +37,9 @@ class Batches:
     first_points
         (groups, 3) positions of the first interior batch, the same on all ranks.
     track
-        (n,) track of each owned row, numbered from 0 among the tracks with training rows.
+        (n,) track of each owned row, numbered from 0 among all tracks with training rows.
+    tracks_in_all
+        Number of these tracks.
 
     Raises
     ------
@@ -86,7 +88,9 @@ class Batches:
         self.track_count = len(training)
         number = np.unique(case.tracks.track[training], return_inverse=True)[1]
         self.track = torch.as_tensor(number[ranks.share(len(training))])
+        self.tracks_in_all = int(number.max()) + 1
         self.first_group = own.start
+        self.first_wall_group = own_wall.start
         self.parts = -(-self.groups // groups_per_step) if groups_per_step else 1
 
     @property

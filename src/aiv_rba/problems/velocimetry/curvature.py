@@ -91,9 +91,11 @@ def sample_deviations(
         such as its depth in a thick slab, so count once and not for every row (the wild bootstrap
         of clustered data; Cameron, Gelbach & Miller 2008).
     equations
-        Independent residuals of half their tolerances, and what no row settles.
+        Independent residuals of half their tolerances, of a soft no-slip condition too, and what
+        no row settles.
     wall
-        Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius.
+        Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius, where
+        no-slip is exact.
     amplitude
         The amplitude bias on the tracks, its standard error and half a percent, as a factor of the
         whole flow.
@@ -105,7 +107,12 @@ def sample_deviations(
     generator = torch.Generator().manual_seed(settings.seed)
     strengths = _wall_displacements(case, residuals, settings.samples, generator)
     tracks, amplitude = _track_rows(problem, residuals, settings.samples, generator)
-    equations = _equation_rows(problem, settings.samples, generator)
+    equations = [
+        rows
+        for block in problem.sizes
+        if block != "tracks"
+        for rows in _rows_of_points(problem, block, settings.samples, generator)
+    ]
 
     # Of the wall, single precision is enough.
     single = copy.deepcopy(residuals).float()
@@ -147,8 +154,8 @@ def _track_rows(
     # Where there are too many rows every second, third, ... track stands for all.
     every = -(-batches.track_count // ROWS)
     chosen = batches.track % every == 0
-    last = ranks.max(batches.track.max().to(ranks.device).clone()) if len(batches.track) else 0
-    draws = torch.randn(int(last) + 1, samples, generator=generator, dtype=torch.float64)
+    shape = (batches.tracks_in_all, samples)
+    draws = torch.randn(shape, generator=generator, dtype=torch.float64)
     signs = draws[batches.track[chosen]].to(e)
     chosen = chosen.to(e.device)
     errors = NOISE * (factors * e)[chosen].unsqueeze(-1) * signs.unsqueeze(1)
@@ -157,26 +164,31 @@ def _track_rows(
     return rows, amplitude
 
 
-def _equation_rows(problem: Velocimetry, samples: int, generator: torch.Generator) -> list[_Rows]:
-    """Rows of the equations, of a few batches."""
+def _rows_of_points(
+    problem: Velocimetry, block: str, samples: int, generator: torch.Generator
+) -> list[_Rows]:
+    """Rows of the equations or of the no-slip condition, of a few batches."""
     ranks, batches = problem.ranks, problem.batches
+    first, parts = batches.first_wall_group, 1
+    if block == "navier_stokes":
+        first, parts = batches.first_group, batches.parts
+    weights = torch.tensor(problem.weights[block], dtype=torch.float64)
     chosen = []
     for step in range(BATCHES):
         batch = problem.batch(step)
-        count = batch.counts["navier_stokes"]
+        count = batch.counts[block]
         every = -(-count // POINTS)
         # Place of this rank's points among those of the batch.
-        place = (batch.rows["navier_stokes"] + batches.first_group) // batches.parts
+        place = (batch.rows[block] + first) // parts
         kept = place % every == 0
-        points = batch.inputs["navier_stokes"][0][kept].double()
-        shape = (-(-count // every), 4, samples)
+        points = batch.inputs[block][0][kept].double()
+        shape = (-(-count // every), len(weights), samples)
         draws = EQUATIONS * torch.randn(shape, generator=generator, dtype=torch.float64)
         chosen.append((points, draws[(place[kept] // every).cpu()].to(points)))
     total = ranks.sum(torch.tensor(sum(len(points) for points, _ in chosen), device=ranks.device))
-    weights = torch.tensor(problem.weights["navier_stokes"], dtype=torch.float64)
     factor = (weights * batches.track_count / int(total)).sqrt().to(ranks.device)
     return [
-        _Rows("navier_stokes", (points,), factor.expand(len(points), 4), "equations", errors)
+        _Rows(block, (points,), factor.expand(len(points), -1), "equations", errors)
         for points, errors in chosen
     ]
 
