@@ -26,7 +26,11 @@ RESULTS = {
     "judge": Path("results/generalise.json"),
     "choose": Path("results/generalise_choose.json"),
 }
-PICTURE = Path("docs/images/calibration.png")
+# The manual shows the judged half.
+PICTURES = {
+    "judge": Path("docs/images/calibration.png"),
+    "choose": Path("results/calibration_choose.png"),
+}
 # Intervals of one and two standard deviations: how often they are to hold the truth, and how often
 # they may hold it, in percent.
 WITHIN = {68.27: (60.0, 76.0), 95.45: (92.0, 98.0)}
@@ -199,7 +203,7 @@ def main() -> int:
     """Print, draw and check; returns 1 if the verdicts rank the twins wrongly."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=RESULTS, default="judge")
-    parser.add_argument("--out", type=Path, default=PICTURE, help="picture that is drawn")
+    parser.add_argument("--out", type=Path, help="picture that is drawn")
     arguments = parser.parse_args()
     every = json.loads(RESULTS[arguments.half].read_text())["twins"]
     twins = finished(every)
@@ -210,8 +214,9 @@ def main() -> int:
     print(means_table(groups), twins_table(twins), sep="\n\n", end="\n\n")
     for name in sorted(every.keys() - twins.keys()):
         print(f"{name} is left out: it failed, or has no standard deviations.\n")
-    draw(groups, arguments.out)
-    print(arguments.out)
+    picture = arguments.out or PICTURES[arguments.half]
+    draw(groups, picture)
+    print(picture)
     wrong = ranked_wrongly(twins)
     print("\n".join(wrong) if wrong else "The verdict ranks them rightly.")
     return int(bool(wrong))

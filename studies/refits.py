@@ -2,10 +2,11 @@
 
 The bundled small flow is trained once. Its standard deviations are found from the curvature, and
 again as the differences of further trainings, each from another start and on tracks drawn anew
-with replacement. Such trainings show what the noise of the tracks does, and not what the wall, the
-equations and the amplitude may be off by, so that they are compared with the noise alone as well
-as with the whole. Trainings are kept in results/refits and are not done again. Writes
-results/refits.json and prints a table.
+with replacement. Such trainings show what the noise of the tracks and the training itself do, and
+not what the wall, the equations and the amplitude may be off by, so that they are compared with
+the curvature's part for the noise as well as with the whole. Trainings are in results/refits;
+finished ones only repeat the steps after their last checkpoint. Writes results/refits.json and
+prints a table.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from aiv_rba.settings import (
 from aiv_rba.stages.points.generate import collocate
 from aiv_rba.stages.train.run import train
 
-FOLDER = Path("results/refits")
+FOLDER, RESULT = Path("results/refits"), Path("results/refits.json")
 # A coarse set of collocation points, which is enough for a smooth flow in a straight tube.
 COLLOCATION = PointsSettings(
     n_theta=4, n_y=4, n_r=2, n_t=3, wall_n_t=3, per_group=6, layers=10, time_levels=21
@@ -130,7 +131,7 @@ def main() -> int:
     table = compared(arguments.members, arguments.steps)
     chance = (2 * arguments.members) ** -0.5
     result = {"members": arguments.members, "chance": chance, "fields": table.to_dict("index")}
-    Path("results/refits.json").write_text(json.dumps(result, indent=2) + "\n")
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(markdown(table))
     print(f"\nWith so few trainings, chance alone changes a ratio by {100 * chance:.0f} percent.")
     return 0
