@@ -76,7 +76,9 @@ def test_calibration_without_standard_deviations_says_what_to_run(tmp_path, monk
         run({"one": {"failed": "no wall"}}, tmp_path, monkeypatch)
 
 
-def test_noise_alone_is_less_than_the_whole():
+def test_noise_alone_is_less_than_the_whole(monkeypatch):
+    monkeypatch.setattr(refits, "POINTS", 50)
+    monkeypatch.setattr(refits, "PHASES", 2)
     flow = open_flow(refits.SMALL_FLOW)
     whole, noise = refits.sizes(flow), refits.sizes(refits.noise_alone(flow))
     assert set(whole) == {"u", "v", "w", "pressure", "wss", "flow_rate"}
@@ -100,11 +102,14 @@ def test_refits_are_compared_with_the_curvature(tmp_path, monkeypatch, capsys):
 def test_the_truth_lies_within_the_standard_deviations(tmp_path):
     """Of the axial velocity of a small flow that is known exactly.
 
-    With seeds 0 to 9 the truth lay within one standard deviation at 80 to 94 percent of points and
-    times, and within two at 97.8 to 100 percent: more than 68 and 95 percent, since the ingestion
-    has to suppose that this wall of coarse triangles is wrong by 0.9 percent, but its vertices are
-    exact. With seed 0 it was 84 and 98 percent, and 58 percent within half a standard deviation, so
-    that these bounds find deviations that are wrong by a factor of two either way.
+    With seeds 0 to 9 of tracks and noise the truth lay within one standard deviation at 80 to 94
+    percent of points and times, and within two at 97.8 to 100 percent. That is more than 68 and 95
+    percent, since the ingestion has to suppose that a wall of 24 triangles around is wrong by 0.9
+    percent, although its vertices are exact: three quarters of the variance come from there. With
+    72 triangles around it was 62 to 85 and 90 to 98.5 percent, with five seeds.
+
+    With seed 0 it was 84 and 98 percent, and 58 percent within half a standard deviation, so that
+    these bounds find deviations that are wrong by a factor of two either way.
     """
     train = {"network": {"layers": 2, "width": 12}, "optimiser": {"name": "gauss_newton"}}
     path = write_tube_experiment(tmp_path, tracks=90, noise=0.05, train=train)
@@ -114,11 +119,9 @@ def test_the_truth_lies_within_the_standard_deviations(tmp_path):
     corners = flow.wall_points.min(axis=0), flow.wall_points.max(axis=0)
     points = np.random.default_rng(0).uniform(*corners, (600, 3))
     points = points[flow.inside(points)]
-    wrong = [
-        (flow.velocity(points, time) - tube.velocity(time, points))
-        / flow.std.velocity(points, time)
-        for time in flow.period * np.arange(8) / 8
-    ]
-    axial = np.abs(np.array(wrong))[..., tube.along]
+    times = flow.period * np.arange(8) / 8
+    wrong = np.array([flow.velocity(points, t) - tube.velocity(t, points) for t in times])
+    deviation = np.array([flow.std.velocity(points, t) for t in times])
+    axial = np.abs(wrong / deviation)[..., tube.along]
     assert 0.7 < np.mean(axial < 1) < 0.97
-    assert 0.95 < np.mean(axial < 2)
+    assert np.mean(axial < 2) > 0.95
