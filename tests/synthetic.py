@@ -168,6 +168,7 @@ def write_tube_experiment(
     pulsation: float = 1.0,
     tracks: int = 60,
     noise: float = 0.0,
+    seed: int = 0,
     ingest: dict[str, Any] | None = None,
     **sections: dict[str, Any],
 ) -> Path:
@@ -191,15 +192,18 @@ def write_tube_experiment(
         Number of tracks, ten rows each.
     noise
         Standard deviation of the velocity noise over the rms velocity.
+    seed
+        Seed of the tracks and of the noise.
     ingest, sections
         Keys that replace those of the section of the same name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tube = tube_of(axis=axis, inner=inner, pulsation=pulsation)
-    table = tube.tracks(tracks)
+    table = tube.tracks(tracks, seed=seed)
     sizes = table[["u", "v", "w"]]
     rms = float(np.sqrt((sizes**2).to_numpy().sum(axis=1).mean()))
-    table[["u", "v", "w"]] = sizes + noise * rms * np.random.default_rng(1).normal(size=sizes.shape)
+    errors = np.random.default_rng(seed + 1).normal(size=sizes.shape)
+    table[["u", "v", "w"]] = sizes + noise * rms * errors
     length, time = LENGTH_UNITS[length_unit], TIME_UNITS[time_unit]
     table[["x", "y", "z"]] /= length
     table["t"] /= time
