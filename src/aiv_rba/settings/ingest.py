@@ -68,8 +68,8 @@ class IngestSettings:
     """Inner wall of an annular lumen; none for a single lumen."""
     wall_error: NonNegative | Auto = "auto"
     """Standard deviation of the wall's position, in the unit of the wall's file, such as half a
-    voxel of the image that it was segmented from; auto: how far its triangles lie off a curved wall
-    through their vertices, and how far its vertices scatter about a smooth one."""
+    voxel of the image that it was segmented from; auto: a quarter of how far its triangles lie off
+    a curved wall through their vertices, and how far its vertices scatter about a smooth one."""
     axis: Literal["x", "y", "z"] = "y"
     """Vessel axis in the coordinates of the files."""
     units: Units = field(default_factory=Units)

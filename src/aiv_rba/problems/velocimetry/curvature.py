@@ -25,12 +25,12 @@ from aiv_rba.statistics import amplitude_bias
 
 # Standard deviation of parameters that no row settles; the network's weights are of order one.
 PRIOR = 1.0
-# The three constants of the error budget, which the choosing half of the twins fixed
-# (docs/uncertainty.md). Training takes a part of the rows at every step, so that its answer is not
+# Three constants of the error budget, which the choosing half of the twins fixed, as the share of
+# the default error of the wall (docs/uncertainty.md). Training takes a part of the rows at every step, so that its answer is not
 # quite at the minimum: the noise counts this much more.
 NOISE = 1.2
 # Size of the equations' errors over their tolerances, which training keeps well below.
-EQUATIONS = 0.5
+EQUATIONS = 0.3
 # Standard deviation of errors of the amplitude that all tracks share and that no residual shows,
 # such as the mean over a thick slab.
 AMPLITUDE = 0.005
@@ -91,7 +91,7 @@ def sample_deviations(
         such as its depth in a thick slab, so count once and not for every row (the wild bootstrap
         of clustered data; Cameron, Gelbach & Miller 2008).
     equations
-        Independent residuals of half their tolerances, of a soft no-slip condition too, and what
+        Independent residuals of 0.3 of their tolerances, of a soft no-slip condition too, and what
         no row settles.
     wall
         Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius, where

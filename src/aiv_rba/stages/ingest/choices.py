@@ -23,6 +23,9 @@ LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
 # Noise over rms where no track is long enough to show it.
 ASSUMED = 0.1
 
+# Standard deviation of a wall's position over the height of its arcs above their chords.
+SHARE_OF_HEIGHT = 0.25
+
 
 @dataclass(frozen=True)
 class ChosenScales:
@@ -98,8 +101,9 @@ def choose_wall_error(
     """Standard deviation of the wall's position, nondimensional, and where it comes from.
 
     An edge between vertices whose normals differ by an angle a is the chord of an arc, which it
-    leaves by a / 8 of its length. Where nothing else is known the wall is as uncertain as that; if
-    its vertices scatter, as their scatter too.
+    leaves by a / 8 of its length. Velocity vanishes on a smooth surface through the vertices, not
+    on flat triangles, so that where nothing else is known the wall is as uncertain as a quarter of
+    that (docs/uncertainty.md); if its vertices scatter, as their scatter too.
     """
     if config.wall_error != "auto":
         unit = to_si(config.units.wall, "[length]", "ingest.units.wall")
@@ -115,7 +119,7 @@ def choose_wall_error(
             length = np.linalg.norm(np.diff(wall.points[ends], axis=1)[:, 0], axis=1)
             cosine = np.sum(wall.normals[ends[:, 0]] * wall.normals[ends[:, 1]], axis=1)
             heights.append(length * np.arccos(np.clip(cosine, -1, 1)) / 8)
-    height = float(np.sqrt(np.mean(np.concatenate(heights) ** 2)))
+    height = SHARE_OF_HEIGHT * float(np.sqrt(np.mean(np.concatenate(heights) ** 2)))
     rough = function.roughness * function.radius
     error = float(np.hypot(height, rough))
     return error, (
