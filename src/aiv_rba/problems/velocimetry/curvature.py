@@ -25,8 +25,8 @@ from aiv_rba.statistics import amplitude_bias
 
 # Standard deviation of parameters that no row settles; the network's weights are of order one.
 PRIOR = 1.0
-# Three constants of the error budget, which the choosing half of the twins fixed, as the share of
-# the default error of the wall (docs/uncertainty.md). Training takes a part of the rows at every step, so that its answer is not
+# Three constants of the error budget, which the choosing half of the twins fixed
+# (docs/uncertainty.md). Training takes a part of the rows at every step, so that its answer is not
 # quite at the minimum: the noise counts this much more.
 NOISE = 1.2
 # Size of the equations' errors over their tolerances, which training keeps well below.
