@@ -113,7 +113,7 @@ def hydraulics(
     for time, found in zip(times, series, strict=True):
         rates, pressure = flow_rates(found.velocity, found.pressure, scales, lumen, quadrature)
         drop = drop_over_length(pressure)
-        rows.append((time * scales.time, np.mean(rates), np.std(rates), drop))
+        rows.append((time * scales.time, np.mean(rates), np.std(rates), float(drop)))
     table = pd.DataFrame(
         rows, columns=["t_s", "flow_rate_m3_s", "flow_rate_spread_m3_s", "pressure_drop_pa"]
     )

@@ -218,7 +218,8 @@ def _found(quantity: dict[str, Any]) -> str:
     value = _with_unit(quantity["value"], quantity["unit"])
     if "standard_error" not in quantity:
         return value
-    return f"{value} ± {quantity['standard_error']:.2g}"
+    unit = " %" if quantity["unit"] == "percent" else ""
+    return f"{value} ± {quantity['standard_error']:.2g}{unit}"
 
 
 def _with_unit(number: float, unit: str) -> str:
