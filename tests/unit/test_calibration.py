@@ -102,13 +102,9 @@ def test_refits_are_compared_with_the_curvature(tmp_path, monkeypatch, capsys):
 def test_the_truth_lies_within_the_standard_deviations(tmp_path):
     """Of the axial velocity of a small flow that is known exactly.
 
-    With seeds 0 to 9 of tracks and noise the truth lay within one standard deviation at 80 to 94
-    percent of points and times, and within two at 97.8 to 100 percent. That is more than 68 and 95
-    percent, since the ingestion has to suppose that a wall of 24 triangles around is wrong by 0.9
-    percent, although its vertices are exact: three quarters of the variance come from there. With
-    72 triangles around it was 62 to 85 and 90 to 98.5 percent, with five seeds.
-
-    With seed 0 it was 84 and 98 percent, and 58 percent within half a standard deviation, so that
+    With seeds 0 to 4 of tracks and noise the truth lay within one standard deviation at 63 to 83
+    percent of points and times, and within two at 90 to 99 percent; 74 and 96 percent in the mean.
+    With seed 0 it was 70 and 94 percent, and 41 percent within half a standard deviation, so that
     these bounds find deviations that are wrong by a factor of two either way.
     """
     train = {"network": {"layers": 2, "width": 12}, "optimiser": {"name": "gauss_newton"}}
@@ -123,5 +119,5 @@ def test_the_truth_lies_within_the_standard_deviations(tmp_path):
     wrong = np.array([flow.velocity(points, t) - tube.velocity(t, points) for t in times])
     deviation = np.array([flow.std.velocity(points, t) for t in times])
     axial = np.abs(wrong / deviation)[..., tube.along]
-    assert 0.7 < np.mean(axial < 1) < 0.97
-    assert np.mean(axial < 2) > 0.95
+    assert 0.5 < np.mean(axial < 1) < 0.9
+    assert np.mean(axial < 2) > 0.85
