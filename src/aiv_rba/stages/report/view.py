@@ -70,12 +70,9 @@ def view(
         Shown("cuts", "pressure", "pressure", SIGNED, on_cuts(f.pressure for f in flows)),
         Shown("cuts", "vorticity", "rate", SPEED, on_cuts(f.vorticity for f in flows)),
     ]
-    for name, quantity, label in (
-        ("stress", "pressure", "wall shear stress"),
-        ("pressure", "pressure", "pressure"),
-    ):
+    for name, label in (("stress", "wall shear stress"), ("pressure", "pressure")):
         found = on_wall(patch.spread[name] for patch in patches if patch.spread)
-        fields.append(Shown("wall", f"standard deviation of {label}", quantity, SPEED, found))
+        fields.append(Shown("wall", f"standard deviation of {label}", "pressure", SPEED, found))
     for name, quantity in (("velocity", "speed"), ("pressure", "pressure")):
         found = on_cuts(flow.spread[name] for flow in flows if flow.spread)
         fields.append(Shown("cuts", f"standard deviation of {name}", quantity, SPEED, found))
