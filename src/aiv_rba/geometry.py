@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline, LinearNDInterpolator
 from scipy.spatial import KDTree
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.case import Wall
+from aiv_rba.files.case import Opening, Wall
 from aiv_rba.files.formats import Array, IntArray
 
 SECTIONS = 41
@@ -163,6 +163,62 @@ class Lumen:
             inside[:, lines] |= settled & (distance <= 0)
             open_[:, lines] &= ~settled
         return inside
+
+
+@dataclass(frozen=True)
+class Region:
+    """The region of flow of a lumen of any kind: what walls and openings enclose.
+
+    Attributes
+    ----------
+    wall
+        The walls, nondimensional.
+    openings
+        The faces that close it where there is no wall.
+    """
+
+    wall: Wall
+    openings: tuple[Opening, ...]
+
+    @cached_property
+    def _wall(self) -> pv.PolyData:
+        return pv.PolyData(self.wall.points, np.insert(self.wall.triangles, 0, 3, axis=1))
+
+    @cached_property
+    def boundary(self) -> pv.PolyData:
+        """Walls and openings as one closed surface, normals outwards."""
+        points, triangles = [self.wall.points], [self.wall.triangles]
+        count = len(self.wall.points)
+        for opening in self.openings:
+            points.append(opening.points)
+            triangles.append(opening.triangles + count)
+            count += len(opening.points)
+        faces = np.insert(np.concatenate(triangles), 0, 3, axis=1)
+        # Vertices of openings lie on those of the walls: joined, the sign of a distance is right.
+        mesh: pv.PolyData = pv.PolyData(np.concatenate(points), faces).clean(tolerance=1e-9)
+        return mesh
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper corner (3,) of the box round it."""
+        points = np.asarray(self.boundary.points)
+        return points.min(axis=0), points.max(axis=0)
+
+    def wall_distance(self, points: Array) -> Array:
+        """Distance (N,) of points (N, 3) to the walls, without sign."""
+        cloud = pv.PolyData(points).compute_implicit_distance(self._wall)
+        return np.asarray(np.abs(cloud["implicit_distance"]))
+
+    def distance(self, points: Array) -> Array:
+        """Signed distance (N,) to walls and openings, positive outside."""
+        cloud = pv.PolyData(points).compute_implicit_distance(self.boundary)
+        return np.asarray(cloud["implicit_distance"])
+
+    def inside(self, points: Array) -> NDArray[np.bool_]:
+        """Whether points (N, 3) lie in the region."""
+        if not len(points):
+            return np.zeros(0, dtype=bool)
+        return np.asarray(self.distance(points) <= 0)
 
 
 def _centroids(wall: Wall, axis: int) -> tuple[Array, Array]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.files.formats import Array, IntArray, create_h5, open_h5
 from aiv_rba.scales import Scales
+
+LumenKind = Literal["single", "annular", "general"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,28 @@ class Wall:
     normals: Array
     triangles: IntArray
     patch: IntArray
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A face through which fluid enters or leaves, nondimensional.
+
+    Attributes
+    ----------
+    name
+        Such as "y_min", the side on which it lies.
+    points
+        (N, 3).
+    triangles
+        (M, 3): vertex numbers.
+    normal
+        (3,): mean unit normal, out of the lumen.
+    """
+
+    name: str
+    points: Array
+    triangles: IntArray
+    normal: Array
 
 
 @dataclass(frozen=True)
@@ -134,9 +160,10 @@ class Case:
     scales
         Scales of the nondimensionalisation.
     axis
-        Vessel axis: 0, 1 or 2 for x, y, z.
+        Vessel axis: 0, 1 or 2 for x, y, z; in a general lumen the axis along which it is longest.
     lumen
-        "single" or "annular".
+        "single" or "annular", where it is a tube along the axis whose sections are seen whole from
+        their centre, and "general" otherwise: in any direction, with branches or bodies.
     radius
         Hydraulic radius of the lumen.
     wall_function
@@ -153,13 +180,15 @@ class Case:
         SHA-256 of each source file, by file name.
     identity
         Hash of the sources and of the ingestion settings; later files carry it.
+    openings
+        The faces that close the lumen where there is no wall.
     """
 
     tracks: Tracks
     wall: Wall
     scales: Scales
     axis: int
-    lumen: str
+    lumen: LumenKind
     radius: float
     wall_function: WallFunction
     wall_error: float
@@ -168,6 +197,7 @@ class Case:
     chosen: dict[str, str]
     sources: dict[str, str]
     identity: str
+    openings: tuple[Opening, ...] = ()
 
     @property
     def main_component(self) -> str:
@@ -206,6 +236,12 @@ def write_case(path: Path, case: Case) -> None:
         for name in ("points", "normals", "triangles", "patch"):
             wall[name] = getattr(case.wall, name)
         tracks.attrs.update({f"noise_{name}": sigma for name, sigma in case.noise.items()})
+        openings = file.create_group("openings")
+        for number, opening in enumerate(case.openings):
+            group = openings.create_group(str(number))
+            group.attrs["name"] = opening.name
+            for name in ("points", "triangles", "normal"):
+                group[name] = getattr(opening, name)
         function = file.create_group("wall_function")
         function["sources"] = case.wall_function.sources
         function["strengths"] = case.wall_function.strengths
@@ -236,7 +272,7 @@ def read_case(path: Path) -> Case:
             wall=Wall(*(wall[name][:] for name in ("points", "normals", "triangles", "patch"))),
             scales=Scales.from_dict(dict(file["scales"].attrs)),
             axis=int(file.attrs["axis"]),
-            lumen=str(file.attrs["lumen"]),
+            lumen=cast(LumenKind, file.attrs["lumen"]),
             radius=float(file.attrs["radius"]),
             wall_function=WallFunction(
                 function["sources"][:],
@@ -252,4 +288,14 @@ def read_case(path: Path) -> Case:
             chosen=json.loads(file.attrs["chosen"]),
             sources=json.loads(file.attrs["sources"]),
             identity=str(file.attrs["identity"]),
+            openings=tuple(
+                _read_opening(file["openings"][str(number)])
+                for number in range(len(file["openings"]))
+            ),
         )
+
+
+def _read_opening(group: h5py.Group) -> Opening:
+    return Opening(
+        str(group.attrs["name"]), *(group[name][:] for name in ("points", "triangles", "normal"))
+    )

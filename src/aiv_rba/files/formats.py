@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from aiv_rba.errors import UserError
 
 VERSIONS = {
-    "case": 4,
-    "points": 2,
+    "case": 5,
+    "points": 3,
     "truth": 1,
     "model": 3,
     "deviations": 1,

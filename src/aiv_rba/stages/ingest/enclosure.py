@@ -9,6 +9,7 @@ import numpy as np
 import pyvista as pv
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.case import Opening
 from aiv_rba.files.formats import Array
 from aiv_rba.stages.ingest.walls import Surface, enclosed_volume
 
@@ -61,6 +62,27 @@ class Enclosure:
         for distance in inner:
             outer = np.maximum(outer, -distance)
         return outer
+
+    @cached_property
+    def openings(self) -> tuple[Opening, ...]:
+        """The two ends of the outer wall."""
+        openings = []
+        lower, upper = (self.outer.points[loop].mean(axis=0) for loop in self.outer.loops)
+        axis = int(np.argmax(np.abs(upper - lower)))
+        corners = self.ends
+        low = corners[:, :, axis].mean(axis=1) < (lower + upper)[axis] / 2
+        for side, chosen in (("min", low), ("max", ~low)):
+            faces = corners[chosen]
+            areas = np.cross(faces[:, 1] - faces[:, 0], faces[:, 2] - faces[:, 0]).sum(axis=0)
+            openings.append(
+                Opening(
+                    name=f"{'xyz'[axis]}_{side}",
+                    points=faces.reshape(-1, 3),
+                    triangles=np.arange(3 * len(faces)).reshape(-1, 3),
+                    normal=areas / np.linalg.norm(areas),
+                )
+            )
+        return tuple(openings)
 
     def check_nested(self, axis: int, names: str) -> None:
         """Check that the inner wall lies in the outer one and is as long.

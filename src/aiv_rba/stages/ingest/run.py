@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.case import Case, Tracks, Wall, write_case
-from aiv_rba.files.formats import Array, atomic_path, sha256
+from aiv_rba.files.case import Case, Tracks, write_case
+from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
-from aiv_rba.scales import Scales, to_si
+from aiv_rba.scales import Scales
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
     choose_harmonics,
@@ -23,16 +23,19 @@ from aiv_rba.stages.ingest.choices import (
     choose_scales,
     choose_wall_error,
 )
-from aiv_rba.stages.ingest.continuation import continued
-from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.exclude import excluded_rows
 from aiv_rba.stages.ingest.picture import draw
-from aiv_rba.stages.ingest.smoothing import ROUGH, smoothed
+from aiv_rba.stages.ingest.plausibility import (
+    check_enough_kept,
+    check_overlap,
+    check_rows_inside,
+    find_warnings,
+)
+from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
-from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable, read_tracks, validation_rows
+from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
-from aiv_rba.stages.ingest.wall_function import fit_wall_function
-from aiv_rba.stages.ingest.walls import Surface, read_wall
+from aiv_rba.stages.ingest.vessel import make_vessel, read_walls, scaled, size_of
 from aiv_rba.terminal import say
 
 # A point this share of the hydraulic radius outside the wall still counts as inside: a wall of
@@ -92,37 +95,27 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         table = differences(table, config.period, Path(config.tracks))
     computed = len(table)
 
-    walls = [read_wall(Path(config.wall), config.units.wall, axis)]
-    if config.inner_wall is not None:
-        walls.append(read_wall(Path(config.inner_wall), config.units.wall, axis, inner=True))
-    origin, radius = _size(walls)
+    walls = read_walls(config)
+    origin, radius = size_of(walls)
     chosen = choose_scales(config, table, radius, origin)
     scales = chosen.scales
-    walls = [replace(wall, points=_scaled(wall.points, scales)) for wall in walls]
-    enclosure = Enclosure(*walls)
-    enclosure.check_nested(axis, f"{config.inner_wall} in {config.wall}")
-    function = fit_wall_function(continued(enclosure, axis), axis, enclosure)
-    walls = [smoothed(wall, function) for wall in walls]
-    enclosure = Enclosure(*walls)
+    vessel = make_vessel(config, walls, scales)
+    enclosure, function = vessel.enclosure, vessel.function
 
-    distance = enclosure.distance_outside(_scaled(table.position, scales)) / enclosure.radius
+    distance = enclosure.distance_outside(scaled(table.position, scales)) / enclosure.radius
     allowed = NOMINAL_DEPTH_TOLERANCE if table.nominal_depth else TOLERANCE
     outside = distance > allowed
-    _check_overlap(config, table, walls[0], scales, outside)
+    check_overlap(config, table, enclosure.outer, scales, outside)
     if config.outside == "drop":
         table = table.rows(~outside)
-    if len(table) < MINIMUM_ROWS:
-        raise UserError(
-            f"{config.tracks}: found {len(table)} rows inside the wall, expected at least "
-            f"{MINIMUM_ROWS}"
-        )
+    check_rows_inside(config, len(table))
 
-    wall_error, error_reason = choose_wall_error(config, walls, function, scales)
+    wall_error, error_reason = choose_wall_error(config, enclosure.walls, function, scales)
     # After the split, so that every track stays on its side whatever is left out.
     validation = validation_rows(table.track, config.split)
     kept = ~np.isin(table.line, listed)
     if config.exclude is not None:
-        _check_enough(config, kept, validation)
+        check_enough_kept(config, kept, validation)
     table = table.rows(kept)
     tracks = _tracks(table, scales, validation[kept])
 
@@ -131,10 +124,10 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
         tracks=tracks,
-        wall=_wall(walls),
+        wall=vessel.wall,
         scales=scales,
         axis=axis,
-        lumen="single" if enclosure.inner is None else "annular",
+        lumen=vessel.lumen,
         radius=enclosure.radius,
         wall_function=function,
         wall_error=wall_error,
@@ -150,6 +143,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         },
         sources=sources,
         identity=_identity(config, list(sources.values())),
+        openings=vessel.openings,
     )
     findings = Findings(
         rows=rows,
@@ -160,10 +154,10 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         noise=noise(table),
         notes=tuple(
             f"{file}: {note}"
-            for file, wall in zip((config.wall, config.inner_wall), walls, strict=False)
+            for file, wall in zip((config.wall, config.inner_wall), enclosure.walls, strict=False)
             for note in wall.notes
         ),
-        warnings=_warnings(config, result, float(outside.mean())),
+        warnings=find_warnings(config, result, float(outside.mean())),
     )
     with atomic_path(results.ingestion) as text, atomic_path(results.tracks_picture) as image:
         text.write_text(summarise(config, result, enclosure, findings), encoding="utf-8")
@@ -176,44 +170,14 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         say(f"  chosen: {what} {choice}")
 
 
-def _size(walls: list[Surface]) -> tuple[tuple[float, float, float], float]:
-    """Middle of the outer wall's bounding box, and hydraulic radius of the lumen, m."""
-    low, high = walls[0].points.min(axis=0), walls[0].points.max(axis=0)
-    x, y, z = ((low + high) / 2).tolist()
-    # VTK's tolerances suit lengths of order one.
-    unit = float(np.linalg.norm(high - low))
-    scaled = [replace(w, points=(w.points - np.array([x, y, z])) / unit) for w in walls]
-    return (x, y, z), Enclosure(*scaled).radius * unit
-
-
-def _scaled(points: Array, scales: Scales) -> Array:
-    scaled: Array = (points - np.array(scales.origin)) / scales.length
-    return scaled
-
-
 def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) -> Tracks:
     return Tracks(
-        points=np.column_stack([table.time / scales.time, _scaled(table.position, scales)]),
+        points=np.column_stack([table.time / scales.time, scaled(table.position, scales)]),
         velocity={name: values / scales.velocity for name, values in table.velocity.items()},
         track=table.track,
         plane=table.plane,
         row=table.line - 2,
         validation=validation,
-    )
-
-
-def _wall(walls: list[Surface]) -> Wall:
-    """The outer wall (patch 0) and the inner one (patch 1), vertices numbered on."""
-    offsets = [0, len(walls[0].points)]
-    return Wall(
-        points=np.concatenate([wall.points for wall in walls]),
-        normals=np.concatenate([wall.normals for wall in walls]),
-        triangles=np.concatenate(
-            [wall.triangles + offset for wall, offset in zip(walls, offsets, strict=False)]
-        ),
-        patch=np.concatenate(
-            [np.full(len(wall.triangles), number) for number, wall in enumerate(walls)]
-        ),
     )
 
 
@@ -224,86 +188,3 @@ def _identity(config: IngestSettings, hashes: list[str]) -> str:
         del settings[name]
     text = json.dumps({"sources": hashes, "settings": settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check_enough(
-    config: IngestSettings, kept: NDArray[np.bool_], validation: NDArray[np.bool_]
-) -> None:
-    """Check that there is something to train on and to validate with."""
-    sides = {
-        "training rows": (~validation, 1),
-        "held-out rows": (validation, 1),
-        "rows": (np.ones_like(kept), MINIMUM_ROWS),
-    }
-    for name, (side, least) in sides.items():
-        if np.sum(kept & side) < least:
-            raise UserError(
-                f"{config.exclude}: leaves {np.sum(kept & side)} of {side.sum()} {name} of "
-                f"{config.tracks}, expected at least {least}"
-            )
-
-
-def _check_overlap(
-    config: IngestSettings,
-    table: TrackTable,
-    wall: Surface,
-    scales: Scales,
-    outside: NDArray[np.bool_],
-) -> None:
-    """Check that some points lie in the wall, or all of them if the settings demand it."""
-    if outside.all():
-        wall_points = wall.points * scales.length + np.array(scales.origin)
-        raise UserError(
-            f"{config.tracks}: no row lies inside {config.wall}: tracks span "
-            f"{_box(table.position, config.units.length, 'length')}, the wall "
-            f"{_box(wall_points, config.units.wall, 'wall')}, expected them to overlap: check "
-            "ingest.units"
-        )
-    if outside.any() and config.outside == "error":
-        line = table.line[outside].min()
-        raise UserError(
-            f"{config.tracks}: line {line}: {outside.sum()} of {len(table)} rows lie outside "
-            f"{config.wall}, this is the first; expected none with ingest.outside: error"
-        )
-
-
-def _box(points: Array, unit: str, key: str) -> str:
-    low, high = (
-        edge / to_si(unit, "[length]", f"ingest.units.{key}")
-        for edge in (points.min(axis=0), points.max(axis=0))
-    )
-    return (
-        ", ".join(f"{name} {a:.4g} to {b:.4g}" for name, a, b in zip("xyz", low, high, strict=True))
-        + f" {unit}"
-    )
-
-
-def _warnings(config: IngestSettings, case: Case, outside: float) -> tuple[str, ...]:
-    """What looks wrong in the input but need not be a mistake."""
-    warnings = []
-    if outside > 0.1:
-        warnings.append(f"{100 * outside:.0f} % of the rows lie outside the wall")
-    position = case.tracks.points[:, 1 + case.axis]
-    covered = np.ptp(position) / np.ptp(case.wall.points[:, case.axis])
-    if covered < 0.2:
-        warnings.append(
-            f"tracks cover only {100 * covered:.2g} % of the length of the wall: check ingest.units"
-        )
-    duration = np.ptp(case.tracks.points[:, 0]) / case.scales.nondimensional_period
-    if duration < 0.5:
-        warnings.append(
-            f"times cover only {100 * duration:.2g} % of the period: check ingest.units.time and "
-            "ingest.period"
-        )
-    size = np.sqrt(sum(np.mean(values**2) for values in case.tracks.velocity.values()))
-    if not 0.02 < size < 50:
-        warnings.append(
-            f"the rms velocity is {size:.2g} velocity scales: check ingest.units.velocity and "
-            "ingest.velocity_scale"
-        )
-    if "uvw"[case.axis] not in case.tracks.velocity:
-        warnings.append(
-            f"the axial velocity {'uvw'[case.axis]} is not measured: the flow is inferred from the "
-            "other components alone"
-        )
-    return tuple(warnings)
