@@ -61,13 +61,22 @@ def clipped_mesh(region: Region, spacing: float) -> pv.UnstructuredGrid:
     steps = (high - low) / cells
     # Half a cell beyond, so that faces across the coordinate axes do not fall on grid points.
     box = pv.ImageData(dimensions=cells + 2, spacing=steps, origin=low - steps / 2)
-    box.point_data["distance"] = _signed_distances(region, box)
-    cut = box.clip_scalar(scalars="distance", value=0.0, invert=True)
+    cut = clipped(region, box)
     points = np.array(cut.points, dtype=float)
     new = np.abs(cut["distance"]) < 1e-9 * spacing
     points[new] = nearest_on(region.boundary, points[new])
     mesh = pv.UnstructuredGrid(cut.cells, cut.celltypes, points)
     mesh.point_data["on_boundary"] = new
+    return mesh
+
+
+def clipped(region: Region, box: pv.ImageData) -> pv.UnstructuredGrid:
+    """The part of a regular grid, or of a plane one, that lies in a region.
+
+    The point array ``distance`` is zero at the vertices that the cuts make.
+    """
+    box.point_data["distance"] = _signed_distances(region, box)
+    mesh: pv.UnstructuredGrid = box.clip_scalar(scalars="distance", value=0.0, invert=True)
     return mesh
 
 

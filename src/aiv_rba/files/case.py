@@ -201,10 +201,10 @@ class Case:
 
     @property
     def main_component(self) -> str:
-        """The measured component along the axis, or the largest one where that is not measured."""
+        """The measured component along the axis of a tube, or else the largest one."""
         measured = self.tracks.velocity
         axial = "uvw"[self.axis]
-        if axial in measured:
+        if self.lumen != "general" and axial in measured:
             return axial
         return max(measured, key=lambda name: float(np.mean(measured[name] ** 2)))
 
