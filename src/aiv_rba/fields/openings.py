@@ -19,7 +19,7 @@ from aiv_rba.scales import Scales
 
 # Sides of the triangles of a quadrature over the hydraulic radius, and its points for each
 # direction of a triangle: 9 integrate polynomials of degree 5 exactly.
-LARGEST, ORDER = 0.5, 3
+LARGEST, ORDER = 1.0, 3
 # Times of the cycle from which the main flow is taken.
 TIMES = 8
 

@@ -90,6 +90,7 @@ def _panel(axes: Axes, cut: Cut, number: int, row: Row, metre: Unit) -> Any:
     )
     axes.add_collection(LineCollection(list(at[cut.rim]), colors="0.25", linewidths=0.8))
     axes.set_aspect("equal")
+    axes.locator_params(nbins=5)
     if row.velocity is not None:
         spacing = float(np.ptp(at, axis=0).max()) / ARROWS
         places = apart(cut.points * metre.factor, spacing)

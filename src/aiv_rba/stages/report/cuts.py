@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyvista as pv
-from vtkmodules.vtkCommonDataModel import VTK_TRIANGLE
 
 from aiv_rba.fields.mesh import clipped
 from aiv_rba.files.formats import Array, IntArray
@@ -55,7 +54,7 @@ def cuts(region: Region, scales: Scales) -> list[Cut]:
             continue
         mesh = _plane(region, normal, float(np.sqrt(coarse.area / POINTS)))
         points = np.asarray(mesh.points, dtype=float) * scales.length + np.array(scales.origin)
-        triangles = np.asarray(mesh.cells_dict[VTK_TRIANGLE], dtype=np.int64)
+        triangles = np.asarray(mesh.cells, dtype=np.int64).reshape(-1, 4)[:, 1:]
         found.append(Cut(normal, points, triangles, rim_of(triangles)))
     return found
 

@@ -159,6 +159,7 @@ def _panel(
         edges = list(rim[..., plane] * metre.factor)
         axes.add_collection(LineCollection(edges, colors="0.6", linewidths=0.6))
     axes.set_aspect("equal")
+    axes.locator_params(nbins=5)
     axes.set(
         xlabel=f"{'xyz'[side.first]} ({metre.name})", ylabel=f"{'xyz'[side.second]} ({metre.name})"
     )
