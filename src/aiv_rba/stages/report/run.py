@@ -100,7 +100,7 @@ def _report(settings: ReportSettings, results: Results) -> None:
 
     lumen = Lumen.from_wall(experiment.wall, experiment.axis)
     truth = None
-    if "truth" in scored:
+    if "noise_floor" in scored:  # A table of true values has no fields to draw.
         differences = read_differences(results.differences, experiment.identity)
         truth = TrueFields(differences, lumen, experiment.scales)
     answer = _answer(settings, experiment, lumen, results, table, truth)
@@ -251,6 +251,8 @@ def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
     ]
     if "coverage" in uncertainty:
         shown.insert(2, tables.covered(uncertainty["coverage"]))
+    if "challenge" in result:
+        shown.append(tables.challenge(result["challenge"]))
     return Section(
         "Quality",
         notes=notes,
@@ -285,7 +287,7 @@ def _summary(
         "case": case.identity,
         "sources": case.sources,
     }
-    for name in ("truth", "truth_outside", "wss_wall_share", "noise_floor"):
+    for name in ("truth", "truth_outside", "challenge", "wss_wall_share", "noise_floor"):
         if name in scored:
             result[name] = scored[name]
     return result
