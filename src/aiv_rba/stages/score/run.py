@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from aiv_rba.errors import UserError
 from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.differences import write_differences
 from aiv_rba.files.formats import atomic_path, open_h5
@@ -50,6 +51,11 @@ def _score(settings: ScoreSettings, results: Results) -> None:
     found = suspect(experiment, trained)
     result["suspicious"] = counts(found)
     if settings.truth:
+        if experiment.flow == "unsteady":
+            raise UserError(
+                f"score.truth: found {settings.truth}, expected none for an unsteady flow: a truth "
+                "is known by the harmonics of a period"
+            )
         with open_h5(Path(settings.truth), "truth") as file:
             result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
             known = known_outliers(Path(settings.truth), file, experiment)
