@@ -18,6 +18,7 @@ from aiv_rba.files.results import Results
 from aiv_rba.scales import Scales
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
+    MODES,
     choose_harmonics,
     choose_noise,
     choose_scales,
@@ -33,6 +34,7 @@ from aiv_rba.stages.ingest.plausibility import (
 )
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
+from aiv_rba.stages.ingest.times import needs_times, timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
 from aiv_rba.stages.ingest.vessel import make_vessel, read_walls, scaled, size_of
@@ -85,6 +87,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         config.units,
         config.period,
         with_velocity=config.velocities == "columns",
+        with_time=needs_times(config),
     )
     rows = len(table)
     listed = np.empty(0, dtype=np.int64)
@@ -94,10 +97,12 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     if config.velocities == "differences":
         table = differences(table, config.period, Path(config.tracks))
     computed = len(table)
+    found = timed(config, table)
+    table = found.table
 
     walls = read_walls(config)
     origin, radius = size_of(walls)
-    chosen = choose_scales(config, table, radius, origin)
+    chosen = choose_scales(config, found, radius, origin)
     scales = chosen.scales
     vessel = make_vessel(config, walls, scales)
     enclosure, function = vessel.enclosure, vessel.function
@@ -121,7 +126,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
 
     sources = {file: sha256(Path(file)) for file in _sources(config)}
     sigma = choose_noise(table, scales.velocity)
-    harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
+    harmonics, reason = choose_harmonics(tracks, sigma, function, scales)
     result = Case(
         tracks=tracks,
         wall=vessel.wall,
@@ -135,7 +140,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         harmonics=harmonics,
         chosen=chosen.reasons
         | {
-            "harmonics of time": reason,
+            MODES[config.flow]: reason,
             "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
             + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
@@ -152,10 +157,15 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         outside=int(outside.sum()),
         excluded=int((~kept).sum()),
         noise=noise(table),
-        notes=tuple(
-            f"{file}: {note}"
-            for file, wall in zip((config.wall, config.inner_wall), enclosure.walls, strict=False)
-            for note in wall.notes
+        notes=(
+            *(f"{config.tracks}: {note}" for note in found.notes),
+            *(
+                f"{file}: {note}"
+                for file, wall in zip(
+                    (config.wall, config.inner_wall), enclosure.walls, strict=False
+                )
+                for note in wall.notes
+            ),
         ),
         warnings=find_warnings(config, result, float(outside.mean())),
     )
@@ -171,8 +181,9 @@ def _ingest(config: IngestSettings, results: Results) -> None:
 
 
 def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) -> Tracks:
+    time = (table.time - scales.start) / scales.time
     return Tracks(
-        points=np.column_stack([table.time / scales.time, scaled(table.position, scales)]),
+        points=np.column_stack([time, scaled(table.position, scales)]),
         velocity={name: values / scales.velocity for name, values in table.velocity.items()},
         track=table.track,
         plane=table.plane,

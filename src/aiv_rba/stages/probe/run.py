@@ -20,7 +20,7 @@ def probe_points(results: Results, points: Path, out: Path | None = None) -> Non
     results
         A finished experiment.
     points
-        CSV or npz file with the columns t (s), x, y, z (m).
+        CSV or npz file with the columns t (s), x, y, z (m); a steady flow needs no t.
     out
         CSV file to write; by default it has the name of `points` in the results' folder `probe`.
 
@@ -30,7 +30,9 @@ def probe_points(results: Results, points: Path, out: Path | None = None) -> Non
         If a file is missing or damaged, or the table has other columns.
     """
     flow = open_flow(results.folder)
-    table = read_table(points, ("t", "x", "y", "z"), ())
+    position = ("x", "y", "z")
+    steady = flow.case.flow == "steady"
+    table = read_table(points, position if steady else ("t", *position), ("t",) if steady else ())
     answers = probe(flow, table)
     path = results.probe(points.stem) if out is None else out
     with atomic_path(path) as temporary:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from aiv_rba.errors import UserError
 from aiv_rba.fields.flow import Flow, open_flow
 from aiv_rba.files.differences import write_differences
 from aiv_rba.files.formats import atomic_path, open_h5
@@ -73,6 +74,11 @@ def _score_fields(
 ) -> None:
     """Add what a file of true fields says, and write the differences from them."""
     experiment = flow.case
+    if experiment.flow == "unsteady":
+        raise UserError(
+            f"score.truth: found {path}, whose fields are harmonics of a period, expected a table "
+            "for an unsteady flow"
+        )
     with open_h5(path, "truth") as file:
         result["noise_floor"] = noise_floor(path, file, experiment)
         known = known_outliers(path, file, experiment)
@@ -90,7 +96,7 @@ def _score_fields(
 
 def _score_table(path: Path, flow: Flow, result: dict[str, Any]) -> None:
     """Add what a table of true values says."""
-    table = read_truth_table(path, timed=True)
+    table = read_truth_table(path, timed=flow.case.flow != "steady")
     compared = against_table(path, table, flow)
     if flow.deviations is not None:
         result["uncertainty"]["coverage"] = shares_within(compared_deviations(compared, flow))

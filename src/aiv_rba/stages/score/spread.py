@@ -28,12 +28,11 @@ def summary(flow: Flow) -> dict[str, Any]:
     deviations = flow.deviations
     if deviations is None:
         return {"method": "none"}
-    times = flow.period * np.arange(TIMES) / TIMES
     rng = np.random.default_rng(0)
     volume, wall, scales = flow.mesh_positions, flow.case.wall, flow.case.scales
     inside = volume[rng.choice(len(volume), min(POINTS, len(volume)), replace=False)]
     on_wall = rng.choice(len(wall.points), min(POINTS, len(wall.points)), replace=False)
-    at = times / scales.time
+    at = scales.shares(TIMES) * scales.nondimensional_period
 
     def mean_squares(source: str | None) -> dict[str, float]:
         found = flow.std.inside(inside, at, source)
@@ -55,7 +54,7 @@ def summary(flow: Flow) -> dict[str, Any]:
     sizes = {name: _mean_square(np.array(values)) for name, values in fields.items()}
     total = mean_squares(None)
     relative = {name: float(np.sqrt(total[name] / size)) for name, size in sizes.items() if size}
-    table = flow.hydraulics(times)
+    table = flow.hydraulics(flow.times(TIMES))
     for name, column in (
         ("flow_rate", "flow_rate{}_m3_s"),
         ("pressure_drop", "pressure_drop{}_pa"),
@@ -86,7 +85,7 @@ def coverage(flow: Flow, compared: Compared) -> dict[str, list[float]]:
     times = places.times[at]
     inside = flow.std.inside(places.inside, times)
     on_wall = flow.std.on_wall(places.on_wall, places.normals, times)
-    table = flow.hydraulics(times * flow.case.scales.time)
+    table = flow.hydraulics(flow.case.scales.seconds(times))
     velocity = np.array([found["velocity"] for found in inside])
     spread = {
         **{name: velocity[..., i] for i, name in enumerate("uvw")},

@@ -102,7 +102,7 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
 
     predicted: dict[str, list[Array]] = {name: [] for name in true}
     exact: dict[str, list[Array]] = {name: [] for name in true}
-    phases = np.arange(PHASES) / PHASES
+    phases = scales.shares(PHASES)
     times = phases * scales.nondimensional_period
     series = (sample_series(model.network, scales, at, times) for at in (positions[kept], on_wall))
     for phase, flow, wall in zip(phases, *series, strict=True):
