@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.types import STRICT, Auto, Fraction, NonNegative, Positive, Seed
+from aiv_rba.settings.warnings import WarningName
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -80,5 +81,7 @@ class IngestSettings:
     """What to do with track points outside the wall."""
     exclude: str | None = None
     """CSV file of rows or tracks to leave out, such as suspicious_rows.csv of an earlier run."""
+    accept: tuple[WarningName, ...] = ()
+    """Warnings about the input that are not to stop the run, since the input is right."""
     split: Split = field(default_factory=Split)
     """Training and validation rows."""
