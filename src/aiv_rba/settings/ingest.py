@@ -9,6 +9,7 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.types import STRICT, Auto, FlowKind, Fraction, NonNegative, Positive, Seed
+from aiv_rba.settings.warnings import WarningName
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -86,6 +87,8 @@ class IngestSettings:
     """What to do with track points outside the wall."""
     exclude: str | None = None
     """CSV file of rows or tracks to leave out, such as suspicious_rows.csv of an earlier run."""
+    accept: tuple[WarningName, ...] = ()
+    """Warnings about the input that are not to stop the run, since the input is right."""
     split: Split = field(default_factory=Split)
     """Training and validation rows."""
 

@@ -6,6 +6,8 @@ nothing but that section.
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,10 @@ def _first_problem(error: ValidationError, *where: str) -> str:
     if problem["type"] == "value_error":
         return f"{key}: {problem['ctx']['error']}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        near = get_close_matches(str(problem["input"]), choices, n=1)
+        message += f"; did you mean {near[0]!r}?" if near else ""
     if len(names) < len(path):
         message += " or auto"
     return f"{key}: found {problem['input']!r}, {message}"

@@ -15,6 +15,7 @@ from aiv_rba.files.case import Case, Tracks, write_case
 from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.scales import Scales
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
@@ -31,14 +32,16 @@ from aiv_rba.stages.ingest.plausibility import (
     check_overlap,
     check_rows_inside,
     find_warnings,
+    stop_unless_accepted,
 )
+from aiv_rba.stages.ingest.plausibility.evidence import Evidence
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
 from aiv_rba.stages.ingest.times import needs_times, timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
 from aiv_rba.stages.ingest.vessel import make_vessel, read_walls, scaled, size_of
-from aiv_rba.terminal import say
+from aiv_rba.terminal import say, warn
 
 # A point this share of the hydraulic radius outside the wall still counts as inside: a wall of
 # flat triangles cuts the corners of the true one by about one percent, and a plane of focus is
@@ -67,8 +70,10 @@ def ingest(config: IngestSettings, results: Results) -> None:
     for output in (results.case, results.ingestion, results.tracks_picture):
         if output.is_dir():
             raise UserError(f"{output}: is a folder, expected the name of a file to write")
-    with recorded(results.record("ingest"), "ingest", [Path(file) for file in _sources(config)]):
-        _ingest(config, results)
+    inputs = [Path(file) for file in _sources(config)]
+    with recorded(results.record("ingest"), "ingest", inputs) as record:
+        warnings = _ingest(config, results)
+        record["warnings"] = [warning.to_dict() for warning in warnings]
 
 
 def _sources(config: IngestSettings) -> list[str]:
@@ -80,7 +85,7 @@ def _sources(config: IngestSettings) -> list[str]:
     ]
 
 
-def _ingest(config: IngestSettings, results: Results) -> None:
+def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...]:
     axis = "xyz".index(config.axis)
     table = read_tracks(
         Path(config.tracks),
@@ -97,6 +102,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     if config.velocities == "differences":
         table = differences(table, config.period, Path(config.tracks))
     computed = len(table)
+    measured = table
     found = timed(config, table)
     table = found.table
 
@@ -150,6 +156,11 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         identity=_identity(config, list(sources.values())),
         openings=vessel.openings,
     )
+    evidence = Evidence(config, measured, result, int(outside.sum()), computed)
+    warnings = find_warnings(evidence)
+    for warning in warnings:
+        warn(f"warning: {warning}")
+    stop_unless_accepted(warnings)
     findings = Findings(
         rows=rows,
         computed=computed,
@@ -167,7 +178,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
                 for note in wall.notes
             ),
         ),
-        warnings=find_warnings(config, result, float(outside.mean())),
+        warnings=warnings,
     )
     with atomic_path(results.ingestion) as text, atomic_path(results.tracks_picture) as image:
         text.write_text(summarise(config, result, enclosure, findings), encoding="utf-8")
@@ -178,6 +189,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         say(f"  excluded: {findings.excluded} of {rows} rows by {config.exclude}")
     for what, choice in result.chosen.items():
         say(f"  chosen: {what} {choice}")
+    return warnings
 
 
 def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) -> Tracks:
@@ -193,9 +205,9 @@ def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) ->
 
 
 def _identity(config: IngestSettings, hashes: list[str]) -> str:
-    """SHA-256 of the sources' contents and the settings, wherever the files lie."""
+    """SHA-256 of the sources' contents and of the settings that change the case."""
     settings = asdict(config)
-    for name in ("tracks", "wall", "inner_wall", "exclude"):
+    for name in ("tracks", "wall", "inner_wall", "exclude", "accept"):
         del settings[name]
     text = json.dumps({"sources": hashes, "settings": settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiv_rba.files.case import Case
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.scales import to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.enclosure import Enclosure
@@ -37,7 +38,7 @@ class Findings:
     excluded: int
     noise: dict[str, float]
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[InputWarning, ...]
 
 
 def summarise(config: IngestSettings, case: Case, enclosure: Enclosure, findings: Findings) -> str:
