@@ -127,8 +127,47 @@ def unlinked(number: int) -> Change:
     return table(lambda r: r.assign(track=r["track"].where(r["track"] % 3 != 0, number)))
 
 
-def test_right_input_has_no_warning(tube: Path, tmp_path: Path) -> None:
-    assert ingest(copied(tube, tmp_path)) == []
+def without(key: str) -> Change:
+    """Take a key out of the section."""
+
+    def change(folder: Path) -> None:
+        path = folder / "experiment.yaml"
+        document = yaml.safe_load(path.read_text())
+        del document["ingest"][key]
+        path.write_text(yaml.safe_dump(document))
+
+    return change
+
+
+def recorded(rows: pd.DataFrame) -> pd.DataFrame:
+    """Times of a recording of one period: what goes on after its end is another track."""
+    wrapped = rows.groupby("track")["t"].diff() < 0
+    after = wrapped.groupby(rows["track"]).cumsum()
+    return rows.assign(track=2 * rows["track"] + after)
+
+
+RIGHT: dict[str, Change] = {
+    "periodic": lambda folder: None,
+    "unsteady": both(without("period"), config(flow="unsteady"), table(recorded)),
+    "without tracks": table(lambda r: r.assign(track=range(len(r)))),
+    "velocities from positions": config(velocities="differences"),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_input_has_no_warning(name: str, tube: Path, tmp_path: Path) -> None:
+    folder = copied(tube, tmp_path)
+    RIGHT[name](folder)
+    assert ingest(folder) == []
+
+
+def test_right_input_of_a_steady_flow_has_no_warning(tmp_path: Path) -> None:
+    write_tube_experiment(tmp_path, tracks=200, noise=0.1, pulsation=0.0, ingest=AUTO)
+    both(without("period"), config(flow="steady"))(tmp_path)
+    assert ingest(tmp_path) == []
+    times(1e3, "v")(tmp_path)
+    with pytest.raises(UserError, match="stopped by velocity_displacement"):
+        ingest(tmp_path)
 
 
 FATAL: dict[str, tuple[Change, str, str]] = {

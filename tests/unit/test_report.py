@@ -163,7 +163,10 @@ def test_verdict_says_which_quantity_made_it():
 )
 def test_verdict_is_the_first_line_on_the_screen(finished, quality, line):
     summary = json.loads((finished / "summary.json").read_text()) | {"quality": quality}
-    assert next(iter(tables.headlines(summary).items())) == ("verdict", line)
+    lines = list(tables.headlines(summary).items())
+    assert lines[0] == ("verdict", line)
+    told = [(f"warning {warning.name}", warning.text) for warning in WARNINGS]
+    assert lines[1 : 1 + len(told)] == told
 
 
 def test_verdict_is_in_words_and_coloured():
@@ -200,6 +203,7 @@ def test_a_page_has_no_script_unless_it_has_a_view():
     table = Table("", [("a", "1 < 2")], ("", "what"))
     page = render("T", [Section("S", tables=(table,), figures=(Figure(PNG, "c"),))])
     assert "<script" not in page
+    assert "Look at this first" not in page
     assert "1 &lt; 2" in page
     assert "data:image/png;base64," in page
 

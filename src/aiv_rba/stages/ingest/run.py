@@ -156,7 +156,7 @@ def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...
         identity=_identity(config, list(sources.values())),
         openings=vessel.openings,
     )
-    evidence = Evidence(config, measured, result, int(outside.sum()), computed)
+    evidence = Evidence(config, measured, result, int(outside.sum()), len(outside))
     warnings = find_warnings(evidence)
     for warning in warnings:
         warn(f"warning: {warning}")

@@ -8,12 +8,15 @@ import numpy as np
 
 from aiv_rba.files.formats import Array
 from aiv_rba.stages.ingest.tracks import TrackTable
+from aiv_rba.stages.ingest.velocities import in_tracks
 
 # A step longer than so many median ones is a gap in its track.
 GAP = 1.5
 # Longest median step, in periods, over which a velocity is compared with a displacement: the mean
 # of two velocities is then that over the step, to a few percent of what oscillates.
 LONGEST = 0.1
+# Most steps that are looked at.
+MOST = 50_000
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,16 @@ class Steps:
 def take_steps(table: TrackTable, period: float | None) -> Steps | None:
     """The steps of the tracks, or None if there are none or they are too long to tell anything.
 
-    Rows of a track are in the order of the file, and in a flow with a period, s, time is
-    phase-merged, so that a step lasts its time modulo the period.
+    A flow without a period, s, has None.
     """
-    table = table.rows(np.argsort(table.track, kind="stable"))
-    duration = np.diff(table.time)
-    if period is not None:
-        duration = np.mod(duration, period)
-    forward = (table.track[1:] == table.track[:-1]) & (duration > 0)
+    table, same, duration = in_tracks(table, period)
+    forward = same & (duration > 0)
     if not forward.any():
         return None
     usual = float(np.median(duration[forward]))
     if period is not None and usual > LONGEST * period:
         return None
     first = np.flatnonzero(forward & (duration <= GAP * usual))
+    first = first[:: -(-len(first) // MOST)]
     moved = table.position[first + 1] - table.position[first]
     return Steps(table.rows(first), table.rows(first + 1), moved / duration[first, None])

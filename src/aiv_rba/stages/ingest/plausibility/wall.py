@@ -15,6 +15,8 @@ from aiv_rba.statistics import matched_deviation
 
 # Shares of the rows: those nearest to the wall, and those deepest in the vessel.
 NEAR, DEEP = 0.3, 0.5
+# Most rows that are looked at.
+MOST = 50_000
 # Fewest rows near the wall, and deep rows whose median velocity a row is compared with.
 FEWEST, NEIGHBOURS = 60, 20
 # Rows farther than so many deviations from the fit are mismatches.
@@ -49,14 +51,15 @@ def wall_speed(case: Case) -> tuple[float, float] | None:
     one times a linear function of the distance to the wall, whose constant is the speed at the
     wall. None if the rows are too few or nothing moves.
     """
-    tracks = case.tracks
-    depth = _depth(case)
+    every = -(-len(case.tracks.row) // MOST)
+    points = case.tracks.points[::every]
+    depth = _depth(case, points[:, 1:])
     near = depth <= np.quantile(depth, NEAR)
     deep = depth >= np.quantile(depth, DEEP)
     if near.sum() < FEWEST:
         return None
-    velocity = np.stack(list(tracks.velocity.values()), axis=1)
-    moments = _moments(case)
+    velocity = np.stack(list(case.tracks.velocity.values()), axis=1)[::every]
+    moments = _moments(case, points)
     nearest = KDTree(moments[deep]).query(moments[near], NEIGHBOURS)[1]
     reference = np.median(velocity[deep][nearest], axis=1)
     size = np.linalg.norm(reference, axis=1)
@@ -68,18 +71,23 @@ def wall_speed(case: Case) -> tuple[float, float] | None:
     return _constant(size[:, None] * np.vander(depth[near][moving], 2), along)
 
 
-def _depth(case: Case) -> Array:
-    """Distance (N,) of the rows to the wall, positive inside."""
-    wall, points = case.wall, case.tracks.points[:, 1:]
-    vertex = KDTree(wall.points).query(points)[1]
-    offset = wall.points[vertex] - points
-    return np.asarray(np.sum(offset * wall.normals[vertex], axis=1))
+def _depth(case: Case, places: Array) -> Array:
+    """Distance (N,) of places (N, 3) to the wall, positive inside."""
+    vertex = KDTree(case.wall.points).query(places)[1]
+    offset = case.wall.points[vertex] - places
+    return np.asarray(np.sum(offset * case.wall.normals[vertex], axis=1))
 
 
-def _moments(case: Case) -> Array:
-    """Rows (N, 5) in space and on the circle of phases, in hydraulic radii."""
-    phase = 2 * np.pi * case.tracks.points[:, 0] / case.scales.nondimensional_period
-    place = case.tracks.points[:, 1:] / case.radius
+def _moments(case: Case, points: Array) -> Array:
+    """Rows (N, 4) in space and time, whose distances say how alike their flow is, (N, 4 or 5).
+
+    Space is in hydraulic radii. A period is a circle with the radius of one of them; other times
+    are in units of the time in which the flow goes as far.
+    """
+    place, time = points[:, 1:] / case.radius, points[:, 0]
+    if case.flow != "periodic":
+        return np.column_stack([place, time / case.radius])
+    phase = 2 * np.pi * time / case.scales.nondimensional_period
     return np.column_stack([place, np.cos(phase), np.sin(phase)])
 
 
