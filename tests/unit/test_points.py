@@ -14,7 +14,7 @@ from aiv_rba.settings import PointsSettings
 from aiv_rba.stages.points.generate import SAMPLES_PER_PATCH, slab
 from aiv_rba.stages.points.groups import patches, time_bins
 from aiv_rba.stages.points.shrink_copy import InteriorCells, WallCells, sample_wall
-from tests.exact import SCALES, annulus, tube
+from tests.exact import SCALES, annulus, eccentric, tube
 
 ALONE = Processes(0, 1, None)
 LUMENS = {
@@ -99,6 +99,16 @@ def test_copies_are_inside_by_their_own_distance(name):
     expected = lumen.inside(copies.reshape(-1, 3)).reshape(copies.shape[:2])
     np.testing.assert_array_equal(lumen.copies_inside(copies), expected)
     assert expected.all() == (name != "bean")
+
+
+@pytest.mark.parametrize(("inner", "offset"), [(0.3, 0.0), (0.3, 0.29), (0.3, 0.31), (0.01, 0.3)])
+def test_an_inner_wall_is_seen_whole_where_it_goes_round_the_centre_line(inner, offset):
+    assert Lumen.from_wall(eccentric(inner, offset), 1).star_shaped == (offset < inner)
+
+
+@pytest.mark.parametrize("name", [*LUMENS, "bean"])
+def test_a_dented_section_is_not_seen_whole(name):
+    assert (LUMENS.get(name) or bean()).star_shaped == (name != "bean")
 
 
 @settings(max_examples=40, deadline=None)
