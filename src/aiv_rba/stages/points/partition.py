@@ -165,6 +165,7 @@ class RegionPartition:
         self.summary = f"{count} patches of the wall, {n_r} sections by the distance to it"
         self.draw = partial(
             draw_region,
+            wall=case.wall,
             samples=surface,
             on_wall=on_wall,
             candidates=candidates,

@@ -14,14 +14,18 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
+from aiv_rba.files.case import Wall
 from aiv_rba.files.formats import Array, atomic_path
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.settings import PointsSettings
-from aiv_rba.stages.points.cells import Cells
+from aiv_rba.stages.points.cells import Cells, sample_wall
 
 # Neighbours have different colours, and colour-blind readers can tell them apart (Okabe & Ito).
 COLOURS = np.array(["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"])
+
+DOTS = 40_000
 
 
 def draw_tube(
@@ -55,6 +59,7 @@ def draw_tube(
 
 def draw_region(
     path: Path,
+    wall: Wall,
     samples: Array,
     on_wall: list[NDArray[np.int64]],
     candidates: Array,
@@ -67,6 +72,8 @@ def draw_region(
     ----------
     path
         PNG file to write.
+    wall
+        The wall.
     samples, on_wall
         (N, 3) wall samples, and the numbers of those of each patch.
     candidates, members
@@ -76,12 +83,14 @@ def draw_region(
         Distance of neighbouring candidates.
     """
     figure, axes = plt.subplots(1, 4, figsize=(16, 4.4), layout="constrained")
-    patch = _numbers(on_wall, len(samples))
+    # Dense enough to look like a surface.
+    dots, _ = sample_wall(wall, DOTS, 0)
+    patch = _numbers(on_wall, len(samples))[KDTree(samples).query(dots)[1]]
     for axis, side in zip(axes, (1, -1), strict=False):
         right, up, towards = _view(side)
         # The nearer is drawn later and hides what lies behind.
-        order = np.argsort(samples @ towards)
-        at = samples[order]
+        order = np.argsort(dots @ towards)
+        at = dots[order]
         axis.scatter(at @ right, at @ up, s=9, c=COLOURS[patch[order] % len(COLOURS)], lw=0)
         axis.set(aspect="equal", xticks=[], yticks=[])
         corner = ", ".join([f"{side}"] * 3)
