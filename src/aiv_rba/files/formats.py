@@ -19,7 +19,7 @@ VERSIONS = {
     "case": 5,
     "points": 3,
     "truth": 1,
-    "model": 3,
+    "model": 4,
     "deviations": 1,
     "checkpoint": 3,
     "differences": 1,

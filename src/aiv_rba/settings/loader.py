@@ -85,9 +85,14 @@ def check_experiment(document: dict[str, Any], where: str = "experiment") -> Exp
     """
     experiment = _experiment(document, where)
     ingest, score = experiment.ingest, experiment.score
-    keys = ("tracks", "wall", "inner_wall", "exclude")
-    named = {f"ingest.{key}": getattr(ingest, key) for key in keys}
-    for key, file in (named | {"score.truth": score.truth}).items():
+    named = [
+        ("ingest.tracks", ingest.tracks),
+        ("ingest.wall", ingest.wall if isinstance(ingest.wall, str) else None),
+        *(("ingest.inner_wall", file) for file in ingest.inner_walls),
+        ("ingest.exclude", ingest.exclude),
+        ("score.truth", score.truth),
+    ]
+    for key, file in named:
         if file is not None and not Path(file).is_file():
             raise UserError(f"{where}: {key}: found no file {file}, expected one")
     return experiment
@@ -168,8 +173,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _first_problem(error: ValidationError, *where: str) -> str:
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]
-    # Where auto may stand for a value, pydantic names the kind of the value in the path.
-    names = [part for part in path if not part.startswith(("constrained-", "tuple["))]
+    # Where a value may be of several kinds, such as a number or auto, pydantic names its kind in
+    # the path.
+    values = [part for part in path if part.startswith(("constrained-", "tuple["))]
+    names = [part for part in path if part not in (*values, "str", "tagged-file", "tagged-shape")]
     key = ".".join([*where, *names])
     if problem["type"] == "missing":
         return f"{key}: missing, expected a value"
@@ -177,7 +184,8 @@ def _first_problem(error: ValidationError, *where: str) -> str:
         return f"{key}: renamed, expected {RENAMED[names[-1]]}"
     if problem["type"] == "unexpected_keyword_argument":
         return f"{key}: unknown key, expected one that the schema lists"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    if len(names) < len(path):
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if values:
         message += " or auto"
     return f"{key}: found {problem['input']!r}, {message}"

@@ -97,7 +97,7 @@ def find_warnings(config: IngestSettings, case: Case, outside: float) -> tuple[s
             f"the rms velocity is {size:.2g} velocity scales: check ingest.units.velocity and "
             "ingest.velocity_scale"
         )
-    if "uvw"[case.axis] not in case.tracks.velocity:
+    if case.lumen != "general" and "uvw"[case.axis] not in case.tracks.velocity:
         warnings.append(
             f"the axial velocity {'uvw'[case.axis]} is not measured: the flow is inferred from the "
             "other components alone"

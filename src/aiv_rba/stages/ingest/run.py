@@ -24,6 +24,7 @@ from aiv_rba.stages.ingest.choices import (
     choose_wall_error,
 )
 from aiv_rba.stages.ingest.exclude import excluded_rows
+from aiv_rba.stages.ingest.lumen import read_walls
 from aiv_rba.stages.ingest.picture import draw
 from aiv_rba.stages.ingest.plausibility import (
     check_enough_kept,
@@ -35,7 +36,7 @@ from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
-from aiv_rba.stages.ingest.vessel import make_vessel, read_walls, scaled, size_of
+from aiv_rba.stages.ingest.vessel import make_vessel, scaled
 from aiv_rba.terminal import say
 
 # A point this share of the hydraulic radius outside the wall still counts as inside: a wall of
@@ -73,13 +74,12 @@ def _sources(config: IngestSettings) -> list[str]:
     """Files that the ingestion reads: tracks, walls, rows to leave out."""
     return [
         config.tracks,
-        config.wall,
-        *(file for file in (config.inner_wall, config.exclude) if file is not None),
+        *config.walls,
+        *([] if config.exclude is None else [config.exclude]),
     ]
 
 
 def _ingest(config: IngestSettings, results: Results) -> None:
-    axis = "xyz".index(config.axis)
     table = read_tracks(
         Path(config.tracks),
         config.units,
@@ -96,10 +96,9 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     computed = len(table)
 
     walls = read_walls(config)
-    origin, radius = size_of(walls)
-    chosen = choose_scales(config, table, radius, origin)
+    chosen = choose_scales(config, table, walls.enclosure)
     scales = chosen.scales
-    vessel = make_vessel(config, walls, scales)
+    vessel = make_vessel(walls.enclosure, scales)
     enclosure, function = vessel.enclosure, vessel.function
 
     distance = enclosure.distance_outside(scaled(table.position, scales)) / enclosure.radius
@@ -110,7 +109,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         table = table.rows(~outside)
     check_rows_inside(config, len(table))
 
-    wall_error, error_reason = choose_wall_error(config, enclosure.walls, function, scales)
+    wall_error, error_reason = choose_wall_error(config, enclosure, function, scales)
     # After the split, so that every track stays on its side whatever is left out.
     validation = validation_rows(table.track, config.split)
     kept = ~np.isin(table.line, listed)
@@ -121,24 +120,28 @@ def _ingest(config: IngestSettings, results: Results) -> None:
 
     sources = {file: sha256(Path(file)) for file in _sources(config)}
     sigma = choose_noise(table, scales.velocity)
-    harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
+    harmonics, reason = choose_harmonics(
+        tracks, sigma, function, scales.nondimensional_period, enclosure.axis
+    )
+    roughness = function.roughness / enclosure.radius
     result = Case(
         tracks=tracks,
         wall=vessel.wall,
         scales=scales,
-        axis=axis,
+        axis=vessel.axis,
         lumen=vessel.lumen,
         radius=enclosure.radius,
         wall_function=function,
         wall_error=wall_error,
         noise=sigma,
         harmonics=harmonics,
-        chosen=chosen.reasons
+        chosen={"vessel": walls.reason}
+        | chosen.reasons
         | {
             "harmonics of time": reason,
-            "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
+            "roughness of the wall": f"{100 * roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
-            + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
+            + ("onto which they are moved" if roughness > ROUGH else "taken as given"),
             "error of the wall": error_reason,
         },
         sources=sources,
@@ -154,13 +157,13 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         noise=noise(table),
         notes=tuple(
             f"{file}: {note}"
-            for file, wall in zip((config.wall, config.inner_wall), enclosure.walls, strict=False)
+            for file, wall in zip(walls.names, enclosure.walls, strict=True)
             for note in wall.notes
         ),
         warnings=find_warnings(config, result, float(outside.mean())),
     )
     with atomic_path(results.ingestion) as text, atomic_path(results.tracks_picture) as image:
-        text.write_text(summarise(config, result, enclosure, findings), encoding="utf-8")
+        text.write_text(summarise(config, result, walls, enclosure, findings), encoding="utf-8")
         draw(image, config, result)
         write_case(results.case, result)
     say(f"ingest: {len(result.tracks.row)} of {rows} rows in {results.case}")
@@ -184,7 +187,10 @@ def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) ->
 def _identity(config: IngestSettings, hashes: list[str]) -> str:
     """SHA-256 of the sources' contents and the settings, wherever the files lie."""
     settings = asdict(config)
-    for name in ("tracks", "wall", "inner_wall", "exclude"):
+    files = ["tracks", "inner_wall", "exclude"]
+    # The settings alone tell a wall that is no file.
+    files += ["wall"] if isinstance(config.wall, str) else []
+    for name in files:
         del settings[name]
     text = json.dumps({"sources": hashes, "settings": settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

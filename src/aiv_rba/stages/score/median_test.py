@@ -66,7 +66,8 @@ def _places(case: Case) -> Array:
     changes by as much in a radian of its own phase as the flow does in a radius across the vessel.
     """
     position = case.tracks.points[:, 1:] / case.radius
-    position[:, case.axis] /= SLENDER
+    if case.lumen != "general":
+        position[:, case.axis] /= SLENDER
     angle = 2 * np.pi * case.tracks.points[:, 0] / case.scales.nondimensional_period
     circle = case.harmonics * np.column_stack([np.cos(angle), np.sin(angle)])
     return np.concatenate([position, circle], axis=1)
