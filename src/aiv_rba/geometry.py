@@ -16,12 +16,6 @@ from aiv_rba.files.case import Opening, Wall
 from aiv_rba.files.formats import Array, IntArray
 
 SECTIONS = 41
-# A wall is seen whole where less than this share of it, by the angle at which the centre line sees
-# it, faces the wrong way: a scatter of the vertices turns single triangles, a dent whole parts, and
-# half of an inner wall that does not go round the centre line.
-TURNED = 0.01
-# By how much of the vessel's length the ends of an outer and an inner wall may lie apart.
-ENDS_APART = 0.05
 
 
 def across(axis: int) -> tuple[int, int]:
@@ -82,34 +76,6 @@ class Lumen:
         mask = np.zeros(len(self.wall.points), dtype=bool)
         mask[self.wall.triangles[self.wall.patch == 0]] = True
         return mask
-
-    @property
-    def star_shaped(self) -> bool:
-        """Whether the centre line sees every section of the walls whole.
-
-        Only then does `shrink` reach all of the lumen: where the whole outer wall faces the centre
-        line, and an inner wall goes round the centre line, faces away from it everywhere, and is
-        as long as the outer one.
-        """
-        wall, sides = self.wall, list(across(self.axis))
-        a, b, c = np.moveaxis(wall.points[wall.triangles], 1, 0)
-        areas = np.cross(b - a, c - a)
-        areas *= np.sign(np.sum(areas * wall.normals[wall.triangles].sum(axis=1), axis=1))[:, None]
-        middle = (a + b + c) / 3
-        offset = middle[:, sides] - self.centre(middle[:, self.axis])
-        squares = np.maximum(np.sum(offset**2, axis=1), np.finfo(float).tiny)
-        # Angles at which triangles are seen, times their heights; negative if from outside.
-        seen = np.sum(offset * areas[:, sides], axis=1) / squares
-        seen[wall.patch > 0] *= -1
-        ends = []
-        for patch in range(int(wall.patch.max()) + 1):
-            own = wall.patch == patch
-            if -seen[own].clip(max=0).sum() > TURNED * np.abs(seen[own]).sum():
-                return False
-            heights = wall.points[wall.triangles[own], self.axis]
-            ends.append((heights.min(), heights.max()))
-        apart = np.abs(np.array(ends) - ends[0]).max()
-        return len(ends) <= 2 and bool(apart <= ENDS_APART * (ends[0][1] - ends[0][0]))
 
     def centre(self, height: Array) -> Array:
         """Centre line (N, 2) across the axis at axial coordinates (N,)."""

@@ -15,7 +15,7 @@ from aiv_rba.stages.points.cells import SAMPLES_PER_PATCH, ListedCells, sample_w
 from aiv_rba.stages.points.generate import slab
 from aiv_rba.stages.points.groups import patches, time_bins
 from aiv_rba.stages.points.shrink_copy import InteriorCells
-from tests.exact import SCALES, annulus, eccentric, tube
+from tests.exact import LENGTH, RADIUS, SCALES, annulus, tube
 
 ALONE = Processes(0, 1, None)
 LUMENS = {
@@ -102,14 +102,14 @@ def test_copies_are_inside_by_their_own_distance(name):
     assert expected.all() == (name != "bean")
 
 
-@pytest.mark.parametrize(("inner", "offset"), [(0.3, 0.0), (0.3, 0.29), (0.3, 0.31), (0.01, 0.3)])
-def test_an_inner_wall_is_seen_whole_where_it_goes_round_the_centre_line(inner, offset):
-    assert Lumen.from_wall(eccentric(inner, offset), 1).star_shaped == (offset < inner)
-
-
-@pytest.mark.parametrize("name", [*LUMENS, "bean"])
-def test_a_dented_section_is_not_seen_whole(name):
-    assert (LUMENS.get(name) or bean()).star_shaped == (name != "bean")
+def test_no_point_inside_the_inner_wall_is_in_the_lumen():
+    inner = 0.3 * RADIUS * np.array([0.0, 0.5, 0.99])
+    depth = np.array([1e-6, 1e-3, 0.1])
+    heights = np.concatenate([depth, LENGTH - depth])
+    points = np.array([[x, y, 0.0] for x in inner for y in heights])
+    lumen = Lumen.from_wall(annulus(0.3 * RADIUS), 1)
+    assert not lumen.inside(points).any()
+    assert lumen.inside(points + [0.5 * RADIUS, 0, 0]).all()
 
 
 @settings(max_examples=40, deadline=None)
