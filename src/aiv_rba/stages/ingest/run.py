@@ -18,8 +18,6 @@ from aiv_rba.files.results import Results
 from aiv_rba.scales import Scales
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
-    MODES,
-    choose_harmonics,
     choose_noise,
     choose_scales,
     choose_wall_error,
@@ -34,6 +32,7 @@ from aiv_rba.stages.ingest.plausibility import (
 )
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
+from aiv_rba.stages.ingest.time_content import NAMES, choose_modes
 from aiv_rba.stages.ingest.times import needs_times, timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
@@ -126,7 +125,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
 
     sources = {file: sha256(Path(file)) for file in _sources(config)}
     sigma = choose_noise(table, scales.velocity)
-    harmonics, reason = choose_harmonics(tracks, sigma, function, scales)
+    harmonics, reason = choose_modes(tracks, sigma, function, scales)
     result = Case(
         tracks=tracks,
         wall=vessel.wall,
@@ -140,7 +139,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         harmonics=harmonics,
         chosen=chosen.reasons
         | {
-            MODES[config.flow]: reason,
+            NAMES[config.flow]: reason,
             "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
             + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
