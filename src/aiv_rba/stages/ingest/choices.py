@@ -17,11 +17,8 @@ from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
 from aiv_rba.stages.ingest.vessel import size_of
 from aiv_rba.statistics import robust_deviation
-from aiv_rba.time_modes import functions
 
-MOST_HARMONICS, MOST_POLYNOMIALS = 8, 60
-# An unsteady flow is fitted apart in neighbourhoods of at most so many rows.
-NEIGHBOURHOOD = 1000
+MOST_HARMONICS = 8
 # Least noise that is believed, over a component's rms and over the velocity scale: the network
 # does not follow the flow more closely.
 LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
@@ -30,14 +27,6 @@ ASSUMED = 0.1
 
 # Standard deviation of a wall's position over the height of its arcs above their chords.
 SHARE_OF_HEIGHT = 0.25
-
-
-MODES = {
-    "periodic": "harmonics of time",
-    "steady": "functions of time",
-    "unsteady": "polynomials of time",
-}
-"""What a flow is made of in time, for people to read."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +151,7 @@ def choose_harmonics(
     tracks: Tracks,
     noise: dict[str, float],
     function: WallFunction,
-    scales: Scales,
+    period: float,
     axis: int | None = None,
 ) -> tuple[int, str]:
     """Number of harmonics of time by the Bayesian information criterion (Schwarz 1978).
@@ -181,10 +170,6 @@ def choose_harmonics(
     were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
     number.
 
-    In an unsteady flow the functions of time are Legendre polynomials up to the degree that is
-    chosen, some of the possible ones being tried. Waves may travel through it, whose phase differs
-    from place to place, so that the rows are fitted apart in neighbourhoods and the criteria added.
-
     Returns
     -------
     int, str
@@ -193,56 +178,44 @@ def choose_harmonics(
     Raises
     ------
     UserError
-        If the training rows have fewer than two distinct times and the flow is not steady.
+        If the training rows have fewer than two distinct times.
     """
-    if scales.flow == "steady":
-        return 0, "none, since the flow is steady"
     rows = ~tracks.validation
     points = tracks.points[rows]
-    times = len(np.unique(points[:, 0]))
-    if times < 2:
+    phases = len(np.unique(points[:, 0]))
+    if phases < 2:
         raise UserError(
-            f"ingest: found {times} distinct time in the training rows, expected at least 2"
+            f"ingest: found {phases} distinct time in the training rows, expected at least 2"
         )
-    shapes = _shapes(function, points[:, 1:], axis)
-    parts = [np.arange(len(points))]
-    numbers = np.arange(min(MOST_HARMONICS, (times // 2 - 1) // 2) + 1)
-    if scales.flow == "unsteady":
-        parts = _neighbourhoods(points[:, 1:], parts[0])
-        # In every neighbourhood twice as many rows as coefficients.
-        most = min(len(part) for part in parts) // (2 * shapes.shape[1]) - 1
-        numbers = _spread(max(0, min(MOST_POLYNOMIALS, times // 2 - 1, most)))
-    shares = points[:, 0] / scales.nondimensional_period
-    bases = [functions(scales.flow, shares, int(number)) for number in numbers]
-    parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
-    criteria = np.zeros(len(numbers))
+    most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
+    angles = 2 * np.pi * (points[:, 0] / period)[:, None] * np.arange(1, most + 1)
+    bases = [
+        np.hstack(
+            [np.ones((len(points), 1)), np.cos(angles[:, :number]), np.sin(angles[:, :number])]
+        )
+        for number in range(most + 1)
+    ]
+    best = most_informative(tracks, noise, _shapes(function, points[:, 1:], axis), bases)
+    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+
+
+def most_informative(
+    tracks: Tracks, noise: dict[str, float], shapes: Array, bases: list[Array]
+) -> int:
+    """Number of the functions of time (N, ...) that serve best, by the information criterion.
+
+    With functions of space `shapes` (N, ...) at the training rows; see `choose_harmonics`.
+    """
+    rows = ~tracks.validation
+    criteria = np.zeros(len(bases))
     for name, values in tracks.velocity.items():
-        for part in parts:
-            fits = [
-                _misfit(shapes[part], basis[part], values[rows][part] / noise[name])
-                for basis in bases
-            ]
-            independent = _independent(fits[-1], tracks.track[rows][part], tracks.row[rows][part])
-            # Values are in units of their noise: what is far below it says nothing.
-            mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
-            criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
-    best = int(numbers[np.argmin(criteria)])
-    return best, f"{best}, by the Bayesian information criterion among 0 to {numbers[-1]}"
-
-
-def _neighbourhoods(positions: Array, rows: IntArray) -> list[IntArray]:
-    """Rows in boxes of at most `NEIGHBOURHOOD`: halves, again and again, of the longest side."""
-    if len(rows) <= NEIGHBOURHOOD:
-        return [rows]
-    side = int(np.argmax(np.ptp(positions[rows], axis=0)))
-    order = rows[np.argsort(positions[rows, side], kind="stable")]
-    return [box for half in np.array_split(order, 2) for box in _neighbourhoods(positions, half)]
-
-
-def _spread(most: int) -> IntArray:
-    """Numbers from 0 to `most`, about a fifth apart: the cost is that of a few of them."""
-    steps = np.geomspace(1, most + 1, 1 + int(np.ceil(np.log(most + 1) / np.log(1.2))))
-    return np.unique(np.round(steps).astype(np.int64)) - 1
+        fits = [misfit(shapes, basis, values[rows] / noise[name]) for basis in bases]
+        independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
+        # Values are in units of their noise: what is far below it says nothing.
+        mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
+        parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
+        criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
+    return int(np.argmin(criteria))
 
 
 def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array:
@@ -258,8 +231,8 @@ def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 
 
-def _misfit(shapes: Array, waves: Array, values: Array) -> Array:
-    """What the shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
+def misfit(shapes: Array, waves: Array, values: Array) -> Array:
+    """What shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
     matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(values), -1)
     kept = np.ones(len(values), dtype=bool)
     for _ in range(3):

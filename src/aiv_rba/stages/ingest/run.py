@@ -19,8 +19,6 @@ from aiv_rba.files.warnings import InputWarning
 from aiv_rba.scales import Scales
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
-    MODES,
-    choose_harmonics,
     choose_noise,
     choose_scales,
     choose_wall_error,
@@ -38,6 +36,7 @@ from aiv_rba.stages.ingest.plausibility import (
 from aiv_rba.stages.ingest.plausibility.evidence import Evidence
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
+from aiv_rba.stages.ingest.time_content import NAMES, choose_modes
 from aiv_rba.stages.ingest.times import needs_times, timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
@@ -131,7 +130,7 @@ def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...
 
     sources = {file: sha256(Path(file)) for file in _sources(config)}
     sigma = choose_noise(table, scales.velocity)
-    harmonics, reason = choose_harmonics(tracks, sigma, function, scales, enclosure.axis)
+    harmonics, reason = choose_modes(tracks, sigma, function, scales, enclosure.axis)
     roughness = function.roughness / enclosure.radius
     result = Case(
         tracks=tracks,
@@ -147,7 +146,7 @@ def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...
         chosen={"vessel": walls.reason}
         | chosen.reasons
         | {
-            MODES[config.flow]: reason,
+            NAMES[config.flow]: reason,
             "roughness of the wall": f"{100 * roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
             + ("onto which they are moved" if roughness > ROUGH else "taken as given"),
