@@ -16,11 +16,12 @@ from aiv_rba.files.case import Case, Opening
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, Region
 from aiv_rba.scales import Scales
+from aiv_rba.time_modes import mean_over_time
 
 # Sides of the triangles of a quadrature over the hydraulic radius, and its points for each
 # direction of a triangle: 9 integrate polynomials of degree 5 exactly.
 LARGEST, ORDER = 1.0, 3
-# Times of the cycle from which the main flow is taken.
+# Times of the cycle or window from which the main flow is taken.
 TIMES = 8
 
 
@@ -169,8 +170,9 @@ class ThroughOpenings:
 
     @cached_property
     def main(self) -> MainFlow:
-        """The main flow over the cycle."""
-        return MainFlow.of(self.at(self.scales.nondimensional_period * np.arange(TIMES) / TIMES)[0])
+        """The main flow over the cycle or window."""
+        times = self.scales.nondimensional_period * self.scales.shares(TIMES)
+        return MainFlow.of(self.at(times)[0])
 
     def at(self, times: Array) -> tuple[Array, Array]:
         """Flow rates, m^3/s, and mean pressures, Pa, (T, O) at nondimensional times (T,)."""
@@ -189,15 +191,17 @@ class ThroughOpenings:
         rates, pressures = self.at(times)
         table = pd.DataFrame(
             {
-                "t_s": times * self.scales.time,
+                "t_s": self.scales.seconds(times),
                 "flow_rate_m3_s": self.main.throughput(rates),
                 "pressure_drop_pa": self.main.drop(pressures),
             }
         )
-        mean = table.mean()
-        known = len(self.openings) == 2 and mean.flow_rate_m3_s != 0
-        resistance = mean.pressure_drop_pa / mean.flow_rate_m3_s if known else np.nan
-        table["hydraulic_resistance_pa_s_m3"] = resistance
+        mean_drop, mean_rate = (
+            mean_over_time(table[name].to_numpy(), table.t_s.to_numpy(), self.scales.flow)
+            for name in ("pressure_drop_pa", "flow_rate_m3_s")
+        )
+        known = len(self.openings) == 2 and mean_rate != 0
+        table["hydraulic_resistance_pa_s_m3"] = mean_drop / mean_rate if known else np.nan
         return table
 
     def columns(self, times: Array, gauges: Array) -> dict[str, Array]:

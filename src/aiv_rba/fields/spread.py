@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
-from aiv_rba.fields.derived import Sample, in_period, in_si, nondimensional
+from aiv_rba.fields.derived import Sample, in_si, nondimensional
 from aiv_rba.fields.hydraulics import (
     SECTIONS,
     cross_sections,
@@ -28,6 +28,7 @@ from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, Region
 from aiv_rba.problems.velocimetry.deviations import Deviations
 from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.time_modes import mean_over_time
 
 # Positions whose samples are held at a time.
 POSITIONS_AT_ONCE = 250
@@ -75,19 +76,19 @@ class StandardDeviations:
         self.lumen = lumen
         self.mesh = mesh
 
-    def velocity(self, points: ArrayLike, time: float) -> Array:
+    def velocity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the velocity (N, 3), m/s, at points (N, 3)."""
-        return self._at(points, time)["velocity"]
+        return self.at(points, time)["velocity"]
 
-    def pressure(self, points: ArrayLike, time: float) -> Array:
+    def pressure(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the pressure (N,), Pa, at points (N, 3)."""
-        return self._at(points, time)["pressure"]
+        return self.at(points, time)["pressure"]
 
-    def vorticity(self, points: ArrayLike, time: float) -> Array:
+    def vorticity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the vorticity (N, 3), 1/s, at points (N, 3)."""
-        return self._at(points, time)["vorticity"]
+        return self.at(points, time)["vorticity"]
 
-    def wall_shear_stress(self, points: ArrayLike, time: float) -> Array:
+    def wall_shear_stress(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the wall shear stress (N, 3), Pa, at points (N, 3) of the wall.
 
         The normal is that of the nearest vertex of the wall.
@@ -98,14 +99,14 @@ class StandardDeviations:
         found = self.on_wall(positions, wall.normals[nearest], self._times([time]))
         return found[0]["wall_shear_stress"]
 
-    def flow_rate(self, time: float) -> float:
+    def flow_rate(self, time: float | None = None) -> float:
         """Of the flow rate, m^3/s."""
-        rates, _ = self._rates_and_drops(np.array([time]), SECTIONS)
+        rates, _ = self._rates_and_drops(self._times([time]), SECTIONS)
         return float(_rms(rates)[0])
 
-    def pressure_drop(self, time: float) -> float:
+    def pressure_drop(self, time: float | None = None) -> float:
         """Of the pressure drop, Pa."""
-        _, drops = self._rates_and_drops(np.array([time]), SECTIONS)
+        _, drops = self._rates_and_drops(self._times([time]), SECTIONS)
         return float(_rms(drops)[0])
 
     def hydraulics(self, table: pd.DataFrame, sections: int = SECTIONS) -> pd.DataFrame:
@@ -113,35 +114,38 @@ class StandardDeviations:
 
         And of the flow rate and the mean pressure of every opening.
         """
-        times = table.t_s.to_numpy()
+        times = self._times(table.t_s)
         rates, drops = self._rates_and_drops(times, sections)
-        mean = table.flow_rate_m3_s.mean()
-        resistance = table.hydraulic_resistance_pa_s_m3.iloc[0]
+        mean_rate, mean_rates, mean_drops = (
+            mean_over_time(values, table.t_s.to_numpy(), self.case.flow)
+            for values in (table.flow_rate_m3_s.to_numpy(), rates, drops)
+        )
         # R = D / Q, to first order.
-        off = (drops.mean(axis=0) - resistance * rates.mean(axis=0)) / mean
+        resistance = table.hydraulic_resistance_pa_s_m3.iloc[0]
+        off = (mean_drops - resistance * mean_rates) / mean_rate
         columns = {
             "flow_rate_std_m3_s": _rms(rates),
             "pressure_drop_std_pa": _rms(drops),
-            "mean_flow_rate_std_m3_s": float(_rms(rates.mean(axis=0))),
-            "mean_pressure_drop_std_pa": float(_rms(drops.mean(axis=0))),
+            "mean_flow_rate_std_m3_s": float(_rms(mean_rates)),
+            "mean_pressure_drop_std_pa": float(_rms(mean_drops)),
             "hydraulic_resistance_std_pa_s_m3": float(_rms(off)),
         }
         if self.case.openings:
             rates, pressures = self._at_openings(times)
-            pressures -= self._mean_pressures(self._times(times), None)[..., None]
+            pressures -= self._mean_pressures(times, None)[..., None]
             for number, name in enumerate(self.through_openings.names):
                 columns[rate_column(name, "_std")] = _rms(rates[..., number])
                 columns[pressure_column(name, "_std")] = _rms(pressures[..., number])
         return pd.DataFrame(columns, index=table.index)
 
-    def in_volume(self, times: Array) -> Iterator[dict[str, Array]]:
+    def in_volume(self, times: Iterable[float | None]) -> Iterator[dict[str, Array]]:
         """Of velocity, pressure and vorticity on the volume mesh, at times (T,), s."""
         points = np.asarray(self.mesh.points)
         thinned = Thinned.of_mesh(self.lumen, self.mesh, self._wall_area)
         for found in self.inside(points[thinned.chosen], self._times(times)):
             yield {name: thinned.everywhere(values) for name, values in found.items()}
 
-    def on_vertices(self, times: Array) -> Iterator[dict[str, Array]]:
+    def on_vertices(self, times: Iterable[float | None]) -> Iterator[dict[str, Array]]:
         """Of wall shear stress, pressure and vorticity on the wall's vertices, at times (T,), s."""
         wall = self.case.wall
         thinned = Thinned.on_surface(wall.points, self._wall_area)
@@ -176,12 +180,12 @@ class StandardDeviations:
 
         return self._series(positions, times, quantities, source)
 
-    def _at(self, points: ArrayLike, time: float) -> dict[str, Array]:
+    def at(self, points: ArrayLike, time: float | None = None) -> dict[str, Array]:
+        """Of velocity, pressure and vorticity at points (N, 3), at once."""
         return self.inside(nondimensional(points, self.case.scales), self._times([time]))[0]
 
-    def _times(self, times: ArrayLike) -> Array:
-        scales = self.case.scales
-        return np.array([in_period(float(time), scales) for time in np.asarray(times, dtype=float)])
+    def _times(self, times: Iterable[float | None]) -> Array:
+        return np.array([self.case.scales.time_of(time) for time in times])
 
     @cached_property
     def _wall_area(self) -> float:
@@ -190,7 +194,7 @@ class StandardDeviations:
         return float(np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1).sum() / 2)
 
     def _rates_and_drops(self, times: Array, sections: int) -> tuple[Array, Array]:
-        """Samples (T, S) of flow rate, m^3/s, and pressure drop, Pa, at times (T,), s."""
+        """Samples (T, S) of flow rate, m^3/s, and pressure drop, Pa, at nondimensional times."""
         if isinstance(self.lumen, Region):
             main = self.through_openings.main
             at_openings = self._at_openings(times)
@@ -206,7 +210,7 @@ class StandardDeviations:
         return np.array(rates), np.array(drops)
 
     def _at_openings(self, times: Array) -> tuple[Array, Array]:
-        """Samples (T, S, O) of flow rates and mean pressures of the openings, at times (T,), s."""
+        """Samples (T, S, O) of flow rates and mean pressures of the openings, at times (T,)."""
         quadrature = self.through_openings.coarse_quadrature
         rates, pressures = [], []
         for velocity, pressure in self._samples_at(quadrature.points, times):
@@ -217,7 +221,7 @@ class StandardDeviations:
     def _samples_at(self, positions: Array, times: Array) -> Iterator[tuple[Array, Array]]:
         """Samples of velocity (S, N, 3) and pressure (S, N) at positions (N, 3), for each time."""
         whole: list[list[Sample]] = [[] for _ in times]
-        for _, samples in self._samples(positions, self._times(times), derivatives=False):
+        for _, samples in self._samples(positions, times, derivatives=False):
             for blocks, sample in zip(whole, samples, strict=True):
                 blocks.append(sample)
         for blocks in whole:

@@ -11,6 +11,7 @@ import pandas as pd
 from aiv_rba.fields.openings import MainFlow, Quadrature, pressure_column, rate_column
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
+from aiv_rba.time_modes import mean_over_time
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class OpeningFlow:
         m^2.
     rates, pressures
         (T,): flow rates out of the vessel, m^3/s, and mean pressures, Pa.
+    mean_rate, mean_pressure
+        Their means over time.
     rates_std, pressures_std
         (T,): their standard deviations; None if there are none.
     """
@@ -33,16 +36,18 @@ class OpeningFlow:
     area: float
     rates: Array
     pressures: Array
+    mean_rate: float
+    mean_pressure: float
     rates_std: Array | None
     pressures_std: Array | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Means over the cycle, for summary.json."""
+        """Means over time, for summary.json."""
         return {
             "name": self.name,
             "area_m2": self.area,
-            "mean_flow_rate_m3_s": float(self.rates.mean()),
-            "mean_pressure_pa": float(self.pressures.mean()),
+            "mean_flow_rate_m3_s": self.mean_rate,
+            "mean_pressure_pa": self.mean_pressure,
         }
 
 
@@ -52,18 +57,30 @@ def opened(case: Case, table: pd.DataFrame) -> list[OpeningFlow]:
     def column(name: str) -> Array | None:
         return table[name].to_numpy() if name in table else None
 
-    return [
-        OpeningFlow(
-            opening.name,
-            float(np.linalg.norm(Quadrature.of([opening], np.inf, 1).areas, axis=1).sum())
-            * case.scales.length**2,
-            table[rate_column(opening.name)].to_numpy(),
-            table[pressure_column(opening.name)].to_numpy(),
-            column(rate_column(opening.name, "_std")),
-            column(pressure_column(opening.name, "_std")),
+    found = []
+    for opening in case.openings:
+        areas = Quadrature.of([opening], np.inf, 1).areas * case.scales.length**2
+        rates, pressures = (
+            table[name].to_numpy()
+            for name in (rate_column(opening.name), pressure_column(opening.name))
         )
-        for opening in case.openings
-    ]
+        mean_rate, mean_pressure = (
+            float(mean_over_time(values, table.t_s.to_numpy(), case.flow))
+            for values in (rates, pressures)
+        )
+        found.append(
+            OpeningFlow(
+                opening.name,
+                float(np.linalg.norm(areas, axis=1).sum()),
+                rates,
+                pressures,
+                mean_rate,
+                mean_pressure,
+                column(rate_column(opening.name, "_std")),
+                column(pressure_column(opening.name, "_std")),
+            )
+        )
+    return found
 
 
 def drops_between(openings: list[OpeningFlow]) -> str:
@@ -75,5 +92,5 @@ def drops_between(openings: list[OpeningFlow]) -> str:
 
 
 def imbalance_in(table: pd.DataFrame) -> float:
-    """Root mean square over the cycle of the column ``mass_imbalance``."""
+    """Root mean square over time of the column ``mass_imbalance``."""
     return float(np.sqrt(np.mean(table.mass_imbalance**2)))

@@ -89,8 +89,8 @@ class TubePictures:
 
     def view(self, start: int) -> InteractiveView:
         """Walls and sheets."""
-        period = self.case.scales.period
-        return view(self.patches, self.sheets, self.sampled, period, start, self.case.axis)
+        case = self.case
+        return view(self.patches, self.sheets, self.sampled, case.scales, start, case.axis)
 
 
 class GeneralPictures:
@@ -129,8 +129,8 @@ class GeneralPictures:
 
     def view(self, start: int) -> InteractiveView:
         """Walls and planes."""
-        period = self.case.scales.period
-        return general_view(self.wall, self.cuts, self.sampled, period, start, self.case.axis)
+        case = self.case
+        return general_view(self.wall, self.cuts, self.sampled, case.scales, start, case.axis)
 
 
 def pictures_of(case: Case, results: Results, truth: TrueFields | None) -> Pictures:

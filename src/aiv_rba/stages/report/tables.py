@@ -12,10 +12,12 @@ from aiv_rba import __version__
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.pages import Table
+from aiv_rba.settings.types import FlowKind
 from aiv_rba.stages.report.opened import OpeningFlow
 from aiv_rba.stages.report.units import Unit, unit_for
 from aiv_rba.stages.report.unrolled import Unrolled
 from aiv_rba.stages.report.wall_series import WallSeries
+from aiv_rba.time_modes import mean_over_time
 
 ENDED = {
     "iterations": "as many as allowed",
@@ -30,6 +32,7 @@ QUANTITIES = {
     "pressure": "pressure",
     "vorticity": "vorticity",
     "wss": "wall shear stress",
+    "wss_magnitude": "magnitude of the wall shear stress",
     "flow_rate": "flow rate",
 }
 SPREAD = {name: QUANTITIES[name] for name in ("velocity", "pressure", "wss", "flow_rate")} | {
@@ -49,6 +52,8 @@ def headlines(result: dict[str, Any]) -> dict[str, str]:
     """Lines to print at the end, from the summary."""
     because = reasons(result["quality"])
     lines = {"verdict": ": ".join(filter(None, (result["quality"]["verdict"], because)))}
+    for warning in result["warnings"]:
+        lines[f"warning {warning['name']}"] = warning["text"]
     for name, error in result["validation"].items():
         text = f"{100 * error:.2f} %"
         if "noise_floor" in result:
@@ -96,6 +101,7 @@ def numbers(
     times: Array,
     peak_speed: Array,
     wall: Unrolled | WallSeries,
+    kind: FlowKind,
     between: str = "",
 ) -> tuple[tuple[str, str], ...]:
     """Headline numbers of the flow: what, and how much.
@@ -108,6 +114,8 @@ def numbers(
         (T,) in s, and the largest speed then, m/s.
     wall
         The outer wall of a tube, or all walls, with their stress.
+    kind
+        Whether the flow is periodic, steady or unsteady.
     between
         Between which openings the pressure drops, where it is not the whole length.
     """
@@ -120,24 +128,32 @@ def numbers(
     place = np.unravel_index(np.argmax(stress), stress.shape)
     largest = float(stress[place])
     spread = float(wall.spread["stress"][place]) if wall.spread else None
+    mean_flow, mean_drop = (
+        float(mean_over_time(values.to_numpy(), times, kind)) for values in (flow, drop)
+    )
+    steady = kind == "steady"
     found = [
-        (f"largest speed, at {times[fastest]:.3g} s", unit_for("speed", peak).text(peak)),
         (
-            f"mean flow rate, {_range(flow, flow_unit)}",
-            flow_unit.text(flow.mean(), _deviation(table, "mean_flow_rate_std_m3_s")),
+            "largest speed" + ("" if steady else f", at {times[fastest]:.3g} s"),
+            unit_for("speed", peak).text(peak),
+        ),
+        (
+            "flow rate" if steady else f"mean flow rate, {_range(flow, flow_unit)}",
+            flow_unit.text(mean_flow, _deviation(table, "mean_flow_rate_std_m3_s")),
         ),
         ("largest wall shear stress", unit_for("pressure", largest).text(largest, spread)),
     ]
     if drop.notna().all():
+        title = f"pressure drop{between}"
         found.insert(
             2,
             (
-                f"mean pressure drop{between}, {_range(drop, drop_unit)}",
-                drop_unit.text(drop.mean(), _deviation(table, "mean_pressure_drop_std_pa")),
+                title if steady else f"mean {title}, {_range(drop, drop_unit)}",
+                drop_unit.text(mean_drop, _deviation(table, "mean_pressure_drop_std_pa")),
             ),
         )
     known = table.hydraulic_resistance_pa_s_m3.notna().all()
-    if known and abs(flow.mean()) > NO_NET_FLOW * flow.abs().max():
+    if known and abs(mean_flow) > NO_NET_FLOW * flow.abs().max():
         per_flow = table.hydraulic_resistance_pa_s_m3[0] / flow_unit.factor
         unit = unit_for("pressure", abs(per_flow))
         deviation = _deviation(table, "hydraulic_resistance_std_pa_s_m3")
@@ -145,7 +161,8 @@ def numbers(
             deviation /= flow_unit.factor
         found.append(
             (
-                f"for each {flow_unit.name}: resistance, mean drop over mean flow",
+                f"for each {flow_unit.name}: resistance, "
+                + ("drop over flow" if steady else "mean drop over mean flow"),
                 unit.text(per_flow, deviation),
             )
         )
@@ -155,14 +172,14 @@ def numbers(
 def openings(found: list[OpeningFlow], imbalance: float) -> Table:
     """Every opening with its area, mean flow rate and mean pressure, and the sum of the rates.
 
-    The last is also given over the flow rate through the vessel, root mean squares over the cycle.
+    The last is also given over the flow rate through the vessel, root mean squares over time.
     """
-    rates = np.array([opening.rates.mean() for opening in found])
+    rates = np.array([opening.mean_rate for opening in found])
     area = unit_for("area", max(opening.area for opening in found))
     rate = unit_for("flow rate", float(np.abs(rates).max()))
-    pressure = unit_for("pressure", max(abs(float(o.pressures.mean())) for o in found))
+    pressure = unit_for("pressure", max(abs(opening.mean_pressure) for opening in found))
     rows = [
-        (o.name, area.text(o.area), rate.text(mean), pressure.text(float(o.pressures.mean())))
+        (o.name, area.text(o.area), rate.text(mean), pressure.text(o.mean_pressure))
         for o, mean in zip(found, rates, strict=True)
     ]
     total = area.text(sum(opening.area for opening in found))
@@ -272,6 +289,28 @@ def bias(result: dict[str, Any]) -> Table:
     return Table("Amplitude", rows, ("", "measured exceeds inferred by"))
 
 
+def challenge(errors: dict[str, float]) -> Table:
+    """Bias and random errors as the data-assimilation challenges give them."""
+    units = {
+        "velocity": ("speed", "bulk speed"),
+        "vorticity": ("size of the vorticity", "bulk speed / hydraulic radius"),
+        "pressure": ("pressure", "density x bulk speed squared"),
+    }
+    rows = [
+        (
+            title,
+            f"{errors[f'{name}_bias']:.2g}",
+            f"{errors[f'{name}_random']:.2g}",
+            unit,
+            f"{errors['pressure_correlation']:.4f}" if name == "pressure" else "",
+        )
+        for name, (title, unit) in units.items()
+        if f"{name}_bias" in errors
+    ]
+    title = f"Bias and random error, bulk speed {errors['bulk_speed_m_s']:.3g} m/s"
+    return Table(title, rows, ("", "bias", "random error", "in units of", "correlation"))
+
+
 def _percent(error: float | None) -> str:
     return "" if error is None else f"{100 * error:.2f} %"
 
@@ -283,13 +322,20 @@ def _whole_percent(share: float | None) -> str:
 def methods(case: Case, result: dict[str, Any], training: dict[str, Any]) -> tuple[Table, ...]:
     """Scales, what was chosen from the data, and the settings of the training."""
     scales = case.scales
+    of_time = {
+        "periodic": {
+            "period": f"{scales.period:.4g} s",
+            "Womersley number": f"{scales.womersley:.4g}",
+        },
+        "steady": {},
+        "unsteady": {"window": f"{scales.start:.4g} to {scales.end:.4g} s"},
+    }
     tables = {
         "Scales": {
             "length": f"{scales.length:.4g} m",
             "velocity": f"{scales.velocity:.4g} m/s",
-            "period": f"{scales.period:.4g} s",
             "Reynolds number": f"{scales.reynolds:.4g}",
-            "Womersley number": f"{scales.womersley:.4g}",
+            **of_time[case.flow],
             "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
         },
         "Chosen from the data": {k: plain(v) for k, v in result["chosen"].items()},

@@ -1,4 +1,4 @@
-"""Data of the view to turn: the wall and cuts of the lumen, and fields on them over the cycle."""
+"""Data of the view to turn: the wall and cuts of the lumen, and fields on them at all times."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from scipy.spatial import KDTree
 
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.pages import InteractiveView
+from aiv_rba.scales import Scales
 from aiv_rba.stages.report.cuts import Cut
 from aiv_rba.stages.report.field_figures import SIGNED, SPEED
 from aiv_rba.stages.report.sampling import Sampled, SampledFlow
@@ -75,11 +76,11 @@ def view(
     patches: list[Unrolled],
     cut: Sheets,
     sampled: Sampled,
-    period: float,
+    scales: Scales,
     start: int,
     axis: int,
 ) -> InteractiveView:
-    """The view of a tube, which opens at time number `start` of the period, s.
+    """The view of a tube, which opens at time number `start`.
 
     Of many times only every second, third, ... is taken, and of the points every second.
     """
@@ -94,7 +95,7 @@ def view(
         return [of_sheet[::every, :, ::SHEET_STEP] for of_sheet in values]
 
     fields = _fields(patches, sampled.flows, on_wall, on_cuts)
-    data = _data(pieces, fields, sampled, period, start, axis) | {"along": "xyz"[axis]}
+    data = _data(pieces, fields, sampled, scales, start, axis) | {"along": "xyz"[axis]}
     caption = (
         f"{HOW_TO_TURN} The wall carries wall shear stress or pressure; a cut along the vessel and "
         f"five across it carry {REST} The grid is that of the maps above with every second point."
@@ -103,7 +104,7 @@ def view(
 
 
 def general_view(
-    wall: WallSeries, cuts: list[Cut], sampled: Sampled, period: float, start: int, axis: int
+    wall: WallSeries, cuts: list[Cut], sampled: Sampled, scales: Scales, start: int, axis: int
 ) -> InteractiveView:
     """The view of a vessel of any shape, longest along an axis.
 
@@ -121,7 +122,7 @@ def general_view(
         return [of_cut[::every] for of_cut in values]
 
     fields = _fields([wall], sampled.flows, on_wall, on_cuts)
-    data = _data(pieces, fields, sampled, period, start, axis) | {"along": "xyz"}
+    data = _data(pieces, fields, sampled, scales, start, axis) | {"along": "xyz"}
     caption = (
         f"{HOW_TO_TURN} The wall carries wall shear stress or pressure; the cuts by coordinate "
         f"planes carry {REST}"
@@ -177,7 +178,7 @@ def _data(
     pieces: list[Piece],
     fields: list[Shown],
     sampled: Sampled,
-    period: float,
+    scales: Scales,
     start: int,
     axis: int,
 ) -> dict[str, object]:
@@ -191,7 +192,9 @@ def _data(
     eye = 1.15 * aside + 0.6 * up + 0.35 * along
     return {
         "times": times.tolist(),
-        "period": period,
+        "span": {"periodic": "period", "steady": "", "unsteady": "window"}[scales.flow],
+        "began": scales.start,
+        "duration": scales.period,
         "start": min(round(start / every), len(times) - 1),
         "length": metre.name,
         "eye": dict(zip("xyz", eye.tolist(), strict=True)),

@@ -147,7 +147,7 @@ def of_tracks(case: Case, on_tracks: dict[str, Any]) -> dict[str, Quantity]:
 
 
 def of_flow(case: Case, model: Model) -> dict[str, Quantity]:
-    """How well the flow meets the equations and the wall, at quadrature points over the cycle.
+    """How well the flow meets the equations and the wall, at quadrature points over all times.
 
     The residuals of momentum, Eq. 33, are compared with the acceleration, the pressure gradient
     and the viscous term; that of mass, Eq. 34, with the whole velocity gradient; and the speed on
@@ -155,13 +155,13 @@ def of_flow(case: Case, model: Model) -> dict[str, Quantity]:
     """
     scales = case.scales
     lumen = lumen_of(case)
-    times = scales.nondimensional_period * np.arange(TIMES) / TIMES
+    times = scales.nondimensional_period * scales.shares(TIMES)
     positions, volumes = _quadrature(lumen)
     jet, on_wall = (
         torch.as_tensor(np.concatenate(jet_series(model.network, at, times), axis=1))
         for at in (positions, case.wall.points)
     )
-    shares = torch.as_tensor(volumes).repeat(TIMES) / (TIMES * volumes.sum())
+    shares = torch.as_tensor(volumes).repeat(len(times)) / (len(times) * volumes.sum())
 
     def mean_square(*fields: Tensor) -> float:
         """Of fields (N, C), summed over them and their components."""
@@ -181,7 +181,7 @@ def of_flow(case: Case, model: Model) -> dict[str, Quantity]:
     if isinstance(lumen, Region):
         squares["mass_imbalance"] = _imbalance(ThroughOpenings(case, lumen, model.network), times)
     else:
-        through = velocity[:, case.axis].numpy().reshape(TIMES, SECTIONS, -1)
+        through = velocity[:, case.axis].numpy().reshape(len(times), SECTIONS, -1)
         rates = np.sum(through * volumes.reshape(SECTIONS, -1), axis=2)
         squares["flow_rate_spread"] = _spread(rates)
     # Where nothing moves there is nothing to compare with.

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-import pyvista as pv
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
@@ -17,9 +16,10 @@ from aiv_rba.fields.openings import ThroughOpenings
 from aiv_rba.files.case import Case
 from aiv_rba.files.differences import Differences
 from aiv_rba.files.formats import Array
-from aiv_rba.geometry import Lumen, Region, lumen_of, nearest_on
+from aiv_rba.geometry import Lumen, Region, lumen_of, nearest_on, surface_of
 from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.stages.score.challenge import challenge_errors
 from aiv_rba.statistics import relative_l2
 
 PHASES = 20
@@ -47,6 +47,8 @@ class Compared:
         where the truth has it, flow rate (T,) at each time, SI units.
     places
         Where and when that is.
+    challenge
+        Bias and random errors (`challenge_errors`).
     """
 
     errors: dict[str, float]
@@ -55,6 +57,7 @@ class Compared:
     differences: Differences
     wrong: dict[str, Array]
     places: Places
+    challenge: dict[str, float]
 
 
 class Places(NamedTuple):
@@ -90,8 +93,7 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
             "expected the truth and the wall of one experiment"
         )
     beyond = lumen.distance(on_wall) > 0
-    wall = pv.PolyData(case.wall.points, np.insert(case.wall.triangles, 0, 3, axis=1))
-    on_wall[beyond] = nearest_on(wall, on_wall[beyond])
+    on_wall[beyond] = nearest_on(surface_of(case.wall), on_wall[beyond])
     normals = file["wall/normal"][:]
     true = {
         name: file[f"points/{name}"][:][:, kept] for name in ("velocity", "pressure", "vorticity")
@@ -100,7 +102,7 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
 
     predicted: dict[str, list[Array]] = {name: [] for name in true}
     exact: dict[str, list[Array]] = {name: [] for name in true}
-    phases = np.arange(PHASES) / PHASES
+    phases = scales.shares(PHASES)
     times = phases * scales.nondimensional_period
     series = (sample_series(model.network, scales, at, times) for at in (positions[kept], on_wall))
     for phase, flow, beside in zip(phases, *series, strict=True):
@@ -155,6 +157,13 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         ),
         wrong,
         Places(positions[kept], on_wall, normals, times),
+        challenge_errors(
+            {
+                name: (np.array(predicted[name]), np.array(exact[name]))
+                for name in ("velocity", "vorticity", "pressure")
+            },
+            case,
+        ),
     )
 
 
