@@ -19,6 +19,8 @@ NEAR, DEEP = 0.3, 0.5
 MOST = 50_000
 # Fewest rows near the wall, and deep rows whose median velocity a row is compared with.
 FEWEST, NEIGHBOURS = 60, 20
+# The wall must be no farther from these rows than so many times the range of their distances.
+REACH = 2.0
 # Rows farther than so many deviations from the fit are mismatches.
 MISMATCH = 3.0
 # Speed at the wall over that in the depth from which a wall is doubted: 0.095 at most on the
@@ -49,14 +51,14 @@ def wall_speed(case: Case) -> tuple[float, float] | None:
     Each of the rows near the wall is compared with the median velocity of the deepest rows that
     are nearest to it in space and time: its velocity along that one is fitted by the size of that
     one times a linear function of the distance to the wall, whose constant is the speed at the
-    wall. None if the rows are too few or nothing moves.
+    wall. None if the rows are too few or too far from the wall, or nothing moves.
     """
     every = -(-len(case.tracks.row) // MOST)
     points = case.tracks.points[::every]
     depth = _depth(case, points[:, 1:])
     near = depth <= np.quantile(depth, NEAR)
     deep = depth >= np.quantile(depth, DEEP)
-    if near.sum() < FEWEST:
+    if near.sum() < FEWEST or depth[near].min() > REACH * np.ptp(depth[near]):
         return None
     velocity = np.stack(list(case.tracks.velocity.values()), axis=1)[::every]
     moments = _moments(case, points)
