@@ -115,6 +115,15 @@ def annulus(inner, around=64):
     )
 
 
+def eccentric(inner, offset):
+    """Walls of an annulus whose inner tube lies `offset` beside the outer one's axis, along x."""
+    wall = annulus(inner)
+    core = np.unique(wall.triangles[wall.patch == 1])
+    points = wall.points.copy()
+    points[core, 0] += offset
+    return replace(wall, points=points)
+
+
 def value(function, points):
     """A flow at points (N, 4), as an array."""
     return function(torch.as_tensor(points)).numpy()

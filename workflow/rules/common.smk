@@ -32,8 +32,8 @@ except UserError as error:
 
 def sources():
     """Data files that the ingestion reads."""
-    names = ("tracks", "wall", "inner_wall", "exclude")
-    files = {name: getattr(experiment.ingest, name) for name in names}
+    ingest = experiment.ingest
+    files = {"tracks": ingest.tracks, "walls": list(ingest.walls), "exclude": ingest.exclude}
     return {name: file for name, file in files.items() if file}
 
 

@@ -93,6 +93,8 @@ def largest_gap(case: Case) -> float:
 
 def check_axial_velocity(evidence: Evidence) -> Iterator[InputWarning]:
     """Whether the velocity along the vessel is measured."""
+    if evidence.case.lumen == "general":
+        return
     axial = "uvw"[evidence.case.axis]
     if axial not in evidence.case.tracks.velocity:
         yield InputWarning(
