@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial import KDTree
 
-from aiv_rba.files.case import Case
+from aiv_rba.files.case import Case, Opening, Wall
 from aiv_rba.files.formats import Array
 from aiv_rba.files.warnings import InputWarning
 from aiv_rba.stages.ingest.plausibility.evidence import Evidence
+from aiv_rba.stages.ingest.walls import vector_areas
 from aiv_rba.statistics import matched_deviation
 
 # Shares of the rows: those nearest to the wall, and those deepest in the vessel.
@@ -51,8 +52,11 @@ def wall_speed(case: Case) -> tuple[float, float] | None:
     Each of the rows near the wall is compared with the median velocity of the deepest rows that
     are nearest to it in space and time: its velocity along that one is fitted by the size of that
     one times a linear function of the distance to the wall, whose constant is the speed at the
-    wall. None if the rows are too few or too far from the wall, or nothing moves.
+    wall. None if the rows are too few or too far from the wall, nothing moves, or the region is
+    not mostly enclosed by walls: round a body the velocity is no linear function for long.
     """
+    if _area(case.wall) < sum(_area(opening) for opening in case.openings):
+        return None
     every = -(-len(case.tracks.row) // MOST)
     points = case.tracks.points[::every]
     depth = _depth(case, points[:, 1:])
@@ -71,6 +75,10 @@ def wall_speed(case: Case) -> tuple[float, float] | None:
     size = size[moving]
     along = np.sum((velocity[near] * reference)[moving], axis=1) / size
     return _constant(size[:, None] * np.vander(depth[near][moving], 2), along)
+
+
+def _area(surface: Wall | Opening) -> float:
+    return float(np.linalg.norm(vector_areas(surface.points, surface.triangles), axis=1).sum())
 
 
 def _depth(case: Case, places: Array) -> Array:
