@@ -16,30 +16,39 @@ from typing import Any
 from aiv_rba import __version__
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import atomic_path, sha256
+from aiv_rba.files.results import Results
+from aiv_rba.paths import check_output
 
 PACKAGES = ("torch", "numpy", "scipy", "h5py", "pyvista")
 
 
 @contextmanager
 def recorded(
-    path: Path, stage: str, inputs: list[Path], *, write: bool = True
+    results: Results, stage: str, inputs: list[Path], *, write: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """Write the record of a stage if the block succeeds.
+    """Write the record of a stage if the block succeeds; refuse outputs that are no files.
 
     The record holds `stage`, `started` (UTC), `seconds`, `versions`, `revision` and the SHA-256 of
     each of the `inputs`; the block may add what else belongs to it to the dictionary that it gets.
 
     Parameters
     ----------
-    path
-        Where to write it, JSON.
+    results
+        Where the stage writes its files and the record.
     stage
         Name of the stage.
     inputs
         Files that it reads; those that do not exist are left to the stage to complain about.
     write
         Whether to write it at all: the first of several ranks does.
+
+    Raises
+    ------
+    UserError
+        If a folder, a link or the like has the name of an output.
     """
+    for output in results.outputs(stage):
+        check_output(output)
     if not write:
         yield {}
         return
@@ -55,7 +64,7 @@ def recorded(
         "revision": revision(Path(__file__)),
         "inputs": hashes,
     }
-    with atomic_path(path) as temporary:
+    with atomic_path(results.record(stage)) as temporary:
         temporary.write_text(json.dumps(record | more, indent=2) + "\n")
 
 

@@ -6,14 +6,19 @@ nothing but that section.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
-from aiv_rba.errors import UserError
+from aiv_rba.errors import UserError, UserErrors
+from aiv_rba.paths import check_file
 from aiv_rba.settings.experiment import STAGES, Experiment
+from aiv_rba.settings.schema import keys_at
 from aiv_rba.settings.validation import Comparison, MethodSettings
 
 # Keys of version 0.1 that have other names now.
@@ -43,9 +48,7 @@ def load_stage(path: Path, stage: str) -> Any:
         If the file is missing, not YAML, or a key or value is wrong.
     """
     document = _read_yaml(path)
-    unknown = document.keys() - STAGES.keys() - {"name"}
-    if unknown:
-        raise UserError(f"{path}: unknown key {min(unknown)!r}, expected name, {', '.join(STAGES)}")
+    _check_rest(document, path)
     return _validated(STAGES[stage], document.get(stage) or {}, path, stage)
 
 
@@ -65,11 +68,11 @@ def read_experiment(path: Path, *overlays: Path) -> Experiment:
     UserError
         If a file is missing, not YAML, or a key or value is wrong.
     """
-    return _experiment(read_overlaid(path, *overlays), " + ".join(map(str, (path, *overlays))))
+    return check_experiment(read_overlaid(path, *overlays), " + ".join(map(str, (path, *overlays))))
 
 
 def check_experiment(document: dict[str, Any], where: str = "experiment") -> Experiment:
-    """The experiment that a mapping with a section per stage describes.
+    """The experiment that a mapping with a section per stage describes; its files are not opened.
 
     Parameters
     ----------
@@ -80,17 +83,20 @@ def check_experiment(document: dict[str, Any], where: str = "experiment") -> Exp
 
     Raises
     ------
-    UserError
-        If a key or value is wrong, or a file that it names does not exist.
+    UserErrors
+        If keys or values are wrong, a line each.
     """
-    experiment = _experiment(document, where)
-    ingest, score = experiment.ingest, experiment.score
-    keys = ("tracks", "wall", "inner_wall", "exclude")
-    named = {f"ingest.{key}": getattr(ingest, key) for key in keys}
-    for key, file in (named | {"score.truth": score.truth}).items():
-        if file is not None and not Path(file).is_file():
-            raise UserError(f"{where}: {key}: found no file {file}, expected one")
+    experiment: Experiment = _validated(Experiment, document, where)
     return experiment
+
+
+def valid_sections(document: dict[str, Any]) -> dict[str, Any]:
+    """The settings of each stage whose section has no mistake."""
+    sections = {}
+    for stage, kind in STAGES.items():
+        with suppress(ValidationError):
+            sections[stage] = TypeAdapter(kind).validate_python(document.get(stage, {}))
+    return sections
 
 
 def load_comparison(path: Path, problem: str, method: type[MethodSettings]) -> Comparison:
@@ -124,19 +130,12 @@ def load_comparison(path: Path, problem: str, method: type[MethodSettings]) -> C
     return compared
 
 
-def _experiment(document: dict[str, Any], where: str) -> Experiment:
-    try:
-        experiment: Experiment = TypeAdapter(Experiment).validate_python(document)
-    except ValidationError as error:
-        raise UserError(f"{where}: {_first_problem(error)}") from None
-    return experiment
-
-
-def _validated(kind: Any, values: Any, path: Path, where: str) -> Any:
+def _validated(kind: Any, values: Any, file: Path | str, section: str = "") -> Any:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_problem(error, where)}") from None
+        lines = _lines(kind, error.errors(), [section] if section else [])
+        raise UserErrors([f"{file}: {line}" for line in lines]) from None
 
 
 def _merge(common: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -151,12 +150,42 @@ def _merge(common: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _check_rest(document: dict[str, Any], path: Path) -> None:
+    """Check what is no section: nothing but the name, which may be absent."""
+    rest = {key: value for key, value in document.items() if key not in STAGES}
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        document = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+        TypeAdapter(Experiment).validate_python(rest)
+    except ValidationError as error:
+        wrong = [problem for problem in error.errors() if problem["type"] != "missing"]
+        if lines := _lines(Experiment, wrong, []):
+            raise UserErrors([f"{path}: {line}" for line in lines]) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML of which no key may be there twice, where the last one would silently count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping of distinct keys."""
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:
+            name, line = key.value, key.start_mark.line + 1
+            if name in lines:
+                raise UserError(
+                    f"line {line}: key {name!r} is there twice, first in line {lines[name]}, "
+                    "expected once"
+                )
+            lines[name] = line
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    check_file(path, "a YAML file")
+    try:
+        document = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text, expected YAML: {error}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
@@ -165,19 +194,31 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
-def _first_problem(error: ValidationError, *where: str) -> str:
-    problem = error.errors()[0]
-    path = [str(part) for part in problem["loc"]]
-    # Where auto may stand for a value, pydantic names the kind of the value in the path.
-    names = [part for part in path if not part.startswith(("constrained-", "tuple["))]
-    key = ".".join([*where, *names])
+def _lines(kind: Any, problems: list[ErrorDetails], section: list[str]) -> list[str]:
+    """A line for each key that is wrong, with its first problem."""
+    lines: dict[str, str] = {}
+    for problem in problems:
+        path = [str(part) for part in problem["loc"]]
+        # Where auto may stand for a value, pydantic names the kind of the value in the path, and
+        # says once more of a value of no kind that it is not auto.
+        names = [part for part in path if not part.startswith(("constrained-", "tuple["))]
+        if any(part.startswith("literal[") for part in path):
+            continue
+        key = ".".join([*section, *names])
+        lines.setdefault(key, f"{key}: {_problem(kind, problem, names, len(names) < len(path))}")
+    return list(lines.values())
+
+
+def _problem(kind: Any, problem: ErrorDetails, names: list[str], or_auto: bool) -> str:
     if problem["type"] == "missing":
-        return f"{key}: missing, expected a value"
-    if problem["type"] == "unexpected_keyword_argument" and names[-1] in RENAMED:
-        return f"{key}: renamed, expected {RENAMED[names[-1]]}"
+        return "missing, expected a value"
     if problem["type"] == "unexpected_keyword_argument":
-        return f"{key}: unknown key, expected one that the schema lists"
+        if names[-1] in RENAMED:
+            return f"renamed, expected {RENAMED[names[-1]]}"
+        known = keys_at(kind, names[:-1])
+        near = get_close_matches(names[-1], known, n=1)
+        if near:
+            return f"unknown key, did you mean {near[0]}?"
+        return f"unknown key, expected one of {', '.join(known)}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    if len(names) < len(path):
-        message += " or auto"
-    return f"{key}: found {problem['input']!r}, {message}"
+    return f"found {problem['input']!r}, {message}{' or auto' if or_auto else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,6 +21,31 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_resolve(schema, definitions),
     }
+
+
+def keys_at(kind: Any, path: Sequence[str]) -> list[str]:
+    """Keys of the mapping that lies at a path in settings of a kind.
+
+    Where there is a choice, as of optimisers, the path holds the `name` of what is chosen.
+    """
+    schema: dict[str, Any] = TypeAdapter(kind).json_schema()
+    node: dict[str, Any] = _resolve(schema, schema.get("$defs", {}))
+    for part in path:
+        node = node.get("properties", {}).get(part) or _named(node, part)
+    if "properties" not in node:
+        node = next(o for o in node.get("anyOf", []) if "properties" in o)
+    return list(node["properties"])
+
+
+def _named(node: dict[str, Any], name: str) -> dict[str, Any]:
+    """The option with a name, also among options of options."""
+    options: list[dict[str, Any]] = [*node.get("oneOf", []), *node.get("anyOf", [])]
+    for option in options:
+        if option.get("properties", {}).get("name", {}).get("const") == name:
+            return option
+        if found := _named(option, name):
+            return found
+    return {}
 
 
 def _describe_inherited(schema: dict[str, Any], derived: type[Any]) -> None:

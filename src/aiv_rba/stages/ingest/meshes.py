@@ -15,6 +15,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import Array, IntArray
+from aiv_rba.paths import check_file
 
 _READERS: dict[str, Any] = {
     ".stl": vtkSTLReader,
@@ -33,8 +34,7 @@ def load_mesh(path: Path) -> tuple[Array, IntArray, list[str]]:
     UserError
         If the file cannot be read or holds no three-dimensional surface.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected a triangulated wall")
+    check_file(path, "a triangulated wall")
     if path.suffix.lower() not in _READERS:
         raise UserError(
             f"{path}: found extension {path.suffix!r}, expected one of {', '.join(_READERS)}"

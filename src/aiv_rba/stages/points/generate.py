@@ -36,10 +36,10 @@ def collocate(settings: PointsSettings, results: Results) -> None:
         If the case cannot be read, a group stays empty, or there are fewer layers or times than
         sections of them.
     """
-    _check(settings)
+    check_counts(settings)
     with (
         processes("points") as group,
-        recorded(results.record("points"), "points", [results.case], write=group.rank == 0),
+        recorded(results, "points", [results.case], write=group.rank == 0),
     ):
         experiment = read_case(results.case)
         lumen = Lumen.from_wall(experiment.wall, experiment.axis)
@@ -78,7 +78,14 @@ def _groups(settings: PointsSettings) -> tuple[int, int]:
     return settings.n_t * settings.n_r * patches, settings.wall_n_t * patches
 
 
-def _check(settings: PointsSettings) -> None:
+def check_counts(settings: PointsSettings) -> None:
+    """Check that every section has a layer and a time of its own.
+
+    Raises
+    ------
+    UserError
+        If there are fewer layers or times than sections of them.
+    """
     for key, other in (("layers", "n_r"), ("time_levels", "n_t"), ("time_levels", "wall_n_t")):
         found, least = getattr(settings, key), getattr(settings, other)
         if found < least:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.differences import write_differences
-from aiv_rba.files.formats import atomic_path, open_h5
+from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.truth import open_truth
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score.quality import quality
 from aiv_rba.stages.score.spread import coverage, summary
@@ -35,7 +36,7 @@ def score(settings: ScoreSettings, results: Results) -> None:
     """
     truth = [Path(settings.truth)] if settings.truth else []
     inputs = [results.case, results.model, results.deviations, *truth]
-    with recorded(results.record("score"), "score", inputs):
+    with recorded(results, "score", inputs):
         _score(settings, results)
 
 
@@ -50,7 +51,7 @@ def _score(settings: ScoreSettings, results: Results) -> None:
     found = suspect(experiment, trained)
     result["suspicious"] = counts(found)
     if settings.truth:
-        with open_h5(Path(settings.truth), "truth") as file:
+        with open_truth(Path(settings.truth)) as file:
             result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
             known = known_outliers(Path(settings.truth), file, experiment)
             compared = against_truth(file, experiment, trained)
