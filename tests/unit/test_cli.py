@@ -45,7 +45,7 @@ CONFIGS = {
     "not yaml": ("train: [", "not valid YAML"),
     "a list": ("- 1", "found list, expected a mapping"),
     "empty": ("", "found NoneType, expected a mapping"),
-    "unknown section": ("training: {}", "unknown key 'training'"),
+    "unknown section": ("training: {}", "training: unknown key, did you mean train?"),
     "unknown key": ("train: {optimizer: {}}", "train.optimizer: unknown key"),
     "nested unknown key": ("train: {network: {depth: 3}}", "train.network.depth: unknown key"),
     "wrong type": ("train: {network: {width: wide}}", "train.network.width: found 'wide'"),

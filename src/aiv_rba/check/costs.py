@@ -34,7 +34,7 @@ class Costs:
     collocation, training
         Memory of stages points and train, all their processes together, bytes.
     disk
-        Size of ``points.h5``, bytes. All other files are small beside the tracks.
+        ``points.h5`` and two checkpoints with the curvature, bytes.
     """
 
     points: tuple[int, int]
@@ -62,7 +62,7 @@ def costs(points: PointsSettings, train: TrainSettings, ranks: int) -> Costs:
         parameters=(least, most),
         collocation=ranks * collocation_memory(points, ranks),
         training=ranks * training_memory(train, points, most, ranks),
-        disk=points_file_size(points),
+        disk=points_file_size(points) + 2 * 4 * most**2,
     )
 
 
@@ -136,7 +136,7 @@ def lines(costs: Costs, results: str) -> Iterator[str]:
     yield f"points: {interior:,} in the lumen, {wall:,} on the wall"
     yield f"network: {network}"
     yield f"memory: {size(costs.collocation)} for stage points, {size(costs.training)} for training"
-    yield f"disk: {size(costs.disk)} for the points"
+    yield f"disk: {size(costs.disk)} for points and checkpoints"
 
 
 def size(amount: float) -> str:

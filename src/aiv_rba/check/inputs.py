@@ -1,4 +1,7 @@
-"""Every file that a stage will open, opened by that stage's own reader."""
+"""Mistakes in an experiment: in its settings, what it reads, and where it will write.
+
+Every file that a stage will open is opened by that stage's own reader.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.experiment import check_exclude
+from aiv_rba.files.results import Results
 from aiv_rba.files.truth import open_truth
-from aiv_rba.paths import check_file
-from aiv_rba.settings import IngestSettings, ScoreSettings
+from aiv_rba.paths import check_file, check_output
+from aiv_rba.settings import (
+    STAGES,
+    IngestSettings,
+    ScoreSettings,
+    check_experiment,
+    valid_sections,
+)
 from aiv_rba.stages.ingest.exclude import excluded_rows
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks
 from aiv_rba.stages.ingest.velocities import differences
@@ -33,16 +44,28 @@ class Problems:
             self.lines += [line for line in error.lines if line not in self.lines]
 
 
-def check_inputs(sections: dict[str, Any], problems: Problems) -> None:
-    """Open what the stages read.
+def find_problems(document: dict[str, Any], where: str, results: Path) -> Problems:
+    """Find all mistakes in an experiment that show before any work.
 
     Parameters
     ----------
-    sections
-        Settings by stage, of those stages whose section has no mistake.
-    problems
-        Where mistakes are noted.
+    document
+        The mapping with a section per stage.
+    where
+        Where it comes from, for messages.
+    results
+        Folder in which the experiment's folder, which has its name, will be made.
     """
+    problems = Problems()
+    folder = results / str(document.get("name"))
+    with problems.noted():
+        check_exclude(check_experiment(document, where), folder)
+    _check_inputs(valid_sections(document), problems)
+    _check_outputs(Results(folder), problems)
+    return problems
+
+
+def _check_inputs(sections: dict[str, Any], problems: Problems) -> None:
     if "ingest" in sections:
         _check_walls(sections["ingest"], problems)
         _check_tracks(sections["ingest"], problems)
@@ -75,3 +98,13 @@ def _check_tracks(ingest: IngestSettings, problems: Problems) -> None:
                 check_file(ingest.exclude, "a CSV file of rows or tracks to exclude")
             else:
                 excluded_rows(Path(ingest.exclude), table, path)
+
+
+def _check_outputs(results: Results, problems: Problems) -> None:
+    for folder in (results.folder, *results.folder.parents):
+        if folder.exists() and not folder.is_dir():
+            problems.lines.append(f"{folder}: is a file, expected a folder for the results")
+    for stage in STAGES:
+        for path in (*results.outputs(stage), results.settings(stage), results.log(stage)):
+            with problems.noted():
+                check_output(path)

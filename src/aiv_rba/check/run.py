@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from aiv_rba.check.costs import Costs, costs, lines, size
-from aiv_rba.check.inputs import Problems, check_inputs
+from aiv_rba.check.inputs import Problems, find_problems
 from aiv_rba.check.machine import free_disk, memory
-from aiv_rba.errors import UserError, UserErrors
-from aiv_rba.files.experiment import check_exclude, read_document
-from aiv_rba.files.results import Results
-from aiv_rba.paths import check_output
-from aiv_rba.settings import STAGES, PointsSettings, check_experiment, valid_sections
+from aiv_rba.errors import UserErrors
+from aiv_rba.files.experiment import read_document
+from aiv_rba.settings import PointsSettings, valid_sections
 from aiv_rba.stages.points.generate import check_counts
 from aiv_rba.terminal import say
 
@@ -41,31 +39,14 @@ def check(
         will write; and where memory or disk do not suffice.
     """
     document = read_document(paths, exclude)
-    problems = Problems()
-    sections = valid_sections(document)
-    with problems.noted():
-        experiment = check_experiment(document, " + ".join(map(str, paths)))
-        check_exclude(experiment, results / experiment.name)
-    check_inputs(sections, problems)
+    problems = find_problems(document, " + ".join(map(str, paths)), results)
     folder = results / str(document.get("name"))
-    _check_outputs(Results(folder), problems)
-    needed = _check_costs(sections, folder, ranks, problems)
+    needed = _check_costs(valid_sections(document), folder, ranks, problems)
     if problems.lines:
         raise UserErrors(problems.lines)
     assert needed is not None
     for line in lines(needed, str(folder)):
         say(line)
-
-
-def _check_outputs(results: Results, problems: Problems) -> None:
-    with problems.noted():
-        for folder in (results.folder, *results.folder.parents):
-            if folder.exists() and not folder.is_dir():
-                raise UserError(f"{folder}: is a file, expected a folder for the results")
-    for stage in STAGES:
-        for path in (*results.outputs(stage), results.settings(stage), results.log(stage)):
-            with problems.noted():
-                check_output(path)
 
 
 def _check_costs(

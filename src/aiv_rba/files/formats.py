@@ -33,10 +33,17 @@ IntArray = NDArray[np.int64]
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, link: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` if the block succeeds.
 
     Temporary files that killed processes of this machine left in the folder are removed.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    link
+        Whether it is a link, which may replace an earlier one.
 
     Raises
     ------
@@ -45,7 +52,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         full.
     """
     path = Path(path)
-    check_output(path)
+    if not (link and path.is_symlink()):
+        check_output(path)
     temporary = path.with_name(f".{path.name}{_owner(os.getpid())}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
