@@ -218,8 +218,9 @@ def _log(arguments: Arguments, rank: int) -> Path:
     """The log of a stage; ranks other than the first have their own."""
     results = Results(arguments.results)
     if not results.folder.is_dir():
+        found = "is a file" if results.folder.exists() else "not found"
         raise UserError(
-            f"{results.folder}: not found, expected the folder of an experiment: make it with "
+            f"{results.folder}: {found}, expected the folder of an experiment: make it with "
             "aiv-rba init"
         )
     log = results.rank_log(arguments.stage, rank) if rank else results.log(arguments.stage)

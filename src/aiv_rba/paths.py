@@ -43,8 +43,9 @@ def check_file(path: Path | str, expected: str, may_be: Collection[str] = ()) ->
         is not in UTF-8.
     """
     path = Path(path)
-    if _ADDRESS.match(str(path)):
-        raise UserError(f"{path}: is a URL, expected {expected}: download it first")
+    if match := _ADDRESS.match(str(path)):
+        address = f"{match[0]}/{str(path)[match.end() :].lstrip('/')}"
+        raise UserError(f"{address}: is a URL, expected {expected}: download it first")
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

@@ -42,7 +42,7 @@ def assert_error(folder, capsys, fragment):
 
 
 CONFIGS = {
-    "not yaml": ("train: [", "not valid YAML"),
+    "not yaml": ("train: [", "expected YAML"),
     "a list": ("- 1", "found list, expected a mapping"),
     "empty": ("", "found NoneType, expected a mapping"),
     "unknown section": ("training: {}", "training: unknown key, did you mean train?"),
@@ -77,7 +77,7 @@ def test_wrong_configuration(folder, capsys, name):
 
 def test_missing_configuration(folder, capsys):
     (folder / "train.yaml").unlink()
-    assert_error(folder, capsys, "cannot be read")
+    assert_error(folder, capsys, "not found, expected a YAML file")
 
 
 @pytest.mark.parametrize("name", ["case.h5", "points.h5"])

@@ -17,7 +17,8 @@ from aiv_rba.stages.ingest.choices import MOST_HARMONICS
 from aiv_rba.stages.train.uncertainty import method_of
 
 MIB = 2**20
-_TERMS = {"no_slip": 3, "tracks": 3, "navier_stokes": 4}
+# Where two components of the velocity are measured.
+_TERMS = {"no_slip": 3, "tracks": 2, "navier_stokes": 4}
 _NO_WALL = WallFunction(np.zeros((0, 3)), np.zeros(0), 1.0, axis=1, unit=1.0, misfit=0.0)
 
 

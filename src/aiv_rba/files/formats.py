@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ VERSIONS = {
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""
+
+# How HDF5 names what it does not find.
+_QUOTED = re.compile(r"'([^']+)'")
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -131,7 +135,10 @@ def open_h5(path: Path, kind: str) -> Iterator[h5py.File]:
         try:
             yield file
         except KeyError as error:
-            raise UserError(f"{path}: damaged aiv_rba/{kind} file: {error.args[0]}") from error
+            name = _QUOTED.findall(str(error.args[0]))[-1:] or ["a part"]
+            raise UserError(
+                f"{path}: {name[0]!r} is missing, expected a whole aiv_rba/{kind} file"
+            ) from error
 
 
 def check_same_case(path: Path, found: str, expected: str) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from aiv_rba import __version__
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.results import Results
-from aiv_rba.paths import check_output
+from aiv_rba.paths import check_file, check_output
 
 PACKAGES = ("torch", "numpy", "scipy", "h5py", "pyvista")
 
@@ -53,7 +53,11 @@ def recorded(
         yield {}
         return
     started, clock = datetime.now(UTC), time.perf_counter()
-    hashes = {str(file): sha256(file) for file in inputs if file.is_file()}
+    hashes = {}
+    for file in inputs:
+        with suppress(OSError):
+            if file.is_file():
+                hashes[str(file)] = sha256(file)
     more: dict[str, Any] = {}
     yield more
     record = {
@@ -76,10 +80,9 @@ def read_record(path: Path) -> dict[str, Any]:
     UserError
         If it is missing or damaged.
     """
+    check_file(path, "the record of a stage")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
     except ValueError:
         raise UserError(f"{path}: not valid JSON, expected the record of a stage") from None
     if not isinstance(found, dict) or "seconds" not in found:

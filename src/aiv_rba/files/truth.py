@@ -20,8 +20,8 @@ SHAPES: dict[str, tuple[str | int, ...]] = {
     "wall/normal": ("wall points", 3),
     "wall/wall_shear_stress": ("modes", "wall points", 3),
     "flow_rate": ("modes of the flow rate",),
-    "tracks/u": ("rows",),
-    "tracks/v": ("rows",),
+    "tracks/u": ("rows of u",),
+    "tracks/v": ("rows of v",),
 }
 """Shapes of the datasets that every truth has; a name stands for the same number everywhere."""
 
@@ -38,17 +38,15 @@ def open_truth(path: Path) -> Iterator[h5py.File]:
     with open_h5(path, "truth") as file:
         sizes: dict[str | int, int] = {}
         for name, shape in SHAPES.items():
+            if name not in file:
+                raise UserError(f"{path}: dataset {name} is missing, expected it in a truth")
             found = file[name].shape
-            wanted = [
-                size if isinstance(size, int) else sizes.setdefault(size, length)
-                for size, length in zip(shape, found, strict=False)
-            ]
-            if len(found) != len(shape) or list(found) != wanted:
+            for size, length in zip(shape, found, strict=False):
+                sizes.setdefault(size, length if isinstance(size, str) else size)
+            wanted = tuple(sizes.get(size, size) for size in shape)
+            if found != wanted:
                 raise UserError(
-                    f"{path}: dataset {name} has the shape {found}, expected ({_listed(shape)})"
+                    f"{path}: dataset {name} has the shape {found}, expected {wanted}: "
+                    + ", ".join(map(str, shape))
                 )
         yield file
-
-
-def _listed(shape: tuple[str | int, ...]) -> str:
-    return ", ".join(map(str, shape))

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from aiv_rba.errors import UserError, UserErrors
 from aiv_rba.paths import check_file
 from aiv_rba.settings.experiment import STAGES, Experiment
-from aiv_rba.settings.schema import keys_at
+from aiv_rba.settings.schema import keys_at, keys_of
 from aiv_rba.settings.validation import Comparison, MethodSettings
 
 # Keys of version 0.1 that have other names now.
@@ -33,6 +33,24 @@ RENAMED = {
     "weighting": "multipliers",
     "weights": "global_weights",
 }
+
+# Where pydantic's words are those of a programmer.
+_EXPECTED = {
+    "dataclass_type": "a mapping",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "string_pattern_mismatch": "letters, digits, _ and -",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+_FOUND = {"NoneType": "nothing", "list": "a list", "str": "text"}
 
 
 def load_stage(path: Path, stage: str) -> Any:
@@ -185,11 +203,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text, expected YAML: {error}") from None
+        raise UserError(f"{path}: byte {error.start + 1} is not UTF-8, expected UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UserError(f"{path}: {where}{error.problem}, expected YAML") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: {' '.join(str(error).split())}, expected YAML") from None
     if not isinstance(document, dict):
-        found = type(document).__name__
+        name = type(document).__name__
+        found = _FOUND.get(name, name)
         raise UserError(f"{path}: found {found}, expected a mapping with a section per stage")
     return document
 
@@ -198,27 +221,36 @@ def _lines(kind: Any, problems: list[ErrorDetails], section: list[str]) -> list[
     """A line for each key that is wrong, with its first problem."""
     lines: dict[str, str] = {}
     for problem in problems:
-        path = [str(part) for part in problem["loc"]]
-        # Where auto may stand for a value, pydantic names the kind of the value in the path, and
-        # says once more of a value of no kind that it is not auto.
-        names = [part for part in path if not part.startswith(("constrained-", "tuple["))]
-        if any(part.startswith("literal[") for part in path):
+        parts = [str(part) for part in problem["loc"]]
+        # Of a value of no kind, pydantic says once more that it is not auto.
+        if any(part.startswith("literal[") for part in parts):
             continue
+        # Where auto may stand for a value, it names the kind of the value in the path.
+        path = [part for part in parts if not part.startswith(("constrained-", "tuple["))]
+        names = keys_of(kind, path)
+        or_auto = " or auto" if len(path) < len(parts) else ""
         key = ".".join([*section, *names])
-        lines.setdefault(key, f"{key}: {_problem(kind, problem, names, len(names) < len(path))}")
+        if problem["type"].startswith("union_tag"):
+            key += ".name"
+        lines.setdefault(key, f"{key}: {_problem(kind, problem, path)}{or_auto}")
     return list(lines.values())
 
 
-def _problem(kind: Any, problem: ErrorDetails, names: list[str], or_auto: bool) -> str:
-    if problem["type"] == "missing":
+def _problem(kind: Any, problem: ErrorDetails, path: list[str]) -> str:
+    """What was found and what was expected at a path."""
+    what, context = problem["type"], problem.get("ctx", {})
+    if what in ("missing", "union_tag_not_found"):
         return "missing, expected a value"
-    if problem["type"] == "unexpected_keyword_argument":
-        if names[-1] in RENAMED:
-            return f"renamed, expected {RENAMED[names[-1]]}"
-        known = keys_at(kind, names[:-1])
-        near = get_close_matches(names[-1], known, n=1)
+    if what == "unexpected_keyword_argument":
+        if path[-1] in RENAMED:
+            return f"renamed, expected {RENAMED[path[-1]]}"
+        keys = keys_at(kind, path[:-1])
+        near = get_close_matches(path[-1], keys, n=1)
         if near:
             return f"unknown key, did you mean {near[0]}?"
-        return f"unknown key, expected one of {', '.join(known)}"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"found {problem['input']!r}, {message}{' or auto' if or_auto else ''}"
+        return f"unknown key, expected one of {', '.join(keys)}"
+    if what == "union_tag_invalid":
+        return f"found {context['tag']!r}, expected {context['expected_tags']}"
+    known = _EXPECTED.get(what)
+    expected = known.format(**context) if known else problem["msg"].removeprefix("Input should be ")
+    return f"found {problem['input']!r}, expected {expected}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -28,13 +28,27 @@ def keys_at(kind: Any, path: Sequence[str]) -> list[str]:
 
     Where there is a choice, as of optimisers, the path holds the `name` of what is chosen.
     """
+    return list(list(_along(kind, path))[-1].get("properties", {}))
+
+
+def keys_of(kind: Any, path: Sequence[str]) -> list[str]:
+    """The path as a user writes it, without names of what is chosen."""
+    nodes = _along(kind, path)
+    return [
+        part
+        for node, part in zip(nodes, path, strict=False)
+        if part in node.get("properties", {}) or not _named(node, part)
+    ]
+
+
+def _along(kind: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The schema of a kind, and of each part of a path."""
     schema: dict[str, Any] = TypeAdapter(kind).json_schema()
     node: dict[str, Any] = _resolve(schema, schema.get("$defs", {}))
+    yield node
     for part in path:
         node = node.get("properties", {}).get(part) or _named(node, part)
-    if "properties" not in node:
-        node = next(o for o in node.get("anyOf", []) if "properties" in o)
-    return list(node["properties"])
+        yield node
 
 
 def _named(node: dict[str, Any], name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from aiv_rba.errors import UserError
+from aiv_rba.paths import check_file
 
 # A warning that asks to check something, or tells of rows outside the wall, doubts the input.
 SERIOUS = (": check ", "outside the wall")
@@ -23,10 +24,8 @@ def read(path: Path) -> bytes:
     UserError
         If it cannot be read.
     """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    check_file(path, "the output of an earlier stage")
+    return Path(path).read_bytes()
 
 
 def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
