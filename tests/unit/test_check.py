@@ -38,7 +38,7 @@ def test_a_good_experiment_says_what_will_be_made(
     assert lines[0] == "results: results/tube"
     assert lines[1] == "points: 576 in the lumen, 288 on the wall"
     # 4 x 8 + 8 + 8 x 8 + 8 weights and biases, and 9 for each of the 4 (1 + 2 h) outputs.
-    assert lines[2].startswith("network: 148 to 724 parameters, by the harmonics of time")
+    assert lines[2].startswith("network: 148 to 724 parameters, by the functions of time")
     assert lines[3].startswith("memory: ")
     assert lines[4].startswith("disk: ")
     assert sorted(tmp_path.rglob("*")) == before
@@ -49,8 +49,8 @@ def test_parameters_are_those_of_the_network() -> None:
     settings = resolve(TrainSettings(), case)
     network = FlowNetwork(settings.network, torch.zeros(4), torch.ones(4), case.wall_function)
     expected = sum(p.numel() for p in network.parameters())
-    assert parameters(TrainSettings(), case.harmonics) == expected
-    assert costs(PointsSettings(), settings, 1).parameters == (expected, expected)
+    assert parameters(TrainSettings(), case.harmonics, "periodic") == expected
+    assert costs(PointsSettings(), settings, "periodic", 1).parameters == (expected, expected)
 
 
 # A process starts with the peak of the one that makes it, so a small one lies between.
@@ -113,7 +113,9 @@ def test_training_takes_the_memory_that_was_estimated(tmp_path: Path, name: str)
     path = tmp_path / "a.yaml"
     path.write_text(yaml.safe_dump({"train": train, "points": points}))
     settings = load_stage(path, "train")
-    estimate = training_memory(settings, load_stage(path, "points"), parameters(settings, 3), 1)
+    estimate = training_memory(
+        settings, load_stage(path, "points"), parameters(settings, 3, "periodic"), 1
+    )
     assert estimate == pytest.approx(measured, rel=0.15)
 
 

@@ -13,13 +13,26 @@ from aiv_rba.problems.velocimetry.choices import ROWS
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.ranks.plan import collocation_memory, collocation_points, points_file_size
 from aiv_rba.settings import GaussNewtonSettings, OptimiserSettings, PointsSettings, TrainSettings
+from aiv_rba.settings.types import FlowKind
 from aiv_rba.stages.ingest.choices import MOST_HARMONICS
+from aiv_rba.stages.ingest.time_content import MOST as MOST_DEGREE
 from aiv_rba.stages.train.uncertainty import method_of
 
 MIB = 2**20
 # Where two components of the velocity are measured.
 _TERMS = {"no_slip": 3, "tracks": 2, "navier_stokes": 4}
-_NO_WALL = WallFunction(np.zeros((0, 3)), np.zeros(0), 1.0, axis=1, unit=1.0, misfit=0.0)
+_NO_WALL = WallFunction(
+    sources=np.zeros((0, 3)),
+    strengths=np.zeros(0),
+    constant=1.0,
+    linear=np.zeros(3),
+    quadratic=np.eye(3) / -6,
+    unit=1.0,
+    slope=1.0,
+    misfit=0.0,
+)
+# Most functions of time that the ingestion chooses, where their number is not given.
+_MOST: dict[FlowKind, int] = {"periodic": MOST_HARMONICS, "steady": 0, "unsteady": MOST_DEGREE}
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Costs:
     points
         Collocation points in the lumen and on the wall.
     parameters
-        Least and largest number of the network's parameters: the tracks decide on harmonics.
+        Least and largest number of the network's parameters, by the functions of time.
     collocation, training
         Memory of stages points and train, all their processes together, bytes.
     disk
@@ -45,7 +58,7 @@ class Costs:
     disk: float
 
 
-def costs(points: PointsSettings, train: TrainSettings, ranks: int) -> Costs:
+def costs(points: PointsSettings, train: TrainSettings, flow: FlowKind, ranks: int) -> Costs:
     """Estimate what an experiment will need on so many ranks.
 
     Raises
@@ -55,8 +68,8 @@ def costs(points: PointsSettings, train: TrainSettings, ranks: int) -> Costs:
     """
     asked = train.network.time_harmonics
     least, most = (
-        parameters(train, harmonics)
-        for harmonics in ((0, MOST_HARMONICS) if asked == "auto" else (asked, asked))
+        parameters(train, modes, flow)
+        for modes in ((0, _MOST[flow]) if asked == "auto" else (asked, asked))
     )
     return Costs(
         points=collocation_points(points),
@@ -67,17 +80,17 @@ def costs(points: PointsSettings, train: TrainSettings, ranks: int) -> Costs:
     )
 
 
-def parameters(train: TrainSettings, harmonics: int) -> int:
-    """Parameters of the flow's network with so many harmonics of time.
+def parameters(train: TrainSettings, modes: int, flow: FlowKind) -> int:
+    """Parameters of the flow's network with so many harmonics, or polynomials, of time.
 
     Raises
     ------
     UserError
         If there is no network of such settings.
     """
-    network = replace(train.network, time_harmonics=harmonics, output_scales=(1.0, 1.0, 1.0, 1.0))
-    flow = FlowNetwork(network, torch.zeros(4), torch.ones(4), _NO_WALL)
-    return sum(p.numel() for p in flow.parameters())
+    network = replace(train.network, time_harmonics=modes, output_scales=(1.0, 1.0, 1.0, 1.0))
+    made = FlowNetwork(network, torch.zeros(4), torch.ones(4), _NO_WALL, flow)
+    return sum(p.numel() for p in made.parameters())
 
 
 def training_memory(
@@ -132,7 +145,7 @@ def lines(costs: Costs, results: str) -> Iterator[str]:
     least, most = costs.parameters
     network = f"{most:,} parameters"
     if least < most:
-        network = f"{least:,} to {network}, by the harmonics of time that the tracks show"
+        network = f"{least:,} to {network}, by the functions of time that the tracks support"
     yield f"results: {results}"
     yield f"points: {interior:,} in the lumen, {wall:,} on the wall"
     yield f"network: {network}"

@@ -13,7 +13,7 @@ from typing import Any
 from aiv_rba.errors import UserError
 from aiv_rba.files.experiment import check_exclude
 from aiv_rba.files.results import Results
-from aiv_rba.files.truth import open_truth
+from aiv_rba.files.truth import TABLES, open_truth
 from aiv_rba.paths import check_file, check_output
 from aiv_rba.settings import (
     STAGES,
@@ -23,9 +23,11 @@ from aiv_rba.settings import (
     valid_sections,
 )
 from aiv_rba.stages.ingest.exclude import excluded_rows
+from aiv_rba.stages.ingest.lumen import read_walls
+from aiv_rba.stages.ingest.meshes import check_wall_file
+from aiv_rba.stages.ingest.times import needs_times, timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks
 from aiv_rba.stages.ingest.velocities import differences
-from aiv_rba.stages.ingest.vessel import read_walls
 
 
 class Problems:
@@ -71,16 +73,27 @@ def _check_inputs(sections: dict[str, Any], problems: Problems) -> None:
         _check_tracks(sections["ingest"], problems)
     score: ScoreSettings | None = sections.get("score")
     if score is not None and score.truth is not None:
-        with problems.noted(), open_truth(Path(score.truth)):
-            pass
+        with problems.noted():
+            _check_truth(Path(score.truth), sections)
 
 
 def _check_walls(ingest: IngestSettings, problems: Problems) -> None:
     with problems.noted():
         read_walls(ingest)
-    if ingest.inner_wall is not None:
+    for file in ingest.walls:
         with problems.noted():
-            check_file(ingest.inner_wall, "a triangulated wall")
+            check_wall_file(Path(file))
+
+
+def _check_truth(path: Path, sections: dict[str, Any]) -> None:
+    if path.suffix not in TABLES:
+        with open_truth(path):
+            return
+    # Only here, since it loads torch.
+    from aiv_rba.stages.score.truth_table import read_truth_table
+
+    ingest: IngestSettings | None = sections.get("ingest")
+    read_truth_table(path, timed=ingest is not None and ingest.flow != "steady")
 
 
 def _check_tracks(ingest: IngestSettings, problems: Problems) -> None:
@@ -88,10 +101,16 @@ def _check_tracks(ingest: IngestSettings, problems: Problems) -> None:
     measured = ingest.velocities == "columns"
     table: TrackTable | None = None
     with problems.noted():
-        table = read_tracks(path, ingest.units, ingest.period, with_velocity=measured)
-    if table is not None and not measured:
+        table = read_tracks(
+            path,
+            ingest.units,
+            ingest.period,
+            with_velocity=measured,
+            with_time=needs_times(ingest),
+        )
+    if table is not None:
         with problems.noted():
-            differences(table, ingest.period, path)
+            timed(ingest, table if measured else differences(table, ingest.period, path))
     if ingest.exclude is not None:
         with problems.noted():
             if table is None:

@@ -12,6 +12,7 @@ from aiv_rba.check.machine import free_disk, memory
 from aiv_rba.errors import UserErrors
 from aiv_rba.files.experiment import read_document
 from aiv_rba.settings import PointsSettings, valid_sections
+from aiv_rba.settings.types import FlowKind
 from aiv_rba.stages.points.generate import check_counts
 from aiv_rba.terminal import say
 
@@ -60,7 +61,8 @@ def _check_costs(
         check_counts(points)
     needed = None
     with problems.noted():
-        needed = costs(points, sections["train"], ranks)
+        flow: FlowKind = sections["ingest"].flow if "ingest" in sections else "periodic"
+        needed = costs(points, sections["train"], flow, ranks)
     if needed is None:
         return None
     groups = min(needed.points) // points.per_group

@@ -11,6 +11,8 @@ import h5py
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import open_h5
 
+TABLES = (".csv", ".npz")
+"""Extensions of tables of true values; any other truth is a file of format aiv_rba/truth."""
 SHAPES: dict[str, tuple[str | int, ...]] = {
     "points/position": ("points", 3),
     "points/velocity": ("modes", "points", 3),

@@ -6,6 +6,7 @@ nothing but that section.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -225,10 +226,12 @@ def _lines(kind: Any, problems: list[ErrorDetails], section: list[str]) -> list[
         # Of a value of no kind, pydantic says once more that it is not auto.
         if any(part.startswith("literal[") for part in parts):
             continue
-        # Where auto may stand for a value, it names the kind of the value in the path.
-        path = [part for part in parts if not part.startswith(("constrained-", "tuple["))]
+        # Where a value may be of several kinds, such as a number or auto, it names the value's kind
+        # in the path.
+        values = [part for part in parts if part.startswith(("constrained-", "tuple["))]
+        path = [p for p in parts if p not in (*values, "str", "tagged-file", "tagged-shape")]
         names = keys_of(kind, path)
-        or_auto = " or auto" if len(path) < len(parts) else ""
+        or_auto = " or auto" if values else ""
         key = ".".join([*section, *names])
         if problem["type"].startswith("union_tag"):
             key += ".name"
@@ -251,6 +254,14 @@ def _problem(kind: Any, problem: ErrorDetails, path: list[str]) -> str:
         return f"unknown key, expected one of {', '.join(keys)}"
     if what == "union_tag_invalid":
         return f"found {context['tag']!r}, expected {context['expected_tags']}"
+    if what == "value_error":
+        message = str(context["error"])
+        return message if message.startswith("found") else f"found {problem['input']!r}, {message}"
+    if what == "literal_error":
+        choices = [choice.strip("'") for choice in re.split(", | or ", context["expected"])]
+        near = get_close_matches(str(problem["input"]), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"found {problem['input']!r}, expected {context['expected']}{hint}"
     known = _EXPECTED.get(what)
     expected = known.format(**context) if known else problem["msg"].removeprefix("Input should be ")
     return f"found {problem['input']!r}, expected {expected}"

@@ -28,7 +28,8 @@ def keys_at(kind: Any, path: Sequence[str]) -> list[str]:
 
     Where there is a choice, as of optimisers, the path holds the `name` of what is chosen.
     """
-    return list(list(_along(kind, path))[-1].get("properties", {}))
+    node = list(_along(kind, path))[-1]
+    return [key for option in _options(node) for key in option.get("properties", {})]
 
 
 def keys_of(kind: Any, path: Sequence[str]) -> list[str]:
@@ -37,7 +38,8 @@ def keys_of(kind: Any, path: Sequence[str]) -> list[str]:
     return [
         part
         for node, part in zip(nodes, path, strict=False)
-        if part in node.get("properties", {}) or not _named(node, part)
+        if any(part in option.get("properties", {}) for option in _options(node))
+        or not _named(node, part)
     ]
 
 
@@ -47,19 +49,26 @@ def _along(kind: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
     node: dict[str, Any] = _resolve(schema, schema.get("$defs", {}))
     yield node
     for part in path:
-        node = node.get("properties", {}).get(part) or _named(node, part)
+        inside = [option["properties"] for option in _options(node) if "properties" in option]
+        found = [properties[part] for properties in inside if part in properties]
+        node = found[0] if found else _named(node, part)
         yield node
 
 
 def _named(node: dict[str, Any], name: str) -> dict[str, Any]:
-    """The option with a name, also among options of options."""
-    options: list[dict[str, Any]] = [*node.get("oneOf", []), *node.get("anyOf", [])]
-    for option in options:
-        if option.get("properties", {}).get("name", {}).get("const") == name:
-            return option
-        if found := _named(option, name):
-            return found
-    return {}
+    """The option with a name, such as that of an optimiser."""
+    names = (
+        (option.get("properties", {}).get("name", {}).get("const"), option)
+        for option in _options(node)
+    )
+    return next((option for found, option in names if found == name), {})
+
+
+def _options(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A schema, and all those of which it is a choice."""
+    yield node
+    for option in (*node.get("oneOf", []), *node.get("anyOf", [])):
+        yield from _options(option)
 
 
 def _describe_inherited(schema: dict[str, Any], derived: type[Any]) -> None:
