@@ -132,6 +132,11 @@ class Flow:
         """Whether points (N, 3) lie in the lumen."""
         return self.lumen.inside(nondimensional(points, self.case.scales))
 
+    def wall_distance(self, points: ArrayLike) -> Array:
+        """Distance (N,) of points (N, 3) from the wall, in hydraulic radii, without sign."""
+        distance = self.lumen.distance(nondimensional(points, self.case.scales))
+        return np.asarray(np.abs(distance) / self.case.radius)
+
     def velocity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Velocity (N, 3), m/s, at points (N, 3)."""
         return self._sample(points, time).velocity
@@ -153,11 +158,25 @@ class Flow:
 
         The normal is that of the nearest vertex of the wall.
         """
+        viscosity = self.case.scales.viscosity
+        return self._sample(points, time).wall_shear_stress(self.wall_normals(points), viscosity)
+
+    def wall_normals(self, points: ArrayLike) -> Array:
+        """Unit normals (N, 3), out of the lumen, of the vertices of the wall next to points."""
         wall = self.case.wall
         _, nearest = cKDTree(wall.points).query(nondimensional(points, self.case.scales))
-        normals = wall.normals[nearest]
-        viscosity = self.case.scales.viscosity
-        return self._sample(points, time).wall_shear_stress(normals, viscosity)
+        return np.asarray(wall.normals[nearest])
+
+    def sample(self, points: ArrayLike, times: ArrayLike) -> Sample:
+        """Velocity, pressure and their gradients at points (N, 3), each at its own time (N,).
+
+        The mean of the pressure is not taken away: it may differ from time to time.
+        """
+        scales = self.case.scales
+        at = np.array([scales.time_of(time) for time in np.asarray(times, dtype=float)])
+        return sample(
+            self.model.network, scales, np.column_stack([at, nondimensional(points, scales)])
+        )
 
     def flow_rate(self, time: float | None = None, at: float | None = None) -> float:
         """Flow rate along the axis, m^3/s.

@@ -71,15 +71,15 @@ class StandardDeviations:
 
     def velocity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the velocity (N, 3), m/s, at points (N, 3)."""
-        return self._at(points, time)["velocity"]
+        return self.at(points, time)["velocity"]
 
     def pressure(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the pressure (N,), Pa, at points (N, 3)."""
-        return self._at(points, time)["pressure"]
+        return self.at(points, time)["pressure"]
 
     def vorticity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the vorticity (N, 3), 1/s, at points (N, 3)."""
-        return self._at(points, time)["vorticity"]
+        return self.at(points, time)["vorticity"]
 
     def wall_shear_stress(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the wall shear stress (N, 3), Pa, at points (N, 3) of the wall.
@@ -167,7 +167,8 @@ class StandardDeviations:
 
         return self._series(positions, times, quantities, source)
 
-    def _at(self, points: ArrayLike, time: float | None) -> dict[str, Array]:
+    def at(self, points: ArrayLike, time: float | None = None) -> dict[str, Array]:
+        """Of velocity, pressure and vorticity at points (N, 3), at once."""
         return self.inside(nondimensional(points, self.case.scales), self._times([time]))[0]
 
     def _times(self, times: Iterable[float | None]) -> Array:

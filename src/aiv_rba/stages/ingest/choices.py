@@ -11,10 +11,11 @@ from aiv_rba.files.case import Tracks, WallFunction
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import PressureScaling, Scales, to_si
 from aiv_rba.settings import IngestSettings
+from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.times import Timed
 from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
-from aiv_rba.stages.ingest.walls import Surface
+from aiv_rba.stages.ingest.vessel import size_of
 from aiv_rba.statistics import robust_deviation
 
 MOST_HARMONICS = 8
@@ -36,14 +37,13 @@ class ChosenScales:
     reasons: dict[str, str]
 
 
-def choose_scales(
-    config: IngestSettings, found: Timed, radius: float, origin: tuple[float, float, float]
-) -> ChosenScales:
+def choose_scales(config: IngestSettings, found: Timed, enclosure: Enclosure) -> ChosenScales:
     """The scales that the experiment gives, and the others from the data.
 
     Length: the hydraulic radius. Velocity: root mean square of the measured axial velocity or,
-    where that is not measured, of the speed. Pressure: mu U / L below a Reynolds number of one,
-    where the viscous terms of the momentum equation are the largest, and rho U^2 above.
+    where that is not measured or the lumen is no tube, of the speed. Pressure: mu U / L below a
+    Reynolds number of one, where the viscous terms of the momentum equation are the largest, and
+    rho U^2 above.
 
     Parameters
     ----------
@@ -51,10 +51,8 @@ def choose_scales(
         Section ``ingest``; a scale that is ``auto`` is chosen.
     found
         Rows with their times, SI units.
-    radius
-        Hydraulic radius of the lumen, m.
-    origin
-        Origin of the nondimensional coordinates, m.
+    enclosure
+        The walls, m; the origin is the middle of the box round them.
 
     Raises
     ------
@@ -62,13 +60,14 @@ def choose_scales(
         If no tracer moves and no velocity scale is given.
     """
     reasons = {}
+    origin, radius = size_of(enclosure)
     length, velocity = config.length_scale, config.velocity_scale
     if length == "auto":
         length = radius
         reasons["length scale"] = f"{length:.4g} m, the hydraulic radius of the lumen"
     if velocity == "auto":
-        axial = "uvw"["xyz".index(config.axis)]
         measured = found.table.velocity
+        axial = None if enclosure.axis is None else "uvw"[enclosure.axis]
         used = [axial] if axial in measured else list(measured)
         velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
         if velocity == 0:
@@ -100,21 +99,22 @@ def choose_scales(
 
 
 def choose_wall_error(
-    config: IngestSettings, walls: list[Surface], function: WallFunction, scales: Scales
+    config: IngestSettings, enclosure: Enclosure, function: WallFunction, scales: Scales
 ) -> tuple[float, str]:
     """Standard deviation of the wall's position, nondimensional, and where it comes from.
 
     An edge between vertices whose normals differ by an angle a is the chord of an arc, which it
     leaves by a / 8 of its length. Velocity vanishes on a smooth surface through the vertices, not
     on flat triangles, so that where nothing else is known the wall is as uncertain as a quarter of
-    that (docs/uncertainty.md); if its vertices scatter, as their scatter too.
+    that (docs/uncertainty.md); if its vertices scatter, as their scatter too. A wall from an image
+    of labels is as uncertain as half a voxel.
     """
     if config.wall_error != "auto":
         unit = to_si(config.units.wall, "[length]", "ingest.units.wall")
         error = config.wall_error * unit / scales.length
         return error, f"{config.wall_error:.3g} {config.units.wall}, as given"
     heights = []
-    for wall in walls:
+    for wall in enclosure.walls:
         for ends in (
             wall.triangles[:, [0, 1]],
             wall.triangles[:, [1, 2]],
@@ -124,11 +124,11 @@ def choose_wall_error(
             cosine = np.sum(wall.normals[ends[:, 0]] * wall.normals[ends[:, 1]], axis=1)
             heights.append(length * np.arccos(np.clip(cosine, -1, 1)) / 8)
     height = SHARE_OF_HEIGHT * float(np.sqrt(np.mean(np.concatenate(heights) ** 2)))
-    rough = function.roughness * function.radius
-    error = float(np.hypot(height, rough))
+    voxel = max(wall.resolution for wall in enclosure.walls)
+    error = float(np.linalg.norm([height, function.roughness, voxel / 2]))
     return error, (
-        f"{100 * error / function.radius:.2g} % of the hydraulic radius, from the size of its "
-        "triangles and the scatter of its vertices"
+        f"{100 * error / enclosure.radius:.2g} % of the hydraulic radius, from the size of its "
+        "triangles and the scatter of its vertices" + (", and half a voxel" if voxel else "")
     )
 
 
@@ -148,7 +148,11 @@ def choose_noise(table: TrackTable, velocity: float) -> dict[str, float]:
 
 
 def choose_harmonics(
-    tracks: Tracks, noise: dict[str, float], function: WallFunction, period: float
+    tracks: Tracks,
+    noise: dict[str, float],
+    function: WallFunction,
+    period: float,
+    axis: int | None = None,
 ) -> tuple[int, str]:
     """Number of harmonics of time by the Bayesian information criterion (Schwarz 1978).
 
@@ -157,7 +161,8 @@ def choose_harmonics(
 
         sum_j phi (1, phi, s, phi s)_j sum_k (a_jk cos(k w t) + b_jk sin(k w t)),
 
-    with s the axial coordinate, and n log(RSS) + parameters log(n) is smallest for the number that
+    with s the axial coordinate (that along which the rows spread the most in a lumen without an
+    axis), and n log(RSS) + parameters log(n) is smallest for the number that
     is chosen. What these shapes cannot fit is alike in neighbouring rows of a track, so n is the
     effective number of independent rows, (1 - r) / (1 + r) of them with the correlation r of
     successive residuals (Bayley & Hammersley 1946), and at least one for each track. Rows
@@ -190,7 +195,7 @@ def choose_harmonics(
         )
         for number in range(most + 1)
     ]
-    best = most_informative(tracks, noise, _shapes(function, points[:, 1:]), bases)
+    best = most_informative(tracks, noise, _shapes(function, points[:, 1:], axis), bases)
     return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
 
 
@@ -213,11 +218,15 @@ def most_informative(
     return int(np.argmin(criteria))
 
 
-def _shapes(function: WallFunction, positions: Array) -> Array:
+def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array:
     """(N, 4) functions of space."""
     phi = function(positions)
     phi = phi / np.abs(phi).max()
-    height = positions[:, function.axis]
+    if axis is None:
+        spread = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=False)[2]
+        height = positions @ spread[0]
+    else:
+        height = positions[:, axis]
     s = (height - height.mean()) / max(float(np.ptp(height)), np.finfo(float).tiny)
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 

@@ -26,9 +26,15 @@ EACH, ALL = 0.5, 4.0
 
 
 def choose_modes(
-    tracks: Tracks, noise: dict[str, float], function: WallFunction, scales: Scales
+    tracks: Tracks,
+    noise: dict[str, float],
+    function: WallFunction,
+    scales: Scales,
+    axis: int | None = None,
 ) -> tuple[int, str]:
     """Number of harmonics or highest degree of polynomials of time, and in words why.
+
+    `axis` is that of a tube.
 
     Raises
     ------
@@ -38,7 +44,7 @@ def choose_modes(
     if scales.flow == "steady":
         return 0, "none, since the flow is steady"
     if scales.flow == "periodic":
-        return choose_harmonics(tracks, noise, function, scales.nondimensional_period)
+        return choose_harmonics(tracks, noise, function, scales.nondimensional_period, axis)
     return choose_polynomials(tracks, noise, function, scales)
 
 

@@ -14,12 +14,13 @@ from aiv_rba.files.differences import read_differences
 from aiv_rba.files.formats import atomic_path, check_same_case, open_h5
 from aiv_rba.files.records import read_record, recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.pages import Figure, Section, Verdict, render
 from aiv_rba.settings import ReportSettings
 from aiv_rba.stages.report import figures, tables
 from aiv_rba.stages.report.field_figures import fields_at
-from aiv_rba.stages.report.inputs import check_names, read, read_csv, read_json, read_warnings
+from aiv_rba.stages.report.inputs import check_names, read, read_csv, read_json
 from aiv_rba.stages.report.phases import telling_phases
 from aiv_rba.stages.report.sheets import sample_series, sheets
 from aiv_rba.stages.report.truth import TrueFields
@@ -93,26 +94,26 @@ def _report(settings: ReportSettings, results: Results) -> None:
         read(series)
     table = read_csv(results.hydraulics, HYDRAULICS)
     course = read_csv(results.history, ("step",))
-    serious, doubts = read_warnings(results.ingestion)
     records = {stage: read_record(results.record(stage)) for stage in EARLIER}
+    check_names(results.record("ingest"), records["ingest"], ("warnings",))
     check_names(results.record("train"), records["train"], ("training", "versions", "revision"))
     drawings = [read(results.tracks_picture), read(results.groups_picture)]
 
     lumen = Lumen.from_wall(experiment.wall, experiment.axis)
     truth = None
-    if "truth" in scored:
+    if "noise_floor" in scored:  # A table of true values has no fields to draw.
         differences = read_differences(results.differences, experiment.identity)
         truth = TrueFields(differences, lumen, experiment.scales)
     answer = _answer(settings, experiment, lumen, results, table, truth)
     training = records["train"]["training"]
     seconds = {stage: record["seconds"] for stage, record in records.items()}
-    result = _summary(experiment, scored, records["train"], seconds)
+    warnings = records["ingest"]["warnings"]
+    result = _summary(experiment, scored, records["train"], seconds) | {"warnings": warnings}
     html = render(
         settings.title,
         [
             *answer,
             _quality(result, scored["histograms"]),
-            *([Section("Warnings", notes=doubts)] if doubts else []),
             Section(
                 "Methods",
                 figures=(
@@ -129,7 +130,7 @@ def _report(settings: ReportSettings, results: Results) -> None:
         ],
         lead=_lead(experiment),
         verdict=_verdict(result["quality"]),
-        alerts=serious,
+        alerts=tuple(str(InputWarning.from_dict(warning)) for warning in warnings),
     )
     with atomic_path(results.page) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -260,6 +261,8 @@ def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
     ]
     if "coverage" in uncertainty:
         shown.insert(2, tables.covered(uncertainty["coverage"]))
+    if "challenge" in result:
+        shown.append(tables.challenge(result["challenge"]))
     return Section(
         "Quality",
         notes=notes,
@@ -294,7 +297,7 @@ def _summary(
         "case": case.identity,
         "sources": case.sources,
     }
-    for name in ("truth", "truth_outside", "wss_wall_share", "noise_floor"):
+    for name in ("truth", "truth_outside", "challenge", "wss_wall_share", "noise_floor"):
         if name in scored:
             result[name] = scored[name]
     return result

@@ -30,6 +30,7 @@ QUANTITIES = {
     "pressure": "pressure",
     "vorticity": "vorticity",
     "wss": "wall shear stress",
+    "wss_magnitude": "magnitude of the wall shear stress",
     "flow_rate": "flow rate",
 }
 SPREAD = {name: QUANTITIES[name] for name in ("velocity", "pressure", "wss", "flow_rate")} | {
@@ -49,6 +50,8 @@ def headlines(result: dict[str, Any]) -> dict[str, str]:
     """Lines to print at the end, from the summary."""
     because = reasons(result["quality"])
     lines = {"verdict": ": ".join(filter(None, (result["quality"]["verdict"], because)))}
+    for warning in result["warnings"]:
+        lines[f"warning {warning['name']}"] = warning["text"]
     for name, error in result["validation"].items():
         text = f"{100 * error:.2f} %"
         if "noise_floor" in result:
@@ -245,6 +248,28 @@ def bias(result: dict[str, Any]) -> Table:
         for name, b in result["amplitude_bias"].items()
     ]
     return Table("Amplitude", rows, ("", "measured exceeds inferred by"))
+
+
+def challenge(errors: dict[str, float]) -> Table:
+    """Bias and random errors as the data-assimilation challenges give them."""
+    units = {
+        "velocity": ("speed", "bulk speed"),
+        "vorticity": ("size of the vorticity", "bulk speed / hydraulic radius"),
+        "pressure": ("pressure", "density x bulk speed squared"),
+    }
+    rows = [
+        (
+            title,
+            f"{errors[f'{name}_bias']:.2g}",
+            f"{errors[f'{name}_random']:.2g}",
+            unit,
+            f"{errors['pressure_correlation']:.4f}" if name == "pressure" else "",
+        )
+        for name, (title, unit) in units.items()
+        if f"{name}_bias" in errors
+    ]
+    title = f"Bias and random error, bulk speed {errors['bulk_speed_m_s']:.3g} m/s"
+    return Table(title, rows, ("", "bias", "random error", "in units of", "correlation"))
 
 
 def _percent(error: float | None) -> str:

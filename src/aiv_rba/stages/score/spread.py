@@ -95,9 +95,14 @@ def coverage(flow: Flow, compared: Compared) -> dict[str, list[float]]:
     }
     wrong = {name: values[at] for name, values in compared.wrong.items()}
     wrong |= {name: wrong["velocity"][..., i] for i, name in enumerate("uvw")}
+    return shares_within({name: (wrong[name], deviation) for name, deviation in spread.items()})
+
+
+def shares_within(pairs: dict[str, tuple[Array, Array]]) -> dict[str, list[float]]:
+    """How often errors lie within the interval of each of `nominal`, from standard deviations."""
     result: dict[str, list[float]] = {"nominal": list(LEVELS)}
-    for name, deviation in spread.items():
-        size = np.abs(wrong[name]) / np.maximum(deviation, np.finfo(np.float64).tiny)
+    for name, (wrong, deviation) in pairs.items():
+        size = np.abs(wrong) / np.maximum(deviation, np.finfo(np.float64).tiny)
         result[name] = [float(np.mean(size < norm.ppf((1 + level) / 2))) for level in LEVELS]
     return result
 
