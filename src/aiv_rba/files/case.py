@@ -207,6 +207,12 @@ class Case:
     openings: tuple[Opening, ...] = ()
 
     @property
+    def corners(self) -> Array:
+        """Lower and upper corner (2, 3) of the box round walls and openings."""
+        points = np.concatenate([self.wall.points, *(o.points for o in self.openings)])
+        return np.stack([points.min(axis=0), points.max(axis=0)])
+
+    @property
     def main_component(self) -> str:
         """The measured component along the axis of a tube.
 

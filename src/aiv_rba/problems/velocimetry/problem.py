@@ -110,8 +110,8 @@ class Velocimetry:
         self.main = list(case.tracks.velocity).index(case.main_component)
 
         torch.manual_seed(settings.seed)
-        lower = np.append(0.0, case.wall.points.min(axis=0))
-        upper = np.append(case.scales.nondimensional_period, case.wall.points.max(axis=0))
+        lower = np.append(0.0, case.corners[0])
+        upper = np.append(case.scales.nondimensional_period, case.corners[1])
         self.network = FlowNetwork(
             settings.network,
             torch.tensor(lower, dtype=dtype),

@@ -80,7 +80,7 @@ def find_warnings(config: IngestSettings, case: Case, outside: float) -> tuple[s
     if outside > 0.1:
         warnings.append(f"{100 * outside:.0f} % of the rows lie outside the wall")
     position = case.tracks.points[:, 1 + case.axis]
-    covered = np.ptp(position) / np.ptp(case.wall.points[:, case.axis])
+    covered = np.ptp(position) / np.ptp(case.corners[:, case.axis])
     if covered < 0.2:
         warnings.append(
             f"tracks cover only {100 * covered:.2g} % of the length of the wall: check ingest.units"
