@@ -125,6 +125,21 @@ def test_normals_point_out_of_an_annular_lumen(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, gap, atol=0.01 * tube.radius)
 
 
+def test_no_end_is_near_to_a_point_inside_the_inner_wall(tmp_path: Path) -> None:
+    """Close to an end such a point is as far outside the lumen as the inner wall is away."""
+    tube = Tube(inner=0.4)
+    walls = read(tube.wall(), tmp_path), read(tube.wall(0.4), tmp_path, inner=True)
+    # VTK's tolerances suit lengths of order one.
+    outer, inner = (wall.scaled(np.array(tube.centre), tube.radius) for wall in walls)
+    length = tube.length / tube.radius
+    depth = np.array([-0.005, 0.0, 0.005, 0.3])
+    points = np.array([[0.15, y, 0.0] for y in (*depth, *(length - depth))])
+    to_wall = 0.4 * np.cos(np.pi / AROUND) - 0.15
+    outside = np.tile(np.hypot(to_wall, np.minimum(depth, 0)), 2)
+    found = Enclosure(outer, (inner,), axis=1).distance_outside(points)
+    np.testing.assert_allclose(found, outside, atol=0.01)
+
+
 def test_what_lies_inside_a_bent_kidney_shaped_lumen(tmp_path: Path) -> None:
     """A lobe bent round an artery, checked against the point-in-polygon test of its sections."""
     around, stations = 48, 30

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.files.formats import Array, IntArray, create_h5, open_h5
 from aiv_rba.scales import Scales
+from aiv_rba.settings.types import FlowKind
 
 LumenKind = Literal["single", "annular", "general"]
 
@@ -24,7 +25,8 @@ class Tracks:
     Attributes
     ----------
     points
-        (N, 4): t, x, y, z.
+        (N, 4): t, x, y, z; t counts from the start of the period or of the window of an unsteady
+        flow, and is zero in a steady one.
     velocity
         Measured components by name ("u", "v", perhaps "w"), each (N,).
     track, plane
@@ -180,7 +182,8 @@ class Case:
     noise
         Standard deviation of the noise of each measured velocity component.
     harmonics
-        Harmonics of time that the measured velocities support.
+        Harmonics of time, or polynomials of time in an unsteady flow, that the measured velocities
+        support.
     chosen
         What the ingestion chose by itself, and why, for people to read.
     sources
@@ -211,6 +214,11 @@ class Case:
         """Lower and upper corner (2, 3) of the box round walls and openings."""
         points = np.concatenate([self.wall.points, *(o.points for o in self.openings)])
         return np.stack([points.min(axis=0), points.max(axis=0)])
+
+    @property
+    def flow(self) -> FlowKind:
+        """Whether the flow is periodic, steady or unsteady."""
+        return self.scales.flow
 
     @property
     def main_component(self) -> str:

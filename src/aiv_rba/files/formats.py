@@ -20,8 +20,8 @@ VERSIONS = {
     "points": 3,
     "truth": 1,
     "model": 4,
-    "deviations": 1,
-    "checkpoint": 3,
+    "deviations": 2,
+    "checkpoint": 4,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
 
-from aiv_rba.settings.types import STRICT, Auto, Fraction, NonNegative, Positive, Seed
+from aiv_rba.settings.types import STRICT, Auto, FlowKind, Fraction, NonNegative, Positive, Seed
+from aiv_rba.settings.warnings import WarningName
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -131,8 +132,13 @@ class IngestSettings:
     `{cylinder: {axis: z, radius: r, centre: [x, y], from: a, to: b}}`."""
     fluid: Fluid
     """Properties of the fluid."""
-    period: Positive
-    """Cardiac period, s."""
+    flow: FlowKind = "periodic"
+    """Whether the flow repeats itself, does not depend on time, or does neither."""
+    period: Positive | None = None
+    """Period of a periodic flow, s, such as that of the heart."""
+    window: tuple[float, float] | None = None
+    """First and last time of the recording of an unsteady flow that are used, s; rows outside are
+    dropped. Left out: those of the tracks."""
     length_scale: Positive | Auto = "auto"
     """Unit of length L, m; auto: the hydraulic radius of the lumen."""
     velocity_scale: Positive | Auto = "auto"
@@ -163,6 +169,8 @@ class IngestSettings:
     """What to do with track points outside the wall."""
     exclude: str | None = None
     """CSV file of rows or tracks to leave out, such as suspicious_rows.csv of an earlier run."""
+    accept: tuple[WarningName, ...] = ()
+    """Warnings about the input that are not to stop the run, since the input is right."""
     split: Split = field(default_factory=Split)
     """Training and validation rows."""
 
@@ -177,3 +185,20 @@ class IngestSettings:
     def walls(self) -> tuple[str, ...]:
         """Files of all walls."""
         return (self.wall, *self.inner_walls) if isinstance(self.wall, str) else self.inner_walls
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        """Each kind of flow has its own key of time."""
+        if self.flow == "periodic" and self.period is None:
+            raise ValueError(
+                "found no period, expected one in s, or flow: steady or flow: unsteady"
+            )
+        for key, kind in (("period", "periodic"), ("window", "unsteady")):
+            if getattr(self, key) is not None and self.flow != kind:
+                raise ValueError(
+                    f"found {key} with flow: {self.flow}, expected it with flow: {kind} only"
+                )
+        if self.window is not None and self.window[0] >= self.window[1]:
+            first, last = self.window
+            raise ValueError(f"found window [{first:g}, {last:g}], expected the earlier time first")
+        return self

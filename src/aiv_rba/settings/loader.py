@@ -6,6 +6,8 @@ nothing but that section.
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +186,14 @@ def _first_problem(error: ValidationError, *where: str) -> str:
         return f"{key}: renamed, expected {RENAMED[names[-1]]}"
     if problem["type"] == "unexpected_keyword_argument":
         return f"{key}: unknown key, expected one that the schema lists"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
+    if message.startswith("found"):
+        return f"{key}: {message}"
     message = message[0].lower() + message[1:]
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        near = get_close_matches(str(problem["input"]), choices, n=1)
+        message += f"; did you mean {near[0]!r}?" if near else ""
     if values:
         message += " or auto"
     return f"{key}: found {problem['input']!r}, {message}"

@@ -12,6 +12,7 @@ from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import PressureScaling, Scales, to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.enclosure import Enclosure
+from aiv_rba.stages.ingest.times import Timed
 from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
 from aiv_rba.stages.ingest.vessel import size_of
@@ -36,7 +37,7 @@ class ChosenScales:
     reasons: dict[str, str]
 
 
-def choose_scales(config: IngestSettings, table: TrackTable, enclosure: Enclosure) -> ChosenScales:
+def choose_scales(config: IngestSettings, found: Timed, enclosure: Enclosure) -> ChosenScales:
     """The scales that the experiment gives, and the others from the data.
 
     Length: the hydraulic radius. Velocity: root mean square of the measured axial velocity or,
@@ -48,8 +49,8 @@ def choose_scales(config: IngestSettings, table: TrackTable, enclosure: Enclosur
     ----------
     config
         Section ``ingest``; a scale that is ``auto`` is chosen.
-    table
-        Rows in the wall, SI units.
+    found
+        Rows with their times, SI units.
     enclosure
         The walls, m; the origin is the middle of the box round them.
 
@@ -65,7 +66,7 @@ def choose_scales(config: IngestSettings, table: TrackTable, enclosure: Enclosur
         length = radius
         reasons["length scale"] = f"{length:.4g} m, the {enclosure.radius_name} of the lumen"
     if velocity == "auto":
-        measured = table.velocity
+        measured = found.table.velocity
         axial = None if enclosure.axis is None else "uvw"[enclosure.axis]
         used = [axial] if axial in measured else list(measured)
         velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
@@ -87,9 +88,12 @@ def choose_scales(config: IngestSettings, table: TrackTable, enclosure: Enclosur
         velocity=velocity,
         density=config.fluid.density,
         viscosity=config.fluid.viscosity,
-        period=config.period,
+        # In a steady flow any length of time will do.
+        period=found.duration or length / velocity,
         origin=origin,
         pressure_scaling=pressure,
+        flow=config.flow,
+        start=found.start,
     )
     return ChosenScales(scales, reasons)
 
@@ -184,20 +188,34 @@ def choose_harmonics(
             f"ingest: found {phases} distinct time in the training rows, expected at least 2"
         )
     most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
-    shapes = _shapes(function, points[:, 1:], axis)
-    criteria = np.zeros(most + 1)
+    angles = 2 * np.pi * (points[:, 0] / period)[:, None] * np.arange(1, most + 1)
+    bases = [
+        np.hstack(
+            [np.ones((len(points), 1)), np.cos(angles[:, :number]), np.sin(angles[:, :number])]
+        )
+        for number in range(most + 1)
+    ]
+    best = most_informative(tracks, noise, _shapes(function, points[:, 1:], axis), bases)
+    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+
+
+def most_informative(
+    tracks: Tracks, noise: dict[str, float], shapes: Array, bases: list[Array]
+) -> int:
+    """Number of the functions of time (N, ...) that serve best, by the information criterion.
+
+    With functions of space `shapes` (N, ...) at the training rows; see `choose_harmonics`.
+    """
+    rows = ~tracks.validation
+    criteria = np.zeros(len(bases))
     for name, values in tracks.velocity.items():
-        fits = [
-            _misfit(shapes, points[:, 0] / period, values[rows] / noise[name], number)
-            for number in range(most + 1)
-        ]
+        fits = [misfit(shapes, basis, values[rows] / noise[name]) for basis in bases]
         independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
         # Values are in units of their noise: what is far below it says nothing.
         mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
-        parameters = shapes.shape[1] * (1 + 2 * np.arange(most + 1))
+        parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
         criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
-    best = int(np.argmin(criteria))
-    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+    return int(np.argmin(criteria))
 
 
 def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array:
@@ -213,11 +231,9 @@ def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 
 
-def _misfit(shapes: Array, phase: Array, values: Array, harmonics: int) -> Array:
-    """What the shapes and so many harmonics do not fit, outliers capped."""
-    angles = 2 * np.pi * phase[:, None] * np.arange(1, harmonics + 1)
-    waves = np.hstack([np.ones((len(phase), 1)), np.cos(angles), np.sin(angles)])
-    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(phase), -1)
+def misfit(shapes: Array, waves: Array, values: Array) -> Array:
+    """What shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
+    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(values), -1)
     kept = np.ones(len(values), dtype=bool)
     for _ in range(3):
         solution = np.linalg.lstsq(matrix[kept], values[kept], rcond=None)[0]

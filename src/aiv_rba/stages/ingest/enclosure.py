@@ -148,15 +148,23 @@ class Enclosure:
                 perimeters[rim] += edges.sum()
         return np.asarray(2 * areas / perimeters)
 
+    @cached_property
+    def _boundary(self) -> pv.PolyData:
+        """Walls and openings as one closed surface, normals outwards."""
+        parts: list[Surface | Opening] = [*self.walls, *self.openings]
+        first, *others = (mesh_of(part.points, part.triangles) for part in parts)
+        # Vertices of openings lie on those of the walls: joined, the sign of a distance is right.
+        mesh: pv.PolyData = first.append_polydata(*others).clean(tolerance=1e-9)
+        return mesh
+
     def distance_outside(self, points: Array) -> Array:
-        """Signed distance to the boundary of the lumen, openings included, positive outside."""
-        outer, *inner = (
-            np.asarray(pv.PolyData(points).compute_implicit_distance(mesh)["implicit_distance"])
-            for mesh in self._closed
-        )
-        for distance in inner:
-            outer = np.maximum(outer, -distance)
-        return outer
+        """Signed distance to the boundary of the lumen, openings included, positive outside.
+
+        An end of an inner wall belongs to no opening: who is inside it is as far outside the lumen
+        as the inner wall is away.
+        """
+        cloud = pv.PolyData(points).compute_implicit_distance(self._boundary)
+        return np.asarray(cloud["implicit_distance"])
 
     @cached_property
     def openings(self) -> tuple[Opening, ...]:

@@ -15,10 +15,10 @@ from aiv_rba.files.case import Case, Tracks, write_case
 from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.scales import Scales
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
-    choose_harmonics,
     choose_noise,
     choose_scales,
     choose_wall_error,
@@ -31,13 +31,17 @@ from aiv_rba.stages.ingest.plausibility import (
     check_overlap,
     check_rows_inside,
     find_warnings,
+    stop_unless_accepted,
 )
+from aiv_rba.stages.ingest.plausibility.evidence import Evidence
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
+from aiv_rba.stages.ingest.time_content import NAMES, choose_modes
+from aiv_rba.stages.ingest.times import needs_times, timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
 from aiv_rba.stages.ingest.vessel import make_vessel, scaled
-from aiv_rba.terminal import say
+from aiv_rba.terminal import say, warn
 
 # A point this share of the hydraulic radius outside the wall still counts as inside: a wall of
 # flat triangles cuts the corners of the true one by about one percent, and a plane of focus is
@@ -66,8 +70,10 @@ def ingest(config: IngestSettings, results: Results) -> None:
     for output in (results.case, results.ingestion, results.tracks_picture):
         if output.is_dir():
             raise UserError(f"{output}: is a folder, expected the name of a file to write")
-    with recorded(results.record("ingest"), "ingest", [Path(file) for file in _sources(config)]):
-        _ingest(config, results)
+    inputs = [Path(file) for file in _sources(config)]
+    with recorded(results.record("ingest"), "ingest", inputs) as record:
+        warnings = _ingest(config, results)
+        record["warnings"] = [warning.to_dict() for warning in warnings]
 
 
 def _sources(config: IngestSettings) -> list[str]:
@@ -79,12 +85,13 @@ def _sources(config: IngestSettings) -> list[str]:
     ]
 
 
-def _ingest(config: IngestSettings, results: Results) -> None:
+def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...]:
     table = read_tracks(
         Path(config.tracks),
         config.units,
         config.period,
         with_velocity=config.velocities == "columns",
+        with_time=needs_times(config),
     )
     rows = len(table)
     listed = np.empty(0, dtype=np.int64)
@@ -94,9 +101,12 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     if config.velocities == "differences":
         table = differences(table, config.period, Path(config.tracks))
     computed = len(table)
+    measured = table
+    found = timed(config, table)
+    table = found.table
 
     walls = read_walls(config)
-    chosen = choose_scales(config, table, walls.enclosure)
+    chosen = choose_scales(config, found, walls.enclosure)
     scales = chosen.scales
     vessel = make_vessel(walls.enclosure, scales)
     enclosure, function = vessel.enclosure, vessel.function
@@ -120,9 +130,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
 
     sources = {file: sha256(Path(file)) for file in _sources(config)}
     sigma = choose_noise(table, scales.velocity)
-    harmonics, reason = choose_harmonics(
-        tracks, sigma, function, scales.nondimensional_period, enclosure.axis
-    )
+    harmonics, reason = choose_modes(tracks, sigma, function, scales, enclosure.axis)
     roughness = function.roughness / enclosure.radius
     result = Case(
         tracks=tracks,
@@ -138,7 +146,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         chosen={"vessel": walls.reason}
         | chosen.reasons
         | {
-            "harmonics of time": reason,
+            NAMES[config.flow]: reason,
             "roughness of the wall": f"{100 * roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
             + ("onto which they are moved" if roughness > ROUGH else "taken as given"),
@@ -148,6 +156,11 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         identity=_identity(config, list(sources.values())),
         openings=vessel.openings,
     )
+    evidence = Evidence(config, measured, result, int(outside.sum()), len(outside))
+    warnings = find_warnings(evidence)
+    for warning in warnings:
+        warn(f"warning: {warning}")
+    stop_unless_accepted(warnings)
     findings = Findings(
         rows=rows,
         computed=computed,
@@ -155,12 +168,15 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         outside=int(outside.sum()),
         excluded=int((~kept).sum()),
         noise=noise(table),
-        notes=tuple(
-            f"{file}: {note}"
-            for file, wall in zip(walls.names, enclosure.walls, strict=True)
-            for note in wall.notes
+        notes=(
+            *(f"{config.tracks}: {note}" for note in found.notes),
+            *(
+                f"{file}: {note}"
+                for file, wall in zip(walls.names, enclosure.walls, strict=True)
+                for note in wall.notes
+            ),
         ),
-        warnings=find_warnings(config, result, float(outside.mean())),
+        warnings=warnings,
     )
     with atomic_path(results.ingestion) as text, atomic_path(results.tracks_picture) as image:
         text.write_text(summarise(config, result, walls, enclosure, findings), encoding="utf-8")
@@ -171,11 +187,13 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         say(f"  excluded: {findings.excluded} of {rows} rows by {config.exclude}")
     for what, choice in result.chosen.items():
         say(f"  chosen: {what} {choice}")
+    return warnings
 
 
 def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) -> Tracks:
+    time = (table.time - scales.start) / scales.time
     return Tracks(
-        points=np.column_stack([table.time / scales.time, scaled(table.position, scales)]),
+        points=np.column_stack([time, scaled(table.position, scales)]),
         velocity={name: values / scales.velocity for name, values in table.velocity.items()},
         track=table.track,
         plane=table.plane,
@@ -185,9 +203,9 @@ def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) ->
 
 
 def _identity(config: IngestSettings, hashes: list[str]) -> str:
-    """SHA-256 of the sources' contents and the settings, wherever the files lie."""
+    """SHA-256 of the sources' contents and of the settings that change the case."""
     settings = asdict(config)
-    files = ["tracks", "inner_wall", "exclude"]
+    files = ["tracks", "inner_wall", "exclude", "accept"]
     # The settings alone tell a wall that is no file.
     files += ["wall"] if isinstance(config.wall, str) else []
     for name in files:
