@@ -66,8 +66,7 @@ def check_depth(evidence: Evidence) -> Iterator[InputWarning]:
 def covered(case: Case) -> Array:
     """(3,) extent of nearly all rows along x, y and z over that of the lumen."""
     low, high = np.percentile(case.tracks.points[:, 1:], RANGE, axis=0)
-    boundary = [case.wall.points, *(opening.points for opening in case.openings)]
-    return np.asarray((high - low) / np.ptp(np.concatenate(boundary), axis=0))
+    return np.asarray((high - low) / np.ptp(case.corners, axis=0))
 
 
 def check_period(evidence: Evidence) -> Iterator[InputWarning]:
