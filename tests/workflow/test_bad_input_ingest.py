@@ -172,8 +172,42 @@ CASES: dict[str, tuple[Change, str]] = {
         text(lambda s: s.replace("plane", "t", 1)),
         "line 1: column 't' is there twice, expected once",
     ),
-    "column unknown": (table(lambda t: t.assign(speed=1.0)), "line 1: unknown column 'speed'"),
-    "semicolons": (text(lambda s: s.replace(",", ";")), "column 't' is missing, found track;plane"),
+    "columns missing": (
+        table(lambda t: t.drop(columns=["t", "z", "v"])),
+        "line 1: columns 't', z or z_plane, 'v' are missing, found track, plane, x, y, u",
+    ),
+    "column of another name": (
+        config(columns={"t": "Time"}),
+        "ingest.columns.t: found 'Time', expected a column of",
+    ),
+    "column in another unit": (
+        table(lambda t: t.rename(columns={"x": "x [mm]"})),
+        "column 'x [mm]' is in mm, found ingest.units.length: um, expected them to agree",
+    ),
+    "semicolons": (
+        lambda f: (config(separator=",")(f), text(lambda s: s.replace(",", ";"))(f))[0],
+        "'track' are missing, found track;plane",
+    ),
+    "decimal commas": (
+        text(lambda s: s.replace(",", ";").replace(".", ",")),
+        "line 2, column t: found '0,",
+    ),
+    "frames alone": (
+        table(lambda t: t.rename(columns={"t": "frame"}).assign(frame=range(len(t)))),
+        "found no times but numbers of frames, in 'frame', expected ingest.frame_rate",
+    ),
+    "deviation of nothing": (
+        table(lambda t: t.assign(u_std=0.0)),
+        "line 2, column u_std: found '0.0', expected a positive number",
+    ),
+    "depths for other files": (
+        config(plane_depth=[1.0, 2.0]),
+        "ingest.plane_depth: found 2 depths, expected one for each of 1 files of tracks",
+    ),
+    "unknown encoding": (config(encoding="latin-0"), "unknown encoding: latin-0"),
+    "no such format": (config(format="excel"), "ingest.format: found 'excel'"),
+    "a folder": (config(tracks="tests", format="csv"), "tests: found a folder, expected a file of"),
+    "a folder without frames": (config(tracks="tests"), "tests: found no files ptv_is.<frame>"),
     "line too long": (
         text(lambda s: s.replace("\n", ",1\n", 5).replace(",1\n", "\n", 4)),
         "Expected 8 fields in line 5, saw 9",
@@ -198,8 +232,8 @@ CASES: dict[str, tuple[Change, str]] = {
         "line 602: repeats line 42, expected every row once",
     ),
     "time after the cycle": (
-        cell(9, "t", "0.303"),
-        "line 9, column t: found 0.303 s, expected 0 <= t < 0.303 s, the period: times are",
+        cell(9, "t", "0.31"),
+        "line 9, column t: found 0.31 s, expected 0 <= t < 0.303 s, the period: times are",
     ),
     "time negative": (cell(9, "t", "-0.01"), "line 9, column t: found -0.01 s, expected 0 <= t"),
     # Velocities from differences.

@@ -32,9 +32,10 @@ except UserError as error:
 
 def sources():
     """Data files that the ingestion reads."""
-    names = ("tracks", "wall", "inner_wall", "exclude")
+    names = ("wall", "inner_wall", "exclude")
     files = {name: getattr(experiment.ingest, name) for name in names}
-    return {name: file for name, file in files.items() if file}
+    tracks = [str(path) for path in experiment.ingest.track_files]
+    return {"tracks": tracks} | {name: file for name, file in files.items() if file}
 
 
 def truth():

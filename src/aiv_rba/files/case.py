@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -33,6 +33,9 @@ class Tracks:
         (N,): number of the data row in the tracks file, from 0.
     validation
         (N,) bool: True for the rows that training does not see.
+    deviation
+        Standard deviation of the noise of those components for which every row has its own, each
+        (N,).
     """
 
     points: Array
@@ -41,6 +44,7 @@ class Tracks:
     plane: IntArray
     row: IntArray
     validation: NDArray[np.bool_]
+    deviation: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,8 @@ class Case:
     wall_error
         Standard deviation of the wall's position, nondimensional.
     noise
-        Standard deviation of the noise of each measured velocity component.
+        Standard deviation of the noise of each measured velocity component; where rows have their
+        own, that of their mean weight.
     harmonics
         Harmonics of time that the measured velocities support.
     chosen
@@ -198,6 +203,16 @@ class Case:
     sources: dict[str, str]
     identity: str
     openings: tuple[Opening, ...] = ()
+
+    @property
+    def relative_noise(self) -> Array:
+        """Noise of each row over that of its component, (N, components); 1 without row's own."""
+        tracks = self.tracks
+        relative = np.ones((len(tracks.row), len(tracks.velocity)))
+        for column, name in enumerate(tracks.velocity):
+            if name in tracks.deviation:
+                relative[:, column] = tracks.deviation[name] / self.noise[name]
+        return relative
 
     @property
     def main_component(self) -> str:
@@ -231,6 +246,8 @@ def write_case(path: Path, case: Case) -> None:
             tracks[name] = values
         for name in ("track", "plane", "row"):
             tracks[name] = getattr(case.tracks, name)
+        for name, values in case.tracks.deviation.items():
+            tracks[f"deviation_{name}"] = values
         tracks["split"] = case.tracks.validation.astype(np.uint8)
         wall = file.create_group("wall")
         for name in ("points", "normals", "triangles", "patch"):
@@ -268,6 +285,11 @@ def read_case(path: Path) -> Case:
                 plane=tracks["plane"][:],
                 row=tracks["row"][:],
                 validation=tracks["split"][:].astype(bool),
+                deviation={
+                    name: tracks[f"deviation_{name}"][:]
+                    for name in components
+                    if f"deviation_{name}" in tracks
+                },
             ),
             wall=Wall(*(wall[name][:] for name in ("points", "normals", "triangles", "patch"))),
             scales=Scales.from_dict(dict(file["scales"].attrs)),

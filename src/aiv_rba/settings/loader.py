@@ -85,7 +85,10 @@ def check_experiment(document: dict[str, Any], where: str = "experiment") -> Exp
     """
     experiment = _experiment(document, where)
     ingest, score = experiment.ingest, experiment.score
-    keys = ("tracks", "wall", "inner_wall", "exclude")
+    for path in ingest.track_files:
+        if not path.exists():
+            raise UserError(f"{where}: ingest.tracks: found no file {path}, expected one")
+    keys = ("wall", "inner_wall", "exclude")
     named = {f"ingest.{key}": getattr(ingest, key) for key in keys}
     for key, file in (named | {"score.truth": score.truth}).items():
         if file is not None and not Path(file).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from aiv_rba.stages.ingest.walls import Surface
 from aiv_rba.statistics import robust_deviation
 
 MOST_HARMONICS = 8
+# Rows that the choice of harmonics is made from: whole tracks, drawn at random if there are more.
+ROWS_FOR_HARMONICS = 20_000
 # Least noise that is believed, over a component's rms and over the velocity scale: the network
 # does not follow the flow more closely.
 LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
@@ -72,8 +75,8 @@ def choose_scales(
         velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
         if velocity == 0:
             raise UserError(
-                f"{config.tracks}: every velocity {', '.join(used)} is zero, expected tracers "
-                "that move, or ingest.velocity_scale"
+                f"{config.tracks_named}: every velocity {', '.join(used)} is zero, expected "
+                "tracers that move, or ingest.velocity_scale"
             )
         reasons["velocity scale"] = f"{velocity:.4g} m/s, rms of {', '.join(used)} on the tracks"
     pressure: PressureScaling
@@ -128,17 +131,29 @@ def choose_wall_error(
     )
 
 
-def choose_noise(table: TrackTable, velocity: float) -> dict[str, float]:
+def choose_noise(
+    table: TrackTable,
+    velocity: float,
+    given: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """Standard deviation of each component's noise, in units of the velocity scale.
 
-    Bounded from below by 2 percent of the component's rms and 0.2 percent of the scale; where no
-    track has three rows in a row, 10 percent of the rms is assumed.
+    As it is `given`, in m/s, or else from the rows that have their own, so that the mean of their
+    weights is right. Where it is estimated, it is bounded from below by 2 percent of the
+    component's rms and 0.2 percent of the scale; where no track has three rows in a row, 10 percent
+    of the rms is assumed.
     """
-    measured = noise(table)
+    estimated, given = noise(table), given or {}
     chosen = {}
     for name, values in table.velocity.items():
+        if name in given:
+            chosen[name] = given[name] / velocity
+            continue
+        if name in table.deviation:
+            chosen[name] = float(np.mean(table.deviation[name] ** -2.0) ** -0.5) / velocity
+            continue
         rms = float(np.sqrt(np.mean(values**2))) / velocity
-        estimate = measured[name] / velocity if name in measured else ASSUMED * rms
+        estimate = estimated[name] / velocity if name in estimated else ASSUMED * rms
         chosen[name] = max(estimate, LEAST_OF_RMS * rms, LEAST_OF_SCALE)
     return chosen
 
@@ -161,6 +176,8 @@ def choose_harmonics(
     were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
     number.
 
+    Of many rows a part stands for all.
+
     Returns
     -------
     int, str
@@ -171,7 +188,8 @@ def choose_harmonics(
     UserError
         If the training rows have fewer than two distinct times.
     """
-    rows = ~tracks.validation
+    training = np.flatnonzero(~tracks.validation)
+    rows = training[_some_tracks(tracks.track[training], ROWS_FOR_HARMONICS)]
     points = tracks.points[rows]
     phases = len(np.unique(points[:, 0]))
     if phases < 2:
@@ -187,6 +205,7 @@ def choose_harmonics(
             for number in range(most + 1)
         ]
         independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
+        independent *= len(training) / len(rows)
         # Values are in units of their noise: what is far below it says nothing.
         mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
         parameters = shapes.shape[1] * (1 + 2 * np.arange(most + 1))
@@ -195,9 +214,22 @@ def choose_harmonics(
     return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
 
 
+def _some_tracks(track: IntArray, rows: int) -> IntArray:
+    """Numbers of about so many rows, those of whole tracks drawn at random; all if not more."""
+    if len(track) <= rows:
+        return np.arange(len(track))
+    names, number, sizes = np.unique(track, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(0).permutation(len(names))
+    drawn = np.zeros(len(names), dtype=bool)
+    drawn[order[: 1 + np.searchsorted(np.cumsum(sizes[order]), rows)]] = True
+    return np.flatnonzero(drawn[number])
+
+
 def _shapes(function: WallFunction, positions: Array) -> Array:
     """(N, 4) functions of space."""
-    phi = function(positions)
+    # In parts, since each row meets every source.
+    parts = np.array_split(positions, 1 + len(positions) // 2_000)
+    phi = np.concatenate([function(part) for part in parts])
     phi = phi / np.abs(phi).max()
     height = positions[:, function.axis]
     s = (height - height.mean()) / max(float(np.ptp(height)), np.finfo(float).tiny)
@@ -211,7 +243,9 @@ def _misfit(shapes: Array, phase: Array, values: Array, harmonics: int) -> Array
     matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(phase), -1)
     kept = np.ones(len(values), dtype=bool)
     for _ in range(3):
-        solution = np.linalg.lstsq(matrix[kept], values[kept], rcond=None)[0]
+        # Normal equations: shapes and waves are of order one and nearly orthogonal.
+        fitted = matrix[kept]
+        solution = np.linalg.lstsq(fitted.T @ fitted, fitted.T @ values[kept], rcond=None)[0]
         residual = values - matrix @ solution
         spread = float(robust_deviation(residual))
         kept = np.abs(residual) < 3 * max(spread, np.finfo(float).tiny)

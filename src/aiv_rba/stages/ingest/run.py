@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from aiv_rba.files.case import Case, Tracks, write_case
 from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
-from aiv_rba.scales import Scales
+from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
     choose_harmonics,
@@ -24,6 +24,7 @@ from aiv_rba.stages.ingest.choices import (
     choose_wall_error,
 )
 from aiv_rba.stages.ingest.exclude import excluded_rows
+from aiv_rba.stages.ingest.inside import distance_near
 from aiv_rba.stages.ingest.picture import draw
 from aiv_rba.stages.ingest.plausibility import (
     check_enough_kept,
@@ -31,6 +32,7 @@ from aiv_rba.stages.ingest.plausibility import (
     check_rows_inside,
     find_warnings,
 )
+from aiv_rba.stages.ingest.readers.openptv import frames
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
@@ -43,6 +45,8 @@ from aiv_rba.terminal import say
 # only a nominal depth of a slab that is itself a few percent thick.
 TOLERANCE = 0.01
 NOMINAL_DEPTH_TOLERANCE = 0.05
+# Size of the cells in which rows are settled together, in hydraulic radii.
+CELL = 0.12
 
 
 def ingest(config: IngestSettings, results: Results) -> None:
@@ -65,34 +69,33 @@ def ingest(config: IngestSettings, results: Results) -> None:
     for output in (results.case, results.ingestion, results.tracks_picture):
         if output.is_dir():
             raise UserError(f"{output}: is a folder, expected the name of a file to write")
-    with recorded(results.record("ingest"), "ingest", [Path(file) for file in _sources(config)]):
+    with recorded(results.record("ingest"), "ingest", _sources(config)):
         _ingest(config, results)
 
 
-def _sources(config: IngestSettings) -> list[str]:
+def _sources(config: IngestSettings) -> list[Path]:
     """Files that the ingestion reads: tracks, walls, rows to leave out."""
-    return [
-        config.tracks,
-        config.wall,
-        *(file for file in (config.inner_wall, config.exclude) if file is not None),
+    tracks = [
+        file
+        for path in config.track_files
+        for file in ([frame for _, frame in frames(path)] if path.is_dir() else [path])
     ]
+    others = (config.wall, config.inner_wall, config.exclude)
+    return [*tracks, *(Path(file) for file in others if file is not None)]
 
 
 def _ingest(config: IngestSettings, results: Results) -> None:
     axis = "xyz".index(config.axis)
-    table = read_tracks(
-        Path(config.tracks),
-        config.units,
-        config.period,
-        with_velocity=config.velocities == "columns",
-    )
+    table = read_tracks(config)
+    if not table.velocity:
+        config = replace(config, velocities="differences")
     rows = len(table)
     listed = np.empty(0, dtype=np.int64)
     if config.exclude is not None:
-        named = excluded_rows(Path(config.exclude), table, Path(config.tracks))
-        listed = table.line[named]
+        named = excluded_rows(Path(config.exclude), table, config.tracks_named)
+        listed = table.row[named]
     if config.velocities == "differences":
-        table = differences(table, config.period, Path(config.tracks))
+        table = differences(table, config.period, config.tracks_named)
     computed = len(table)
 
     walls = read_walls(config)
@@ -102,8 +105,13 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     vessel = make_vessel(config, walls, scales)
     enclosure, function = vessel.enclosure, vessel.function
 
-    distance = enclosure.distance_outside(scaled(table.position, scales)) / enclosure.radius
-    allowed = NOMINAL_DEPTH_TOLERANCE if table.nominal_depth else TOLERANCE
+    allowed = enclosure.radius * (NOMINAL_DEPTH_TOLERANCE if table.nominal_depth else TOLERANCE)
+    distance = distance_near(
+        enclosure.distance_outside,
+        scaled(table.position, scales),
+        margin=2 * allowed,
+        cell=CELL * enclosure.radius,
+    )
     outside = distance > allowed
     check_overlap(config, table, enclosure.outer, scales, outside)
     if config.outside == "drop":
@@ -113,14 +121,16 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     wall_error, error_reason = choose_wall_error(config, enclosure.walls, function, scales)
     # After the split, so that every track stays on its side whatever is left out.
     validation = validation_rows(table.track, config.split)
-    kept = ~np.isin(table.line, listed)
+    kept = ~np.isin(table.row, listed)
     if config.exclude is not None:
         check_enough_kept(config, kept, validation)
     table = table.rows(kept)
     tracks = _tracks(table, scales, validation[kept])
 
-    sources = {file: sha256(Path(file)) for file in _sources(config)}
-    sigma = choose_noise(table, scales.velocity)
+    sources = {str(file): sha256(file) for file in _sources(config)}
+    speed = to_si(config.units.velocity, "[length]/[time]", "ingest.units.velocity")
+    given: dict[str, float] = {name: std * speed for name, std in config.velocity_std.items()}
+    sigma = choose_noise(table, scales.velocity, given)
     harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
     result = Case(
         tracks=tracks,
@@ -152,7 +162,8 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         outside=int(outside.sum()),
         excluded=int((~kept).sum()),
         noise=noise(table),
-        notes=tuple(
+        notes=table.notes
+        + tuple(
             f"{file}: {note}"
             for file, wall in zip((config.wall, config.inner_wall), enclosure.walls, strict=False)
             for note in wall.notes
@@ -166,6 +177,8 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     say(f"ingest: {len(result.tracks.row)} of {rows} rows in {results.case}")
     if config.exclude is not None:
         say(f"  excluded: {findings.excluded} of {rows} rows by {config.exclude}")
+    for note in table.notes:
+        say(f"  tracks: {note}")
     for what, choice in result.chosen.items():
         say(f"  chosen: {what} {choice}")
 
@@ -176,8 +189,9 @@ def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) ->
         velocity={name: values / scales.velocity for name, values in table.velocity.items()},
         track=table.track,
         plane=table.plane,
-        row=table.line - 2,
+        row=table.row,
         validation=validation,
+        deviation={name: values / scales.velocity for name, values in table.deviation.items()},
     )
 
 

@@ -49,7 +49,7 @@ def summarise(config: IngestSettings, case: Case, enclosure: Enclosure, findings
         "Scales": _scales(case),
         "Chosen from the data": case.chosen,
     }
-    lines = [f"Ingested {config.tracks} and {config.wall}", f"case {case.identity[:12]}"]
+    lines = [f"Ingested {config.tracks_named} and {config.wall}", f"case {case.identity[:12]}"]
     for title, entries in sections.items():
         lines += ["", title, *(f"  {name:<24}{value}" for name, value in entries.items())]
     for title, remarks in (("Repairs", findings.notes), ("Warnings", findings.warnings)):

@@ -93,5 +93,6 @@ def drawn_anew(case: Case, seed: int) -> Case:
             plane=tracks.plane[rows],
             row=tracks.row[rows],
             validation=tracks.validation[rows],
+            deviation={name: values[rows] for name, values in tracks.deviation.items()},
         ),
     )
