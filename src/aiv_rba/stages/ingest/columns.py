@@ -21,7 +21,7 @@ from aiv_rba.stages.ingest.readers.raw import UNLINKED, RawTable
 from aiv_rba.stages.ingest.readers.text import TextStyle
 
 MINIMUM_ROWS = 10
-_INTEGERS = ("track", "plane", "frame")
+WHOLE = ("track", "plane", "frame")
 _DEVIATIONS = ("u_std", "v_std", "w_std")
 # Key of the unit and dimension of each quantity that has one.
 _UNITS = {
@@ -96,8 +96,19 @@ def where(sources: tuple[Source, ...], row: int) -> str:
     return next(source for source in reversed(sources) if row >= source.first).where(row)
 
 
-def read_columns(files: tuple[Path, ...], settings: ReadingSettings) -> Columns:
+def read_columns(
+    files: tuple[Path, ...], settings: ReadingSettings, *, complete: bool = True
+) -> Columns:
     """Read files of tracks; numbers of tracks run on from file to file.
+
+    Parameters
+    ----------
+    files
+        Files, or folders where the format has them.
+    settings
+        How they are read.
+    complete
+        Whether times, depths and velocities must be there.
 
     Raises
     ------
@@ -116,11 +127,11 @@ def read_columns(files: tuple[Path, ...], settings: ReadingSettings) -> Columns:
     parts: list[Columns] = []
     rows = tracks = 0
     for path, depth in zip(files, depths, strict=True):
-        part = _read_file(path, settings, depth, rows)
-        if len(files) > 1:
-            track = part.table["track"]
-            part.table["track"] = track + (tracks - track.min())
-            tracks = int(part.table["track"].max()) + 1
+        part = _read_file(path, settings, depth, rows, complete=complete)
+        track = part.table["track"]
+        if parts:
+            part.table["track"] = track = track + (tracks - track.min())
+        tracks = int(track.max()) + 1 if len(track) else tracks
         rows = int(part.row.max(initial=rows - 1)) + 1
         parts.append(part)
     if len(parts) == 1:
@@ -147,7 +158,9 @@ def _check_alike(parts: list[Columns]) -> None:
             )
 
 
-def _read_file(path: Path, settings: ReadingSettings, depth: float | None, first: int) -> Columns:
+def _read_file(
+    path: Path, settings: ReadingSettings, depth: float | None, first: int, *, complete: bool
+) -> Columns:
     style = TextStyle(settings.separator, settings.decimal, settings.encoding)
     kind, raw = read_raw(path, settings.format, style)
     notes = [*raw.notes]
@@ -155,7 +168,11 @@ def _read_file(path: Path, settings: ReadingSettings, depth: float | None, first
     if settings.velocities == "columns" and not measured:
         notes.append(f"{kind} has no velocities, so they are differences along each track")
     found = _find(path, settings, raw, with_depth=depth is None)
-    names = _wanted(path, settings, raw, found, measured=measured, with_depth=depth is None)
+    if complete:
+        required = _required(path, settings, found, measured=measured, with_depth=depth is None)
+    else:
+        required = ["x", "y", "track", *({"t", "z", "z_plane", "u", "v"} & found.keys())]
+    names = _wanted(path, settings, raw, found, required, measured=measured)
     _check_units(path, settings, raw, names)
     extra = [str(name) for name in raw.table if name not in found.values()]
     if extra:
@@ -214,14 +231,40 @@ def _find(
     return found
 
 
+def _required(
+    path: Path,
+    settings: ReadingSettings,
+    found: dict[str, str],
+    *,
+    measured: bool,
+    with_depth: bool,
+) -> list[str]:
+    """Quantities that the ingestion needs."""
+    depth = ["z_plane" if "z_plane" in found else "z"] if with_depth else []
+    velocity = ["u", "v"] if measured else []
+    return [_time(path, settings, found), "x", "y", *depth, *velocity, "track"]
+
+
+def _time(path: Path, settings: ReadingSettings, found: dict[str, str]) -> str:
+    """The quantity that says when."""
+    if settings.frame_rate is not None:
+        return "frame"
+    if "t" not in found and "frame" in found:
+        raise UserError(
+            f"{path}: found no times but numbers of frames, in {found['frame']!r}, expected "
+            "ingest.frame_rate, the frames per second"
+        )
+    return "t"
+
+
 def _wanted(
     path: Path,
     settings: ReadingSettings,
     raw: RawTable,
     found: dict[str, str],
+    required: list[str],
     *,
     measured: bool,
-    with_depth: bool,
 ) -> dict[str, str]:
     """Those columns that are read, in the order of the file.
 
@@ -230,32 +273,17 @@ def _wanted(
     UserError
         If some are missing.
     """
-    depth = ["z_plane" if "z_plane" in found else "z"] if with_depth else []
-    required = [*_time(path, settings, found), "x", "y", *depth]
-    required += [*(["u", "v"] if measured else []), "track"]
     missing = [name for name in required if name not in found]
     if missing:
         called = ["z or z_plane" if name == "z" else repr(name) for name in missing]
         which = f"column {called[0]} is" if len(called) == 1 else f"columns {', '.join(called)} are"
         raise UserError(f"{path}: {raw.header}: {which} missing, found {_listed(raw.table)}")
     optional = ["plane", *(["w", *_DEVIATIONS] if measured else [])]
-    if settings.frame_rate is None and raw.place == "line":
+    if settings.frame_rate is None:
         optional.append("frame")
     read = {name: column for name, column in found.items() if name in {*required, *optional}}
     order = list(raw.table)
     return dict(sorted(read.items(), key=lambda item: order.index(item[1])))
-
-
-def _time(path: Path, settings: ReadingSettings, found: dict[str, str]) -> list[str]:
-    """The quantity that says when."""
-    if settings.frame_rate is not None:
-        return ["frame"]
-    if "t" not in found and "frame" in found:
-        raise UserError(
-            f"{path}: found no times but numbers of frames, in {found['frame']!r}, expected "
-            "ingest.frame_rate, the frames per second"
-        )
-    return ["t"]
 
 
 def _check_units(
@@ -306,7 +334,7 @@ def _check_numbers(
     kept: NDArray[np.intp],
 ) -> None:
     """Check that all are numbers, whole or positive ones where they must be."""
-    whole = {name: values for name, values in columns.items() if name in _INTEGERS}
+    whole = {name: values for name, values in columns.items() if name in WHOLE}
     positive = {name: values for name, values in columns.items() if name in _DEVIATIONS}
     wrong = (
         ({name: ~np.isfinite(values) for name, values in columns.items()}, "a finite number"),

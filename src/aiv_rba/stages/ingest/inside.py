@@ -38,7 +38,7 @@ def distance_near(
     number, names = pd.factorize(cells @ _MIX)
     first = np.empty(len(names), dtype=np.int64)
     first[number[::-1]] = np.arange(len(number))[::-1]
-    middles = (cells[first] + 0.5) * cell
+    middles = cell * (cells[first].astype(np.float64) + 0.5)
     of_middle = distance(middles)[number]
     least = np.abs(of_middle) - np.linalg.norm(points - middles[number], axis=1)
     found = np.copysign(least, of_middle)

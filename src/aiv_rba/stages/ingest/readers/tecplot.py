@@ -81,5 +81,8 @@ def _names(path: Path, text: str) -> list[str]:
     found = re.search(r"VARIABLES\s*=(.*)", text, re.IGNORECASE)
     if found is None:
         raise UserError(f"{path}: found no VARIABLES, expected an ASCII file of Tecplot")
-    quoted = re.findall(r'"([^"]*)"', found[1])
-    return quoted or re.split(r"[\s,]+", found[1].strip())
+    names = re.findall(r'"([^"]*)"', found[1]) or re.split(r"[\s,]+", found[1].strip())
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"{path}: VARIABLES: {twice[0]!r} is there twice, expected once")
+    return names
