@@ -83,6 +83,12 @@ def _report(arguments: Arguments) -> None:
     report(load_stage(_settings(arguments), "report"), Results(arguments.results))
 
 
+def _probe(arguments: Arguments) -> None:
+    from aiv_rba.stages.probe.run import probe_points
+
+    probe_points(Results(arguments.results), arguments.points, arguments.out)
+
+
 def _validate(arguments: Arguments) -> None:
     from aiv_rba.problems import find
     from aiv_rba.validation.run import validate
@@ -187,6 +193,12 @@ def _parser() -> argparse.ArgumentParser:
         "--tensorboard",
         action="store_true",
         help="write event files too (needs the extra 'tensorboard')",
+    )
+    probe = add("probe", _probe, "Answer at points and times of your own, in SI units.")
+    probe.add_argument("results", type=Path, help="folder of a finished experiment")
+    probe.add_argument("points", type=Path, help="CSV or npz with columns t (s), x, y, z (m)")
+    probe.add_argument(
+        "--out", type=Path, help="CSV to write (default: the folder probe of the results)"
     )
     validate = add("validate", _validate, "Compare methods on a problem with a known solution.")
     validate.add_argument("--problem", required=True, help="folder of aiv_rba/problems")

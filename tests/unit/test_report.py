@@ -303,14 +303,14 @@ def test_browser_draws_the_page_without_errors_and_without_network(request, fini
 def test_phases_follow_from_the_flow_rate(flow_rate, expected):
     flow_rate = np.array(flow_rate, dtype=float)
     times = 0.5 * np.arange(len(flow_rate)) / len(flow_rate)
-    found = telling_phases(times, 0.5, flow_rate, "auto")
+    found = telling_phases(times, replace(SCALES, period=0.5), flow_rate, "auto")
     assert {phase.number: phase.name for phase in found} == expected
     assert list(expected) == [phase.number for phase in found]
 
 
 def test_given_phases_are_those_nearest_round_the_cycle():
     times = 2.0 * np.arange(4) / 4
-    found = telling_phases(times, 2.0, np.ones(4), (0.95, 0.5))
+    found = telling_phases(times, replace(SCALES, period=2.0), np.ones(4), (0.95, 0.5))
     assert [(phase.number, phase.time) for phase in found] == [(0, 0.0), (2, 1.0)]
 
 
@@ -485,7 +485,7 @@ def test_the_view_thins_many_times_out(tmp_path):
         for f in sampled.flows
     ]
     many = Sampled(np.arange(count) / count, growing, flows)
-    data = json.loads(view([patch], cut, many, 1.0, 30, 1).data)
+    data = json.loads(view([patch], cut, many, replace(SCALES, period=1.0), 30, 1).data)
     assert len(data["times"]) <= MOST_TIMES
     assert data["times"][data["start"]] == pytest.approx(30 / count)
     shown = data["fields"][0]

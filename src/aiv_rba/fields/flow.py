@@ -17,7 +17,6 @@ from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import (
     Sample,
     at_time,
-    in_period,
     nondimensional,
     sample,
     sample_series,
@@ -50,9 +49,10 @@ SMALL_FLOW = Path(__file__).parents[1] / "data" / "small_flow"
 class Flow:
     """The flow in a vessel.
 
-    Positions are in m in the coordinates of the files, times in s; a time outside the period is
-    that of the cycle before or after. Pressure has zero mean over the points of the volume mesh at
-    every time, since the equations know its gradient only.
+    Positions are in m in the coordinates of the files, times in s. In a periodic flow a time
+    outside the period is that of the cycle before or after; in an unsteady one times are those of
+    the recording and must lie in its window; a steady one needs none. Pressure has zero mean over
+    the points of the volume mesh at every time, since the equations know its gradient only.
 
     Parameters
     ----------
@@ -81,12 +81,25 @@ class Flow:
         self.deviations = deviations
         self.lumen = Lumen.from_wall(case.wall, case.axis)
         self._mesh = volume_mesh(self.lumen, layers)
-        self._gauge: dict[float, float] = {}
+        self._gauge: dict[float | None, float] = {}
 
     @property
     def period(self) -> float:
-        """Period, s."""
+        """Period, s, of a periodic flow."""
         return self.case.scales.period
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """First and last time, s, of an unsteady flow."""
+        return self.case.scales.start, self.case.scales.end
+
+    def times(self, count: int) -> Array:
+        """Equally spaced times (count,), s: over the period, or over the window with both ends.
+
+        A steady flow has one, zero.
+        """
+        scales = self.case.scales
+        return scales.start + scales.shares(count) * scales.period
 
     @cached_property
     def std(self) -> StandardDeviations:
@@ -119,40 +132,59 @@ class Flow:
         """Whether points (N, 3) lie in the lumen."""
         return self.lumen.inside(nondimensional(points, self.case.scales))
 
-    def velocity(self, points: ArrayLike, time: float) -> Array:
+    def wall_distance(self, points: ArrayLike) -> Array:
+        """Distance (N,) of points (N, 3) from the wall, in hydraulic radii, without sign."""
+        distance = self.lumen.distance(nondimensional(points, self.case.scales))
+        return np.asarray(np.abs(distance) / self.case.radius)
+
+    def velocity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Velocity (N, 3), m/s, at points (N, 3)."""
         return self._sample(points, time).velocity
 
-    def pressure(self, points: ArrayLike, time: float) -> Array:
+    def pressure(self, points: ArrayLike, time: float | None = None) -> Array:
         """Pressure (N,), Pa, at points (N, 3)."""
         return self._sample(points, time).pressure - self._mean_pressure(time)
 
-    def vorticity(self, points: ArrayLike, time: float) -> Array:
+    def vorticity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Vorticity (N, 3), 1/s, at points (N, 3); Eq. 42."""
         return self._sample(points, time).vorticity
 
-    def shear_rate(self, points: ArrayLike, time: float) -> Array:
+    def shear_rate(self, points: ArrayLike, time: float | None = None) -> Array:
         """Shear rate (N,), 1/s, at points (N, 3); Eq. 44."""
         return self._sample(points, time).shear_rate
 
-    def wall_shear_stress(self, points: ArrayLike, time: float) -> Array:
+    def wall_shear_stress(self, points: ArrayLike, time: float | None = None) -> Array:
         """Wall shear stress (N, 3), Pa, at points (N, 3) of the wall; Eq. 43.
 
         The normal is that of the nearest vertex of the wall.
         """
+        viscosity = self.case.scales.viscosity
+        return self._sample(points, time).wall_shear_stress(self.wall_normals(points), viscosity)
+
+    def wall_normals(self, points: ArrayLike) -> Array:
+        """Unit normals (N, 3), out of the lumen, of the vertices of the wall next to points."""
         wall = self.case.wall
         _, nearest = cKDTree(wall.points).query(nondimensional(points, self.case.scales))
-        normals = wall.normals[nearest]
-        viscosity = self.case.scales.viscosity
-        return self._sample(points, time).wall_shear_stress(normals, viscosity)
+        return np.asarray(wall.normals[nearest])
 
-    def flow_rate(self, time: float, at: float | None = None) -> float:
+    def sample(self, points: ArrayLike, times: ArrayLike) -> Sample:
+        """Velocity, pressure and their gradients at points (N, 3), each at its own time (N,).
+
+        The mean of the pressure is not taken away: it may differ from time to time.
+        """
+        scales = self.case.scales
+        at = np.array([scales.time_of(time) for time in np.asarray(times, dtype=float)])
+        return sample(
+            self.model.network, scales, np.column_stack([at, nondimensional(points, scales)])
+        )
+
+    def flow_rate(self, time: float | None = None, at: float | None = None) -> float:
         """Flow rate along the axis, m^3/s.
 
         Parameters
         ----------
         time
-            Time, s.
+            Time, s; none in a steady flow.
         at
             Axial coordinate, m, of the plane across the axis through which it is taken; the mean
             over 21 such planes if it is left out.
@@ -162,47 +194,53 @@ class Flow:
             return float(self._hydraulics([time], SECTIONS).flow_rate_m3_s.iloc[0])
         height = (at - scales.origin[axis]) / scales.length
         section = cross_sections(self.lumen, np.array([height]))
-        at_section = at_time(section.points.reshape(-1, 3), in_period(time, self.case.scales))
+        at_section = at_time(section.points.reshape(-1, 3), self.case.scales.time_of(time))
         found = sample(self.model.network, scales, at_section)
         rates, _ = flow_rates(found.velocity, found.pressure, scales, self.lumen, section)
         return float(rates[0])
 
-    def pressure_drop(self, time: float) -> float:
+    def pressure_drop(self, time: float | None = None) -> float:
         """Pressure drop over the whole length, Pa."""
         return float(self._hydraulics([time], SECTIONS).pressure_drop_pa.iloc[0])
 
-    def hydraulics(self, times: ArrayLike, sections: int = SECTIONS) -> pd.DataFrame:
+    def hydraulics(self, times: ArrayLike | None = None, sections: int = SECTIONS) -> pd.DataFrame:
         """Flow rate, its spread over sections, pressure drop and resistance at times (N,).
 
-        With their standard deviations, where there are any.
+        With their standard deviations, where there are any. A steady flow needs no times.
         """
-        table = self._hydraulics(times, sections)
+        table = self._hydraulics(_wanted(times), sections)
         if self.deviations is None:
             return table
         return table.join(self.std.hydraulics(table, sections))
 
-    def _hydraulics(self, times: ArrayLike, sections: int) -> pd.DataFrame:
+    def _hydraulics(self, times: list[float | None], sections: int) -> pd.DataFrame:
         scales = self.case.scales
-        at = np.atleast_1d(np.asarray(times, dtype=float)) / scales.time
-        return hydraulics(self.model.network, scales, self.lumen, at, sections)
+        at = np.array([scales.time_of(time) for time in times])
+        table = hydraulics(self.model.network, scales, self.lumen, at, sections)
+        if self.case.flow == "periodic":
+            # Of any cycle.
+            table["t_s"] = times
+        return table
 
-    def volume(self, time: float) -> pv.UnstructuredGrid:
+    def volume(self, time: float | None = None) -> pv.UnstructuredGrid:
         """Prism mesh of the lumen with velocity, pressure, vorticity and shear rate."""
-        return next(self.meshes([time]))[0]
+        return next(self.meshes(time))[0]
 
-    def wall(self, time: float) -> pv.PolyData:
+    def wall(self, time: float | None = None) -> pv.PolyData:
         """The wall with wall shear stress, pressure, vorticity and normals."""
-        return next(self.meshes([time]))[1]
+        return next(self.meshes(time))[1]
 
-    def meshes(self, times: ArrayLike) -> Iterator[tuple[pv.UnstructuredGrid, pv.PolyData]]:
+    def meshes(
+        self, times: ArrayLike | None = None
+    ) -> Iterator[tuple[pv.UnstructuredGrid, pv.PolyData]]:
         """The volume and the wall at each of the times (T,), faster than one by one.
 
-        Arrays whose names end in ``_std`` are standard deviations.
+        A steady flow needs no times. Arrays whose names end in ``_std`` are standard deviations.
         """
         scales, wall = self.case.scales, self.case.wall
         points, prisms = self._mesh
-        wanted = np.asarray(times, dtype=float)
-        at = np.array([in_period(time, scales) for time in wanted])
+        wanted = _wanted(times)
+        at = np.array([scales.time_of(time) for time in wanted])
         everywhere = (
             sample_series(self.model.network, scales, place, at) for place in (points, wall.points)
         )
@@ -232,13 +270,13 @@ class Flow:
     def _triangles(self) -> NDArray[np.int64]:
         return np.insert(self.case.wall.triangles, 0, 3, axis=1)
 
-    def _sample(self, points: ArrayLike, time: float) -> Sample:
-        at = at_time(nondimensional(points, self.case.scales), in_period(time, self.case.scales))
+    def _sample(self, points: ArrayLike, time: float | None) -> Sample:
+        at = at_time(nondimensional(points, self.case.scales), self.case.scales.time_of(time))
         return sample(self.model.network, self.case.scales, at)
 
-    def _mean_pressure(self, time: float) -> float:
+    def _mean_pressure(self, time: float | None) -> float:
         if time not in self._gauge:
-            at = at_time(self._mesh[0], in_period(time, self.case.scales))
+            at = at_time(self._mesh[0], self.case.scales.time_of(time))
             found = sample(self.model.network, self.case.scales, at)
             self._gauge[time] = float(found.pressure.mean())
         return self._gauge[time]
@@ -246,6 +284,11 @@ class Flow:
     def _to_si(self, points: Array) -> Array:
         scales = self.case.scales
         return np.asarray(points * scales.length + np.array(scales.origin))
+
+
+def _wanted(times: ArrayLike | None) -> list[float | None]:
+    """Times, s; one that is not given for a steady flow."""
+    return [None] if times is None else np.atleast_1d(np.asarray(times, dtype=float)).tolist()
 
 
 def open_flow(folder: Path | str, layers: int = LAYERS) -> Flow:

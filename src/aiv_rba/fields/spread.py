@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
-from aiv_rba.fields.derived import Sample, in_period, in_si, nondimensional
+from aiv_rba.fields.derived import Sample, in_si, nondimensional
 from aiv_rba.fields.hydraulics import (
     SECTIONS,
     cross_sections,
@@ -25,6 +25,7 @@ from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.geometry import Lumen, apart
 from aiv_rba.problems.velocimetry.deviations import Deviations
 from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.time_modes import mean_over_time
 
 # Positions whose samples are held at a time.
 POSITIONS_AT_ONCE = 250
@@ -68,19 +69,19 @@ class StandardDeviations:
         self.lumen = lumen
         self.layers = layers
 
-    def velocity(self, points: ArrayLike, time: float) -> Array:
+    def velocity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the velocity (N, 3), m/s, at points (N, 3)."""
-        return self._at(points, time)["velocity"]
+        return self.at(points, time)["velocity"]
 
-    def pressure(self, points: ArrayLike, time: float) -> Array:
+    def pressure(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the pressure (N,), Pa, at points (N, 3)."""
-        return self._at(points, time)["pressure"]
+        return self.at(points, time)["pressure"]
 
-    def vorticity(self, points: ArrayLike, time: float) -> Array:
+    def vorticity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the vorticity (N, 3), 1/s, at points (N, 3)."""
-        return self._at(points, time)["vorticity"]
+        return self.at(points, time)["vorticity"]
 
-    def wall_shear_stress(self, points: ArrayLike, time: float) -> Array:
+    def wall_shear_stress(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the wall shear stress (N, 3), Pa, at points (N, 3) of the wall.
 
         The normal is that of the nearest vertex of the wall.
@@ -91,35 +92,38 @@ class StandardDeviations:
         found = self.on_wall(positions, wall.normals[nearest], self._times([time]))
         return found[0]["wall_shear_stress"]
 
-    def flow_rate(self, time: float) -> float:
+    def flow_rate(self, time: float | None = None) -> float:
         """Of the mean flow rate, m^3/s."""
-        rates, _ = self._rates_and_drops(np.array([time]), SECTIONS)
+        rates, _ = self._rates_and_drops(self._times([time]), SECTIONS)
         return float(_rms(rates)[0])
 
-    def pressure_drop(self, time: float) -> float:
+    def pressure_drop(self, time: float | None = None) -> float:
         """Of the pressure drop over the whole length, Pa."""
-        _, drops = self._rates_and_drops(np.array([time]), SECTIONS)
+        _, drops = self._rates_and_drops(self._times([time]), SECTIONS)
         return float(_rms(drops)[0])
 
     def hydraulics(self, table: pd.DataFrame, sections: int = SECTIONS) -> pd.DataFrame:
         """Of flow rate, pressure drop, their means and resistance, for a table of `Flow`."""
-        rates, drops = self._rates_and_drops(table.t_s.to_numpy(), sections)
-        mean = table.flow_rate_m3_s.mean()
-        resistance = table.pressure_drop_pa.mean() / mean
+        rates, drops = self._rates_and_drops(self._times(table.t_s), sections)
+        inferred = (table[name].to_numpy() for name in ("flow_rate_m3_s", "pressure_drop_pa"))
+        mean_rate, mean_drop, mean_rates, mean_drops = (
+            mean_over_time(values, table.t_s.to_numpy(), self.case.flow)
+            for values in (*inferred, rates, drops)
+        )
         # R = D / Q, to first order.
-        off = (drops.mean(axis=0) - resistance * rates.mean(axis=0)) / mean
+        off = (mean_drops - mean_drop / mean_rate * mean_rates) / mean_rate
         return pd.DataFrame(
             {
                 "flow_rate_std_m3_s": _rms(rates),
                 "pressure_drop_std_pa": _rms(drops),
-                "mean_flow_rate_std_m3_s": float(_rms(rates.mean(axis=0))),
-                "mean_pressure_drop_std_pa": float(_rms(drops.mean(axis=0))),
+                "mean_flow_rate_std_m3_s": float(_rms(mean_rates)),
+                "mean_pressure_drop_std_pa": float(_rms(mean_drops)),
                 "hydraulic_resistance_std_pa_s_m3": float(_rms(off)),
             },
             index=table.index,
         )
 
-    def in_volume(self, times: Array) -> Iterator[dict[str, Array]]:
+    def in_volume(self, times: Iterable[float | None]) -> Iterator[dict[str, Array]]:
         """Of velocity, pressure and vorticity on the volume mesh, at times (T,), s."""
         lines = _Lines.through(self.layers[-1], self._spacing)
         found = self.inside(self.layers[:, lines.chosen].reshape(-1, 3), self._times(times))
@@ -128,7 +132,7 @@ class StandardDeviations:
                 name: lines.on_layers(values, len(self.layers)) for name, values in at_time.items()
             }
 
-    def on_vertices(self, times: Array) -> Iterator[dict[str, Array]]:
+    def on_vertices(self, times: Iterable[float | None]) -> Iterator[dict[str, Array]]:
         """Of wall shear stress, pressure and vorticity on the wall's vertices, at times (T,), s."""
         wall = self.case.wall
         lines = _Lines.through(wall.points, self._spacing)
@@ -163,12 +167,12 @@ class StandardDeviations:
 
         return self._series(positions, times, quantities, source)
 
-    def _at(self, points: ArrayLike, time: float) -> dict[str, Array]:
+    def at(self, points: ArrayLike, time: float | None = None) -> dict[str, Array]:
+        """Of velocity, pressure and vorticity at points (N, 3), at once."""
         return self.inside(nondimensional(points, self.case.scales), self._times([time]))[0]
 
-    def _times(self, times: ArrayLike) -> Array:
-        scales = self.case.scales
-        return np.array([in_period(float(time), scales) for time in np.asarray(times, dtype=float)])
+    def _times(self, times: Iterable[float | None]) -> Array:
+        return np.array([self.case.scales.time_of(time) for time in times])
 
     @property
     def _spacing(self) -> float:
@@ -179,12 +183,12 @@ class StandardDeviations:
         return float(np.sqrt(area / LINES))
 
     def _rates_and_drops(self, times: Array, sections: int) -> tuple[Array, Array]:
-        """Samples (T, S) of flow rate, m^3/s, and pressure drop, Pa, at times (T,), s."""
+        """Samples (T, S) of flow rate, m^3/s, and pressure drop, Pa, at nondimensional times."""
         scales = self.case.scales
         quadrature = cross_sections(self.lumen, heights(self.lumen, sections), ANGLES, RADII)
         whole: list[list[Sample]] = [[] for _ in times]
         positions = quadrature.points.reshape(-1, 3)
-        for _, samples in self._samples(positions, self._times(times), derivatives=False):
+        for _, samples in self._samples(positions, times, derivatives=False):
             for blocks, sample in zip(whole, samples, strict=True):
                 blocks.append(sample)
         rates, drops = [], []

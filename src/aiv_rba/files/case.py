@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.files.formats import Array, IntArray, create_h5, open_h5
 from aiv_rba.scales import Scales
+from aiv_rba.settings.types import FlowKind
 
 LumenKind = Literal["single", "annular", "general"]
 
@@ -24,7 +25,8 @@ class Tracks:
     Attributes
     ----------
     points
-        (N, 4): t, x, y, z.
+        (N, 4): t, x, y, z; t counts from the start of the period or of the window of an unsteady
+        flow, and is zero in a steady one.
     velocity
         Measured components by name ("u", "v", perhaps "w"), each (N,).
     track, plane
@@ -178,7 +180,8 @@ class Case:
         Standard deviation of the noise of each measured velocity component; where rows have their
         own, that of their mean weight.
     harmonics
-        Harmonics of time that the measured velocities support.
+        Harmonics of time, or polynomials of time in an unsteady flow, that the measured velocities
+        support.
     chosen
         What the ingestion chose by itself, and why, for people to read.
     sources
@@ -213,6 +216,11 @@ class Case:
             if name in tracks.deviation:
                 relative[:, column] = tracks.deviation[name] / self.noise[name]
         return relative
+
+    @property
+    def flow(self) -> FlowKind:
+        """Whether the flow is periodic, steady or unsteady."""
+        return self.scales.flow
 
     @property
     def main_component(self) -> str:

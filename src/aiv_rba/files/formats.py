@@ -19,9 +19,9 @@ VERSIONS = {
     "case": 5,
     "points": 3,
     "truth": 1,
-    "model": 3,
-    "deviations": 1,
-    "checkpoint": 3,
+    "model": 4,
+    "deviations": 2,
+    "checkpoint": 4,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""

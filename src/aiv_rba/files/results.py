@@ -112,6 +112,10 @@ class Results:
         """Inferred minus true fields, where the truth is known, HDF5."""
         return self.folder / "differences.h5"
 
+    def probe(self, name: str) -> Path:
+        """Answers at the points of a table of that name, CSV."""
+        return self.folder / "probe" / f"{name}.csv"
+
     @property
     def scores(self) -> Path:
         """Errors on held-out tracks and against the truth, JSON."""

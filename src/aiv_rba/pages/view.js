@@ -1,4 +1,4 @@
-/* The view to turn: surfaces coloured by a field that moves through the cycle. */
+/* The view to turn: surfaces coloured by a field that moves through its times. */
 (function () {
   "use strict";
   const byId = (id) => document.getElementById(id);
@@ -62,8 +62,8 @@
     const step = Number(time.value);
     const shown = data.fields[field.selectedIndex];
     const seconds = data.times[step];
-    clock.textContent =
-      `t = ${seconds.toPrecision(3)} s, ${(seconds / data.period).toFixed(2)} of the period`;
+    const share = ((seconds - data.began) / data.duration).toFixed(2);
+    clock.textContent = data.span && `t = ${seconds.toPrecision(3)} s, ${share} of the ${data.span}`;
     return Plotly.react(vessel, surfaces.map((s, i) => trace(s, i, shown, step)), layout,
       { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["resetCameraLastSave3d"] });
   }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
+from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from aiv_rba.settings.types import STRICT, Auto, Fraction, NonNegative, Positive, Seed
+from aiv_rba.settings.types import STRICT, Auto, FlowKind, Fraction, NonNegative, Positive, Seed
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -119,8 +120,13 @@ class IngestSettings(ReadingSettings):
     """Triangulated wall: STL, PLY, VTP or VTK."""
     fluid: Fluid
     """Properties of the fluid."""
-    period: Positive
-    """Cardiac period, s."""
+    flow: FlowKind = "periodic"
+    """Whether the flow repeats itself, does not depend on time, or does neither."""
+    period: Positive | None = None
+    """Period of a periodic flow, s, such as that of the heart."""
+    window: tuple[float, float] | None = None
+    """First and last time of the recording of an unsteady flow that are used, s; rows outside are
+    dropped. Left out: those of the tracks."""
     length_scale: Positive | Auto = "auto"
     """Unit of length L, m; auto: the hydraulic radius of the lumen."""
     velocity_scale: Positive | Auto = "auto"
@@ -157,3 +163,24 @@ class IngestSettings(ReadingSettings):
     def tracks_named(self) -> str:
         """The files of the tracks, for messages."""
         return ", ".join(map(str, self.track_files))
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        """Each kind of flow has its own key of time."""
+        if self.flow == "periodic" and self.period is None:
+            raise ValueError(
+                "found no period, expected one in s, or flow: steady or flow: unsteady"
+            )
+        for key, kind in (("period", "periodic"), ("window", "unsteady")):
+            if getattr(self, key) is not None and self.flow != kind:
+                raise ValueError(
+                    f"found {key} with flow: {self.flow}, expected it with flow: {kind} only"
+                )
+        if self.phase == "wrap" and self.flow != "periodic":
+            raise ValueError(
+                f"found phase: wrap with flow: {self.flow}, expected it with flow: periodic only"
+            )
+        if self.window is not None and self.window[0] >= self.window[1]:
+            first, last = self.window
+            raise ValueError(f"found window [{first:g}, {last:g}], expected the earlier time first")
+        return self

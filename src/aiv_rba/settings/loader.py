@@ -180,6 +180,8 @@ def _first_problem(error: ValidationError, *where: str) -> str:
         return f"{key}: renamed, expected {RENAMED[names[-1]]}"
     if problem["type"] == "unexpected_keyword_argument":
         return f"{key}: unknown key, expected one that the schema lists"
+    if problem["type"] == "value_error":
+        return f"{key}: {problem['ctx']['error']}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
     if len(names) < len(path):
         message += " or auto"

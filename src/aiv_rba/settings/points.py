@@ -20,7 +20,7 @@ class PointsSettings:
     n_r: Count = 3
     """Radial groups of the interior points."""
     n_t: Count = 5
-    """Temporal groups of the interior points."""
+    """Temporal groups of the interior points; in a steady flow so many groups in every place."""
     wall_n_t: Count = 5
     """Temporal groups of the wall points."""
     per_group: Count = 40
@@ -28,7 +28,7 @@ class PointsSettings:
     layers: Count = 40
     """Equally spaced shrunk copies of the wall."""
     time_levels: Count = 101
-    """Equally spaced times over the period with which the points are tiled."""
+    """Equally spaced times over the period or window with which the points are tiled."""
     bins: Literal["quantile", "uniform"] = "quantile"
     """Patches of equal numbers of wall points, or of equal angle and length."""
     seed: Seed = 0

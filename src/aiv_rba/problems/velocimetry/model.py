@@ -73,12 +73,13 @@ def load_model(path: Path) -> Model:
     if saved is not None:
         arrays = {name: saved[name].numpy() for name in ("sources", "strengths")}
         function = WallFunction(**(saved | arrays))
+    scales = Scales.from_dict(content["scales"])
     network = FlowNetwork(
         FlowNetworkSettings(**content["settings"]),
         content["lower"].double(),
         content["upper"].double(),
         function,
+        scales.flow,
     )
     network.load_state_dict(content["state"])
-    scales = Scales.from_dict(content["scales"])
     return Model(network.double().eval(), scales, content["identity"])

@@ -12,14 +12,18 @@ from aiv_rba.files.case import Tracks, WallFunction
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import PressureScaling, Scales, to_si
 from aiv_rba.settings import IngestSettings
+from aiv_rba.stages.ingest.times import Timed
 from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
 from aiv_rba.stages.ingest.walls import Surface
 from aiv_rba.statistics import robust_deviation
+from aiv_rba.time_modes import functions
 
-MOST_HARMONICS = 8
+MOST_HARMONICS, MOST_POLYNOMIALS = 8, 60
 # Rows that the choice of harmonics is made from: whole tracks, drawn at random if there are more.
 ROWS_FOR_HARMONICS = 20_000
+# An unsteady flow is fitted apart in neighbourhoods of at most so many rows.
+NEIGHBOURHOOD = 1000
 # Least noise that is believed, over a component's rms and over the velocity scale: the network
 # does not follow the flow more closely.
 LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
@@ -28,6 +32,14 @@ ASSUMED = 0.1
 
 # Standard deviation of a wall's position over the height of its arcs above their chords.
 SHARE_OF_HEIGHT = 0.25
+
+
+MODES = {
+    "periodic": "harmonics of time",
+    "steady": "functions of time",
+    "unsteady": "polynomials of time",
+}
+"""What a flow is made of in time, for people to read."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ class ChosenScales:
 
 
 def choose_scales(
-    config: IngestSettings, table: TrackTable, radius: float, origin: tuple[float, float, float]
+    config: IngestSettings, found: Timed, radius: float, origin: tuple[float, float, float]
 ) -> ChosenScales:
     """The scales that the experiment gives, and the others from the data.
 
@@ -51,8 +63,8 @@ def choose_scales(
     ----------
     config
         Section ``ingest``; a scale that is ``auto`` is chosen.
-    table
-        Rows in the wall, SI units.
+    found
+        Rows with their times, SI units.
     radius
         Hydraulic radius of the lumen, m.
     origin
@@ -70,7 +82,7 @@ def choose_scales(
         reasons["length scale"] = f"{length:.4g} m, the hydraulic radius of the lumen"
     if velocity == "auto":
         axial = "uvw"["xyz".index(config.axis)]
-        measured = table.velocity
+        measured = found.table.velocity
         used = [axial] if axial in measured else list(measured)
         velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
         if velocity == 0:
@@ -91,9 +103,12 @@ def choose_scales(
         velocity=velocity,
         density=config.fluid.density,
         viscosity=config.fluid.viscosity,
-        period=config.period,
+        # In a steady flow any length of time will do.
+        period=found.duration or length / velocity,
         origin=origin,
         pressure_scaling=pressure,
+        flow=config.flow,
+        start=found.start,
     )
     return ChosenScales(scales, reasons)
 
@@ -159,7 +174,7 @@ def choose_noise(
 
 
 def choose_harmonics(
-    tracks: Tracks, noise: dict[str, float], function: WallFunction, period: float
+    tracks: Tracks, noise: dict[str, float], function: WallFunction, scales: Scales
 ) -> tuple[int, str]:
     """Number of harmonics of time by the Bayesian information criterion (Schwarz 1978).
 
@@ -176,6 +191,10 @@ def choose_harmonics(
     were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
     number.
 
+    In an unsteady flow the functions of time are Legendre polynomials up to the degree that is
+    chosen, some of the possible ones being tried. Waves may travel through it, whose phase differs
+    from place to place, so that the rows are fitted apart in neighbourhoods and the criteria added.
+
     Of many rows a part stands for all.
 
     Returns
@@ -186,32 +205,59 @@ def choose_harmonics(
     Raises
     ------
     UserError
-        If the training rows have fewer than two distinct times.
+        If the training rows have fewer than two distinct times and the flow is not steady.
     """
+    if scales.flow == "steady":
+        return 0, "none, since the flow is steady"
     training = np.flatnonzero(~tracks.validation)
     rows = training[_some_tracks(tracks.track[training], ROWS_FOR_HARMONICS)]
     points = tracks.points[rows]
-    phases = len(np.unique(points[:, 0]))
-    if phases < 2:
+    times = len(np.unique(points[:, 0]))
+    if times < 2:
         raise UserError(
-            f"ingest: found {phases} distinct time in the training rows, expected at least 2"
+            f"ingest: found {times} distinct time in the training rows, expected at least 2"
         )
-    most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
     shapes = _shapes(function, points[:, 1:])
-    criteria = np.zeros(most + 1)
+    parts = [np.arange(len(points))]
+    numbers = np.arange(min(MOST_HARMONICS, (times // 2 - 1) // 2) + 1)
+    if scales.flow == "unsteady":
+        parts = _neighbourhoods(points[:, 1:], parts[0])
+        # In every neighbourhood twice as many rows as coefficients.
+        most = min(len(part) for part in parts) // (2 * shapes.shape[1]) - 1
+        numbers = _spread(max(0, min(MOST_POLYNOMIALS, times // 2 - 1, most)))
+    shares = points[:, 0] / scales.nondimensional_period
+    bases = [functions(scales.flow, shares, int(number)) for number in numbers]
+    parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
+    criteria = np.zeros(len(numbers))
     for name, values in tracks.velocity.items():
-        fits = [
-            _misfit(shapes, points[:, 0] / period, values[rows] / noise[name], number)
-            for number in range(most + 1)
-        ]
-        independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
-        independent *= len(training) / len(rows)
-        # Values are in units of their noise: what is far below it says nothing.
-        mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
-        parameters = shapes.shape[1] * (1 + 2 * np.arange(most + 1))
-        criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
-    best = int(np.argmin(criteria))
-    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+        for part in parts:
+            fits = [
+                _misfit(shapes[part], basis[part], values[rows][part] / noise[name])
+                for basis in bases
+            ]
+            independent = _independent(fits[-1], tracks.track[rows][part], tracks.row[rows][part])
+            if len(parts) == 1:
+                independent *= len(training) / len(rows)
+            # Values are in units of their noise: what is far below it says nothing.
+            mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
+            criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
+    best = int(numbers[np.argmin(criteria)])
+    return best, f"{best}, by the Bayesian information criterion among 0 to {numbers[-1]}"
+
+
+def _neighbourhoods(positions: Array, rows: IntArray) -> list[IntArray]:
+    """Rows in boxes of at most `NEIGHBOURHOOD`: halves, again and again, of the longest side."""
+    if len(rows) <= NEIGHBOURHOOD:
+        return [rows]
+    side = int(np.argmax(np.ptp(positions[rows], axis=0)))
+    order = rows[np.argsort(positions[rows, side], kind="stable")]
+    return [box for half in np.array_split(order, 2) for box in _neighbourhoods(positions, half)]
+
+
+def _spread(most: int) -> IntArray:
+    """Numbers from 0 to `most`, about a fifth apart: the cost is that of a few of them."""
+    steps = np.geomspace(1, most + 1, 1 + int(np.ceil(np.log(most + 1) / np.log(1.2))))
+    return np.unique(np.round(steps).astype(np.int64)) - 1
 
 
 def _some_tracks(track: IntArray, rows: int) -> IntArray:
@@ -236,16 +282,12 @@ def _shapes(function: WallFunction, positions: Array) -> Array:
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 
 
-def _misfit(shapes: Array, phase: Array, values: Array, harmonics: int) -> Array:
-    """What the shapes and so many harmonics do not fit, outliers capped."""
-    angles = 2 * np.pi * phase[:, None] * np.arange(1, harmonics + 1)
-    waves = np.hstack([np.ones((len(phase), 1)), np.cos(angles), np.sin(angles)])
-    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(phase), -1)
+def _misfit(shapes: Array, waves: Array, values: Array) -> Array:
+    """What the shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
+    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(values), -1)
     kept = np.ones(len(values), dtype=bool)
     for _ in range(3):
-        # Normal equations: shapes and waves are of order one and nearly orthogonal.
-        fitted = matrix[kept]
-        solution = np.linalg.lstsq(fitted.T @ fitted, fitted.T @ values[kept], rcond=None)[0]
+        solution = np.linalg.lstsq(matrix[kept], values[kept], rcond=None)[0]
         residual = values - matrix @ solution
         spread = float(robust_deviation(residual))
         kept = np.abs(residual) < 3 * max(spread, np.finfo(float).tiny)

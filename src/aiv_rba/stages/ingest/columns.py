@@ -97,7 +97,11 @@ def where(sources: tuple[Source, ...], row: int) -> str:
 
 
 def read_columns(
-    files: tuple[Path, ...], settings: ReadingSettings, *, complete: bool = True
+    files: tuple[Path, ...],
+    settings: ReadingSettings,
+    *,
+    complete: bool = True,
+    timed: bool = True,
 ) -> Columns:
     """Read files of tracks; numbers of tracks run on from file to file.
 
@@ -108,7 +112,9 @@ def read_columns(
     settings
         How they are read.
     complete
-        Whether times, depths and velocities must be there.
+        Whether depths, velocities and times must be there.
+    timed
+        Whether times must be there; for differences they must.
 
     Raises
     ------
@@ -127,7 +133,7 @@ def read_columns(
     parts: list[Columns] = []
     rows = tracks = 0
     for path, depth in zip(files, depths, strict=True):
-        part = _read_file(path, settings, depth, rows, complete=complete)
+        part = _read_file(path, settings, depth, rows, complete=complete, timed=timed)
         track = part.table["track"]
         if parts:
             part.table["track"] = track = track + (tracks - track.min())
@@ -159,7 +165,13 @@ def _check_alike(parts: list[Columns]) -> None:
 
 
 def _read_file(
-    path: Path, settings: ReadingSettings, depth: float | None, first: int, *, complete: bool
+    path: Path,
+    settings: ReadingSettings,
+    depth: float | None,
+    first: int,
+    *,
+    complete: bool,
+    timed: bool,
 ) -> Columns:
     style = TextStyle(settings.separator, settings.decimal, settings.encoding)
     kind, raw = read_raw(path, settings.format, style)
@@ -169,7 +181,9 @@ def _read_file(
         notes.append(f"{kind} has no velocities, so they are differences along each track")
     found = _find(path, settings, raw, with_depth=depth is None)
     if complete:
-        required = _required(path, settings, found, measured=measured, with_depth=depth is None)
+        required = _required(found, measured=measured, with_depth=depth is None)
+        if timed or not measured:
+            required = [_time(path, settings, found), *required]
     else:
         required = ["x", "y", "track", *({"t", "z", "z_plane", "u", "v"} & found.keys())]
     names = _wanted(path, settings, raw, found, required, measured=measured)
@@ -191,7 +205,7 @@ def _read_file(
     _check_once(path, raw.place, table, line)
     if depth is not None:
         table["z_plane"] = depth
-    if settings.frame_rate is not None:
+    if settings.frame_rate is not None and "frame" in table:
         second = to_si(settings.units.time, "[time]", "ingest.units.time")
         table["t"] = table["frame"] / settings.frame_rate / second
     plain = kind == "csv"
@@ -231,18 +245,11 @@ def _find(
     return found
 
 
-def _required(
-    path: Path,
-    settings: ReadingSettings,
-    found: dict[str, str],
-    *,
-    measured: bool,
-    with_depth: bool,
-) -> list[str]:
-    """Quantities that the ingestion needs."""
+def _required(found: dict[str, str], *, measured: bool, with_depth: bool) -> list[str]:
+    """Quantities that the ingestion needs, besides the time."""
     depth = ["z_plane" if "z_plane" in found else "z"] if with_depth else []
     velocity = ["u", "v"] if measured else []
-    return [_time(path, settings, found), "x", "y", *depth, *velocity, "track"]
+    return ["x", "y", *depth, *velocity, "track"]
 
 
 def _time(path: Path, settings: ReadingSettings, found: dict[str, str]) -> str:
@@ -280,7 +287,7 @@ def _wanted(
         raise UserError(f"{path}: {raw.header}: {which} missing, found {_listed(raw.table)}")
     optional = ["plane", *(["w", *_DEVIATIONS] if measured else [])]
     if settings.frame_rate is None:
-        optional.append("frame")
+        optional += ["t", "frame"]
     read = {name: column for name, column in found.items() if name in {*required, *optional}}
     order = list(raw.table)
     return dict(sorted(read.items(), key=lambda item: order.index(item[1])))

@@ -88,10 +88,11 @@ def find_warnings(config: IngestSettings, case: Case, outside: float) -> tuple[s
             f"tracks cover only {100 * covered:.2g} % of the length of the wall: check ingest.units"
         )
     duration = np.ptp(case.tracks.points[:, 0]) / case.scales.nondimensional_period
-    if duration < 0.5:
+    if case.flow != "steady" and duration < 0.5:
+        span = {"periodic": "period", "unsteady": "window"}[case.flow]
         warnings.append(
-            f"times cover only {100 * duration:.2g} % of the period: check ingest.units.time and "
-            "ingest.period"
+            f"times cover only {100 * duration:.2g} % of the {span}: check ingest.units.time and "
+            f"ingest.{span}"
         )
     size = np.sqrt(sum(np.mean(values**2) for values in case.tracks.velocity.values()))
     if not 0.02 < size < 50:

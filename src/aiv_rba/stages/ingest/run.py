@@ -18,6 +18,7 @@ from aiv_rba.files.results import Results
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
+    MODES,
     choose_harmonics,
     choose_noise,
     choose_scales,
@@ -35,6 +36,7 @@ from aiv_rba.stages.ingest.plausibility import (
 from aiv_rba.stages.ingest.readers.openptv import frames
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
+from aiv_rba.stages.ingest.times import timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
 from aiv_rba.stages.ingest.vessel import make_vessel, read_walls, scaled, size_of
@@ -97,10 +99,12 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     if config.velocities == "differences":
         table = differences(table, config.period, config.tracks_named)
     computed = len(table)
+    found = timed(config, table)
+    table = found.table
 
     walls = read_walls(config)
     origin, radius = size_of(walls)
-    chosen = choose_scales(config, table, radius, origin)
+    chosen = choose_scales(config, found, radius, origin)
     scales = chosen.scales
     vessel = make_vessel(config, walls, scales)
     enclosure, function = vessel.enclosure, vessel.function
@@ -131,7 +135,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     speed = to_si(config.units.velocity, "[length]/[time]", "ingest.units.velocity")
     given: dict[str, float] = {name: std * speed for name, std in config.velocity_std.items()}
     sigma = choose_noise(table, scales.velocity, given)
-    harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
+    harmonics, reason = choose_harmonics(tracks, sigma, function, scales)
     result = Case(
         tracks=tracks,
         wall=vessel.wall,
@@ -145,7 +149,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         harmonics=harmonics,
         chosen=chosen.reasons
         | {
-            "harmonics of time": reason,
+            MODES[config.flow]: reason,
             "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
             + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
@@ -162,11 +166,16 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         outside=int(outside.sum()),
         excluded=int((~kept).sum()),
         noise=noise(table),
-        notes=table.notes
-        + tuple(
-            f"{file}: {note}"
-            for file, wall in zip((config.wall, config.inner_wall), enclosure.walls, strict=False)
-            for note in wall.notes
+        notes=(
+            *table.notes,
+            *(f"{config.tracks_named}: {note}" for note in found.notes),
+            *(
+                f"{file}: {note}"
+                for file, wall in zip(
+                    (config.wall, config.inner_wall), enclosure.walls, strict=False
+                )
+                for note in wall.notes
+            ),
         ),
         warnings=find_warnings(config, result, float(outside.mean())),
     )
@@ -184,8 +193,9 @@ def _ingest(config: IngestSettings, results: Results) -> None:
 
 
 def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) -> Tracks:
+    time = (table.time - scales.start) / scales.time
     return Tracks(
-        points=np.column_stack([table.time / scales.time, scaled(table.position, scales)]),
+        points=np.column_stack([time, scaled(table.position, scales)]),
         velocity={name: values / scales.velocity for name, values in table.velocity.items()},
         track=table.track,
         plane=table.plane,

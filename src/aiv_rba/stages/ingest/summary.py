@@ -62,7 +62,13 @@ def _tracks(config: IngestSettings, case: Case, findings: Findings) -> dict[str,
     rows = len(tracks.row)
     trained = int(np.sum(~tracks.validation))
     sides = [len(np.unique(tracks.track[side])) for side in (~tracks.validation, tracks.validation)]
-    time = tracks.points[:, 0] * scales.time
+    time = scales.seconds(tracks.points[:, 0])
+    covered = {
+        "periodic": f"{time.min():.4g} to {time.max():.4g} s of the period {scales.period:.4g} s",
+        "steady": "none, the flow is steady",
+        "unsteady": f"{time.min():.4g} to {time.max():.4g} s of the recording",
+    }
+    planes = len(np.unique(tracks.plane))
     entries = {"rows read": f"{findings.rows}"}
     if config.velocities == "differences":
         entries["without difference"] = f"{findings.rows - findings.computed} (ends of tracks)"
@@ -73,12 +79,12 @@ def _tracks(config: IngestSettings, case: Case, findings: Findings) -> dict[str,
     return entries | {
         "outside the wall": f"{findings.outside} ({share:.2g} %) {fate}".rstrip(),
         "outside, tolerated": f"{findings.tolerated}",
-        "rows used": f"{rows} in {len(np.unique(tracks.track))} tracks, "
-        f"{len(np.unique(tracks.plane))} plane(s)",
+        "rows used": f"{rows} in {len(np.unique(tracks.track))} tracks"
+        + (f", {planes} planes" if planes > 1 else ""),
         "split": f"by {config.split.by}, seed {config.split.seed}: "
         f"{trained} rows train ({100 * trained / rows:.1f} %), {rows - trained} validate; "
         f"tracks {sides[0]} and {sides[1]}",
-        "time": f"{time.min():.4g} to {time.max():.4g} s of the period {scales.period:.4g} s",
+        "time": covered[case.flow],
     }
 
 
@@ -117,13 +123,18 @@ def _wall(config: IngestSettings, case: Case, enclosure: Enclosure) -> dict[str,
 def _scales(case: Case) -> dict[str, str]:
     scales = case.scales
     origin = ", ".join(f"{value:.6g}" for value in scales.origin)
+    duration = f"{scales.period:.4g} s = {scales.nondimensional_period:.4g} L / U"
+    of_time = {
+        "periodic": {"period": duration, "Womersley number": f"{scales.womersley:.4g}"},
+        "steady": {},
+        "unsteady": {"window": f"{scales.start:.4g} to {scales.end:.4g} s, {duration}"},
+    }
     return {
         "length L": f"{scales.length:.4g} m",
         "velocity U": f"{scales.velocity:.4g} m/s",
         "time L / U": f"{scales.time:.4g} s",
-        "period": f"{scales.period:.4g} s = {scales.nondimensional_period:.4g} L / U",
         "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
         "origin x, y, z": f"({origin}) m",
         "Reynolds number": f"{scales.reynolds:.4g}",
-        "Womersley number": f"{scales.womersley:.4g}",
+        **of_time[case.flow],
     }

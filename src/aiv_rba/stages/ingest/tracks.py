@@ -13,7 +13,7 @@ from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import to_si
 from aiv_rba.settings import IngestSettings, Split
 from aiv_rba.stages.ingest.columns import MINIMUM_ROWS, Source, read_columns, where
-from aiv_rba.stages.ingest.times import cycle_times
+from aiv_rba.stages.ingest.phases import phases
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TrackTable:
     row
         (N,): number of the row of data among those of all files, from 0.
     time
-        (N,): phase-merged time, s.
+        (N,): time, s: in the period, or of the recording; zero if the file has none.
     position
         (N, 3), m.
     velocity
@@ -82,14 +82,18 @@ def read_tracks(config: IngestSettings) -> TrackTable:
     """
     length = to_si(config.units.length, "[length]", "ingest.units.length")
     speed = to_si(config.units.velocity, "[length]/[time]", "ingest.units.velocity")
-    columns = read_columns(config.track_files, config)
+    columns = read_columns(config.track_files, config, timed=config.flow != "steady")
     table = columns.table
     if len(table) < MINIMUM_ROWS:
         raise UserError(
             f"{config.tracks_named}: found {len(table)} rows of data, expected at least "
             f"{MINIMUM_ROWS}"
         )
-    time, notes = cycle_times(columns, config)
+    second = to_si(config.units.time, "[time]", "ingest.units.time")
+    time = table["t"].to_numpy() * second if "t" in table else np.zeros(len(table))
+    notes: tuple[str, ...] = ()
+    if config.period is not None:
+        time, notes = phases(time, config.period, columns, config)
     depth = "z_plane" if "z_plane" in table else "z"
     if "plane" in table:
         plane = table["plane"].to_numpy(dtype=np.int64)

@@ -11,11 +11,12 @@ from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
 from aiv_rba.stages.ingest.tracks import TrackTable
 
 
-def differences(table: TrackTable, period: float, files: str) -> TrackTable:
+def differences(table: TrackTable, period: float | None, files: str) -> TrackTable:
     """Velocities from the positions along each track.
 
-    Rows of one track are taken in the order of the file. Time is phase-merged, so a step from t1
-    to t2 lasts (t2 - t1) modulo the period. A step longer than 1.5 times the median one is a gap
+    In a periodic flow rows of one track are taken in the order of the file. Time is phase-merged,
+    so a step from t1 to t2 lasts (t2 - t1) modulo the period. Without a period rows are taken in
+    the order of time. A step longer than 1.5 times the median one is a gap
     that splits the track. At every row with both neighbours, steps h1 before and h2 after,
 
         v = (h1^2 x_next + (h2^2 - h1^2) x - h2^2 x_last) / (h1 h2 (h1 + h2)),
@@ -29,9 +30,14 @@ def differences(table: TrackTable, period: float, files: str) -> TrackTable:
     UserError
         If a step has no duration, rows are out of order, or too few rows are left.
     """
-    table = table.rows(np.argsort(table.track, kind="stable"))
+    if period is None:
+        table = table.rows(np.lexsort((table.time, table.track)))
+    else:
+        table = table.rows(np.argsort(table.track, kind="stable"))
     same = table.track[1:] == table.track[:-1]
-    step = np.mod(np.diff(table.time), period)
+    step = np.diff(table.time)
+    if period is not None:
+        step = np.mod(step, period)
     still = same & (step == 0)
     if still.any():
         row = table.row[1:][still][0]
@@ -40,7 +46,7 @@ def differences(table: TrackTable, period: float, files: str) -> TrackTable:
             f"{table.track[1:][still][0]}, expected distinct times for velocities: differences"
         )
     usual = float(np.median(step[same])) if same.any() else 0.0
-    if usual > period / 4:
+    if period is not None and usual > period / 4:
         raise UserError(
             f"{files}: rows of a track are {usual / period:.2f} periods apart, expected rows in "
             "order of time and at least four in a period for velocities: differences"

@@ -91,10 +91,12 @@ def slab(
     """The points (group, batch, 4) of this rank's groups.
 
     A group walks through the candidates of its cell from a random start and takes them again in
-    turn when they run out; the time of each point is one of the levels of its section.
+    turn when they run out; the time of each point is one of the levels of its section. In a steady
+    flow there is one level, and the temporal sections of a cell are other points of it.
     """
     own = group.share(n_t * len(cells.counts))
-    first, levels = time_bins(settings.time_levels, n_t)
+    times = case.scales.shares(settings.time_levels) * case.scales.nondimensional_period
+    first, levels = time_bins(len(times), n_t)
     batch = np.arange(settings.per_group)[None]
     points = np.empty((own.stop - own.start, settings.per_group, 4))
     rows = max(1, BLOCK // max(settings.per_group, int(cells.counts.max())))
@@ -110,7 +112,7 @@ def slab(
         level = first[i_t] + (
             uniform(settings.seed, 4 * purpose + 1, number, batch) * levels[i_t]
         ).astype(np.int64)
-        block[..., 0] = level / settings.time_levels * case.scales.nondimensional_period
+        block[..., 0] = times[level]
         block[..., 1:] = cells.positions(cell[:, 0], candidate)
     return points
 

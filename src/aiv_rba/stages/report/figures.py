@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from scipy.interpolate import make_interp_spline
 
 from aiv_rba.files.formats import Array
 from aiv_rba.harmonics import fourier, modes_of
+from aiv_rba.scales import Scales
 from aiv_rba.stages.report.phases import Phase
 from aiv_rba.stages.report.style import INFERRED, TRUE, WIDTH, image, styled
 from aiv_rba.stages.report.truth import TrueFields
@@ -18,9 +20,9 @@ BLOCKS = {"no_slip": "no-slip", "tracks": "tracks", "navier_stokes": "Navier-Sto
 
 
 def hydraulics(
-    table: pd.DataFrame, period: float, phases: list[Phase], truth: TrueFields | None
+    table: pd.DataFrame, scales: Scales, phases: list[Phase], truth: TrueFields | None
 ) -> bytes:
-    """Flow rate and pressure drop over the cycle, with the truth where it is known.
+    """Flow rate and pressure drop over all times, with the truth where it is known.
 
     The bands are two standard deviations wide to each side or, where there are none, the spread of
     the flow rate over the sections.
@@ -28,6 +30,7 @@ def hydraulics(
     times = table.t_s.to_numpy()
     flow, drop = table.flow_rate_m3_s.to_numpy(), table.pressure_drop_pa.to_numpy()
     fine = np.linspace(0, 1, 241)
+    seconds = scales.start + fine * scales.period
     with styled():
         figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.3), layout="constrained")
         panels = (
@@ -46,20 +49,22 @@ def hydraulics(
                 true = of(fine)
                 if np.isfinite(true).all():
                     axes.plot(
-                        fine * period,
+                        seconds,
                         true * unit.factor,
                         color=TRUE,
                         lw=3.5,
                         alpha=0.6,
                         label="truth",
                     )
-            # Between its times a periodic quantity is that of its Fourier modes.
-            smooth, width = (_smooth(v, fine) * unit.factor for v in (values, band))
-            axes.plot(fine * period, smooth, color=INFERRED, label="inferred")
+            smooth, width = (
+                _smooth(v, fine, periodic=scales.flow == "periodic") * unit.factor
+                for v in (values, band)
+            )
+            axes.plot(seconds, smooth, color=INFERRED, label="inferred")
             axes.plot(times, values * unit.factor, "o", ms=4, color=INFERRED)
             if band.any():
                 axes.fill_between(
-                    fine * period,
+                    seconds,
                     smooth - width,
                     smooth + width,
                     alpha=0.25,
@@ -79,12 +84,18 @@ def hydraulics(
                         fontsize=8.5,
                         color="0.35",
                     )
-            axes.set(xlabel="time (s)", ylabel=f"{label} ({unit.name})", xlim=(0, period))
+            axes.set(
+                xlabel="time (s)", ylabel=f"{label} ({unit.name})", xlim=(scales.start, scales.end)
+            )
             axes.legend()
         return image(figure)
 
 
-def _smooth(values: Array, shares: Array) -> Array:
+def _smooth(values: Array, shares: Array, *, periodic: bool) -> Array:
+    """Between equally spaced times: by Fourier modes of a period, or by a spline over a window."""
+    if not periodic:
+        at, degree = np.linspace(0, 1, len(values)), min(3, len(values) - 1)
+        return np.asarray(make_interp_spline(at, values, k=degree)(shares))
     modes = modes_of(values)
     return np.array([fourier(modes, share) for share in shares])
 

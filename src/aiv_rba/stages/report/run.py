@@ -100,7 +100,7 @@ def _report(settings: ReportSettings, results: Results) -> None:
 
     lumen = Lumen.from_wall(experiment.wall, experiment.axis)
     truth = None
-    if "truth" in scored:
+    if "noise_floor" in scored:  # A table of true values has no fields to draw.
         differences = read_differences(results.differences, experiment.identity)
         truth = TrueFields(differences, lumen, experiment.scales)
     answer = _answer(settings, experiment, lumen, results, table, truth)
@@ -142,12 +142,19 @@ def _report(settings: ReportSettings, results: Results) -> None:
 
 
 def _lead(case: Case) -> str:
-    tracks = len(np.unique(case.tracks.track))
-    components = " and ".join(case.tracks.velocity)
+    tracks, scales = len(np.unique(case.tracks.track)), case.scales
+    *others, last = case.tracks.velocity
+    components = " and ".join(filter(None, (", ".join(others), last)))
+    reynolds = f"Reynolds number {scales.reynolds:.2g}"
+    of_time = {
+        "periodic": f"Period {scales.period:.3g} s, {reynolds}, Womersley number "
+        f"{scales.womersley:.2g}",
+        "steady": f"Steady flow, {reynolds}",
+        "unsteady": f"Unsteady flow from {scales.start:.3g} to {scales.end:.3g} s, {reynolds}",
+    }
     return (
         f"Flow inferred from {len(case.tracks.row):,} measurements of {components} on {tracks:,} "
-        f"tracks and from the wall of the vessel. Period {case.scales.period:.3g} s, Reynolds "
-        f"number {case.scales.reynolds:.2g}, Womersley number {case.scales.womersley:.2g}."
+        f"tracks and from the wall of the vessel. {of_time[case.flow]}."
     )
 
 
@@ -174,7 +181,7 @@ def _answer(
     cut = sheets(patches, lumen, scales)
     sampled = sample_series(results.volume, cut)
     flow_rate = table.flow_rate_m3_s.to_numpy()
-    phases = telling_phases(sampled.times, scales.period, flow_rate, settings.phases)
+    phases = telling_phases(sampled.times, scales, flow_rate, settings.phases)
     fastest = int(np.argmax(np.abs(flow_rate)))
     how = ""
     if truth is not None:
@@ -189,7 +196,7 @@ def _answer(
         picture = fields_at(cut, sampled.flows, phase, case.axis, truth)
         # What holds for every phase is said once.
         drawn.append(Figure(picture, "" if drawn else caption + how, phase.title))
-    numbers = tables.numbers(table, sampled.times, sampled.peak_speed, patches[0])
+    numbers = tables.numbers(table, sampled.times, sampled.peak_speed, patches[0], case.flow)
     start, towards = ("xyz"[i] for i in across(case.axis))
     stress = (
         f"Magnitude on the outer wall: angle about the centre line, from {start} towards "
@@ -199,7 +206,8 @@ def _answer(
         stress += (
             f" The truth is drawn from {len(truth.differences.wall_points):,} points as above."
         )
-    curves = "Dots are the times of the output, lines the Fourier series through them. " + (
+    through = "the Fourier series" if case.flow == "periodic" else "a cubic spline"
+    curves = f"Dots are the times of the output, lines {through} through them. " + (
         "The bands are two standard deviations to each side."
         if "flow_rate_std_m3_s" in table
         else "The band of the flow rate is its spread over the cross-sections."
@@ -209,21 +217,22 @@ def _answer(
             " The true pressure drop is that between the mean pressures of the truth's points in "
             "the first and the last twenty-first of the vessel, scaled to its length."
         )
-    return [
+    sections = [
         Section("The flow", numbers=numbers, figures=tuple(drawn)),
         Section(
             "The vessel to turn",
-            view=view(patches, cut, sampled, scales.period, fastest, case.axis),
+            view=view(patches, cut, sampled, scales, fastest, case.axis),
         ),
         Section(
             "Wall shear stress",
             figures=(Figure(wall_map(patches[0], phases, case.axis, truth), stress),),
         ),
-        Section(
-            "Flow rate and pressure drop",
-            figures=(Figure(figures.hydraulics(table, scales.period, phases, truth), curves),),
-        ),
     ]
+    if case.flow == "steady":
+        # There is no course in time, and the numbers stand above.
+        return sections
+    course = figures.hydraulics(table, scales, phases, truth)
+    return [*sections, Section("Flow rate and pressure drop", figures=(Figure(course, curves),))]
 
 
 def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
@@ -251,6 +260,8 @@ def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
     ]
     if "coverage" in uncertainty:
         shown.insert(2, tables.covered(uncertainty["coverage"]))
+    if "challenge" in result:
+        shown.append(tables.challenge(result["challenge"]))
     return Section(
         "Quality",
         notes=notes,
@@ -285,7 +296,7 @@ def _summary(
         "case": case.identity,
         "sources": case.sources,
     }
-    for name in ("truth", "truth_outside", "wss_wall_share", "noise_floor"):
+    for name in ("truth", "truth_outside", "challenge", "wss_wall_share", "noise_floor"):
         if name in scored:
             result[name] = scored[name]
     return result

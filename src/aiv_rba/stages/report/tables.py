@@ -12,8 +12,10 @@ from aiv_rba import __version__
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.pages import Table
+from aiv_rba.settings.types import FlowKind
 from aiv_rba.stages.report.units import Unit, unit_for
 from aiv_rba.stages.report.unrolled import Unrolled
+from aiv_rba.time_modes import mean_over_time
 
 ENDED = {
     "iterations": "as many as allowed",
@@ -28,6 +30,7 @@ QUANTITIES = {
     "pressure": "pressure",
     "vorticity": "vorticity",
     "wss": "wall shear stress",
+    "wss_magnitude": "magnitude of the wall shear stress",
     "flow_rate": "flow rate",
 }
 SPREAD = {name: QUANTITIES[name] for name in ("velocity", "pressure", "wss", "flow_rate")} | {
@@ -84,7 +87,7 @@ def suspicious(result: dict[str, Any]) -> str:
 
 
 def numbers(
-    table: pd.DataFrame, times: Array, peak_speed: Array, wall: Unrolled
+    table: pd.DataFrame, times: Array, peak_speed: Array, wall: Unrolled, kind: FlowKind
 ) -> tuple[tuple[str, str], ...]:
     """Headline numbers of the flow: what, and how much.
 
@@ -96,6 +99,8 @@ def numbers(
         (T,) in s, and the largest speed then, m/s.
     wall
         The outer wall with its stress.
+    kind
+        Whether the flow is periodic, steady or unsteady.
     """
     fastest = int(np.argmax(peak_speed))
     flow, drop = table.flow_rate_m3_s, table.pressure_drop_pa
@@ -106,19 +111,26 @@ def numbers(
     place = np.unravel_index(np.argmax(stress), stress.shape)
     largest = float(stress[place])
     spread = float(wall.spread["stress"][place]) if wall.spread else None
+    mean_flow, mean_drop = (
+        float(mean_over_time(values.to_numpy(), times, kind)) for values in (flow, drop)
+    )
+    steady = kind == "steady"
     found = [
-        (f"largest speed, at {times[fastest]:.3g} s", unit_for("speed", peak).text(peak)),
         (
-            f"mean flow rate, {_range(flow, flow_unit)}",
-            flow_unit.text(flow.mean(), _deviation(table, "mean_flow_rate_std_m3_s")),
+            "largest speed" + ("" if steady else f", at {times[fastest]:.3g} s"),
+            unit_for("speed", peak).text(peak),
         ),
         (
-            f"mean pressure drop, {_range(drop, drop_unit)}",
-            drop_unit.text(drop.mean(), _deviation(table, "mean_pressure_drop_std_pa")),
+            "flow rate" if steady else f"mean flow rate, {_range(flow, flow_unit)}",
+            flow_unit.text(mean_flow, _deviation(table, "mean_flow_rate_std_m3_s")),
+        ),
+        (
+            "pressure drop" if steady else f"mean pressure drop, {_range(drop, drop_unit)}",
+            drop_unit.text(mean_drop, _deviation(table, "mean_pressure_drop_std_pa")),
         ),
         ("largest wall shear stress", unit_for("pressure", largest).text(largest, spread)),
     ]
-    if abs(flow.mean()) > NO_NET_FLOW * flow.abs().max():
+    if abs(mean_flow) > NO_NET_FLOW * flow.abs().max():
         per_flow = table.hydraulic_resistance_pa_s_m3[0] / flow_unit.factor
         unit = unit_for("pressure", abs(per_flow))
         deviation = _deviation(table, "hydraulic_resistance_std_pa_s_m3")
@@ -126,7 +138,8 @@ def numbers(
             deviation /= flow_unit.factor
         found.append(
             (
-                f"for each {flow_unit.name}: resistance, mean drop over mean flow",
+                f"for each {flow_unit.name}: resistance, "
+                + ("drop over flow" if steady else "mean drop over mean flow"),
                 unit.text(per_flow, deviation),
             )
         )
@@ -235,6 +248,28 @@ def bias(result: dict[str, Any]) -> Table:
     return Table("Amplitude", rows, ("", "measured exceeds inferred by"))
 
 
+def challenge(errors: dict[str, float]) -> Table:
+    """Bias and random errors as the data-assimilation challenges give them."""
+    units = {
+        "velocity": ("speed", "bulk speed"),
+        "vorticity": ("size of the vorticity", "bulk speed / hydraulic radius"),
+        "pressure": ("pressure", "density x bulk speed squared"),
+    }
+    rows = [
+        (
+            title,
+            f"{errors[f'{name}_bias']:.2g}",
+            f"{errors[f'{name}_random']:.2g}",
+            unit,
+            f"{errors['pressure_correlation']:.4f}" if name == "pressure" else "",
+        )
+        for name, (title, unit) in units.items()
+        if f"{name}_bias" in errors
+    ]
+    title = f"Bias and random error, bulk speed {errors['bulk_speed_m_s']:.3g} m/s"
+    return Table(title, rows, ("", "bias", "random error", "in units of", "correlation"))
+
+
 def _percent(error: float | None) -> str:
     return "" if error is None else f"{100 * error:.2f} %"
 
@@ -246,13 +281,20 @@ def _whole_percent(share: float | None) -> str:
 def methods(case: Case, result: dict[str, Any], training: dict[str, Any]) -> tuple[Table, ...]:
     """Scales, what was chosen from the data, and the settings of the training."""
     scales = case.scales
+    of_time = {
+        "periodic": {
+            "period": f"{scales.period:.4g} s",
+            "Womersley number": f"{scales.womersley:.4g}",
+        },
+        "steady": {},
+        "unsteady": {"window": f"{scales.start:.4g} to {scales.end:.4g} s"},
+    }
     tables = {
         "Scales": {
             "length": f"{scales.length:.4g} m",
             "velocity": f"{scales.velocity:.4g} m/s",
-            "period": f"{scales.period:.4g} s",
             "Reynolds number": f"{scales.reynolds:.4g}",
-            "Womersley number": f"{scales.womersley:.4g}",
+            **of_time[case.flow],
             "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
         },
         "Chosen from the data": {k: plain(v) for k, v in result["chosen"].items()},

@@ -1,4 +1,4 @@
-"""Data of the view to turn: the wall and cuts of the lumen, and fields on them over the cycle."""
+"""Data of the view to turn: the wall and cuts of the lumen, and fields on them at all times."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from aiv_rba.files.formats import Array
 from aiv_rba.pages import InteractiveView
+from aiv_rba.scales import Scales
 from aiv_rba.stages.report.field_figures import SIGNED, SPEED
 from aiv_rba.stages.report.sheets import Sampled, Sheets
 from aiv_rba.stages.report.style import symmetric
@@ -41,11 +42,11 @@ def view(
     patches: list[Unrolled],
     cut: Sheets,
     sampled: Sampled,
-    period: float,
+    scales: Scales,
     start: int,
     axis: int,
 ) -> InteractiveView:
-    """The view, which opens at time number `start` of the period, s.
+    """The view, which opens at time number `start`.
 
     Of many times only every second, third, ... is taken, and of the points every second.
     """
@@ -84,7 +85,9 @@ def view(
     sizes = np.ptp(np.concatenate([points.reshape(-1, 3) for points in wall]), axis=0)
     data = {
         "times": times[::every].tolist(),
-        "period": period,
+        "span": {"periodic": "period", "steady": "", "unsteady": "window"}[scales.flow],
+        "began": scales.start,
+        "duration": scales.period,
         "start": min(round(start / every), len(times[::every]) - 1),
         "length": metre.name,
         "along": "xyz"[axis],

@@ -140,7 +140,7 @@ def of_tracks(case: Case, on_tracks: dict[str, Any]) -> dict[str, Quantity]:
 
 
 def of_flow(case: Case, model: Model) -> dict[str, Quantity]:
-    """How well the flow meets the equations and the wall, at quadrature points over the cycle.
+    """How well the flow meets the equations and the wall, at quadrature points over all times.
 
     The residuals of momentum, Eq. 33, are compared with the acceleration, the pressure gradient
     and the viscous term; that of mass, Eq. 34, with the whole velocity gradient; the speed on the
@@ -150,7 +150,7 @@ def of_flow(case: Case, model: Model) -> dict[str, Quantity]:
     scales = case.scales
     lumen = Lumen.from_wall(case.wall, case.axis)
     sections = cross_sections(lumen, heights(lumen, SECTIONS))
-    times = scales.nondimensional_period * np.arange(TIMES) / TIMES
+    times = scales.nondimensional_period * scales.shares(TIMES)
     positions = sections.points.reshape(-1, 3)
     jet, on_wall = (
         torch.as_tensor(np.concatenate(jet_series(model.network, at, times), axis=1))
@@ -158,7 +158,7 @@ def of_flow(case: Case, model: Model) -> dict[str, Quantity]:
     )
     # Sections are equally far apart, so that their areas are shares of the volume.
     areas = torch.as_tensor(sections.weights)
-    shares = areas.ravel().repeat(TIMES) / (TIMES * areas.sum())
+    shares = areas.ravel().repeat(len(times)) / (len(times) * areas.sum())
 
     def mean_square(*fields: Tensor) -> float:
         """Of fields (N, C), summed over them and their components."""
@@ -167,7 +167,7 @@ def of_flow(case: Case, model: Model) -> dict[str, Quantity]:
     terms = navier_stokes.terms(jet, scales.inertia, scales.diffusion)
     residuals = navier_stokes.residuals(jet, scales.inertia, scales.diffusion)
     velocity, gradients = jet[0, :, :3], jet[2:5, :, :3]
-    rates = (areas * velocity[:, case.axis].reshape(TIMES, *areas.shape)).sum(dim=2)
+    rates = (areas * velocity[:, case.axis].reshape(len(times), *areas.shape)).sum(dim=2)
     squares = {
         "momentum": (
             mean_square(residuals[:, :3]),

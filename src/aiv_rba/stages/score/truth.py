@@ -19,6 +19,7 @@ from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen
 from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.stages.score.challenge import challenge_errors
 from aiv_rba.statistics import relative_l2
 
 PHASES = 20
@@ -46,6 +47,8 @@ class Compared:
         flow rate (T,) at each time, SI units.
     places
         Where and when that is.
+    challenge
+        Bias and random errors (`challenge_errors`).
     """
 
     errors: dict[str, float]
@@ -54,6 +57,7 @@ class Compared:
     differences: Differences
     wrong: dict[str, Array]
     places: Places
+    challenge: dict[str, float]
 
 
 class Places(NamedTuple):
@@ -98,7 +102,7 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
 
     predicted: dict[str, list[Array]] = {name: [] for name in true}
     exact: dict[str, list[Array]] = {name: [] for name in true}
-    phases = np.arange(PHASES) / PHASES
+    phases = scales.shares(PHASES)
     times = phases * scales.nondimensional_period
     series = (sample_series(model.network, scales, at, times) for at in (positions[kept], on_wall))
     for phase, flow, wall in zip(phases, *series, strict=True):
@@ -150,6 +154,13 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         ),
         wrong,
         Places(positions[kept], on_wall, normals, times),
+        challenge_errors(
+            {
+                name: (np.array(predicted[name]), np.array(exact[name]))
+                for name in ("velocity", "vorticity", "pressure")
+            },
+            case,
+        ),
     )
 
 
