@@ -48,7 +48,7 @@ from aiv_rba.terminal import say
 TOLERANCE = 0.01
 NOMINAL_DEPTH_TOLERANCE = 0.05
 # Size of the cells in which rows are settled together, in hydraulic radii.
-CELL = 0.12
+CELL = 0.08
 
 
 def ingest(config: IngestSettings, results: Results) -> None:
@@ -113,7 +113,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     distance = distance_near(
         enclosure.distance_outside,
         scaled(table.position, scales),
-        margin=2 * allowed,
+        margin=1.1 * allowed,
         cell=CELL * enclosure.radius,
     )
     outside = distance > allowed
