@@ -73,6 +73,13 @@ def test_weights_of_rows_are_inverse_squares_of_their_noise(robust: bool, tmp_pa
     weights = np.array(problem.weights["tracks"]) * factors**2
     assert weights[:, 0] == pytest.approx(0.01**-2, rel=0.1 if robust else 1e-12)
     np.testing.assert_allclose(weights[:, 1], sigma[training] ** -2, rtol=0.1 if robust else 1e-12)
+    # A step may take some of the rows only, in any order.
+    some = torch.tensor([7, 2, 11, 5, 3, 20])
+    part = batch.select({"tracks": some}, {"tracks": len(some)})
+    errors = torch.from_numpy(errors)[some]
+    factors = problem.factors(part, {"tracks": errors})["tracks"].numpy()
+    ratios = factors[:, 1] / factors[0, 1]
+    np.testing.assert_allclose(ratios, sigma[training][7] / sigma[training][some], rtol=0.1)
 
 
 def test_noisy_rows_are_no_mismatches_where_their_noise_is_known() -> None:

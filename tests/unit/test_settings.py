@@ -76,6 +76,13 @@ def test_a_missing_data_file_is_named_before_anything_runs(tmp_path):
         check_experiment(LEAST)
 
 
+def test_every_file_of_a_list_is_looked_for(tmp_path):
+    (tmp_path / "ptv").mkdir()
+    files = [str(tmp_path / "ptv"), "second.csv"]
+    with pytest.raises(UserError, match=r"ingest.tracks: found no file second.csv, expected one"):
+        check_experiment(LEAST | {"ingest": LEAST["ingest"] | {"tracks": files}})
+
+
 def test_init_writes_the_settings_of_every_stage(tmp_path, capsys, monkeypatch):
     path = write_tube_experiment(tmp_path)
     overlay = tmp_path / "more.yaml"

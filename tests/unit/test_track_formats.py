@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,15 @@ def test_absolute_times_are_wrapped_and_beats_counted(tmp_path: Path) -> None:
     # 0.00 to 0.19 s in steps of 0.01 s; every fifth time is the beginning of a beat.
     np.testing.assert_allclose(found.time, 0.01 * (np.arange(40) // 2 % 5), atol=1e-15)
     assert "times span 0.19 s; 4 beats are merged into one" in found.notes
+
+
+def test_a_steady_flow_needs_no_times(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.csv"
+    table_of().drop(columns="t").to_csv(path, index=False)
+    config = IngestSettings(tracks=str(path), wall="w.stl", fluid=WATER, flow="steady")
+    assert not read_tracks(config).time.any()
+    with pytest.raises(UserError, match="column 't' is missing"):
+        read_tracks(replace(config, velocities="differences"))
 
 
 def test_the_end_of_the_cycle_is_its_beginning(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ class Velocimetry:
         where that is not the same for all rows.
         """
         e = residuals["tracks"].detach()
-        relative = self.batches.relative_noise.to(e)
+        relative = self.batches.relative_noise[batch.rows["tracks"]].to(e)
         if not self.settings.robust_weights:
             return {"tracks": 1 / relative}
         measured = batch.inputs["tracks"][1]
