@@ -32,7 +32,7 @@ PARTS = {
     "distance to the wall": "distance_near",
     "split": "validation_rows",
     "noise": "choose_noise",
-    "harmonics": "choose_harmonics",
+    "harmonics": "choose_modes",
     "warnings": "find_warnings",
     "summary": "summarise",
     "picture": "draw",

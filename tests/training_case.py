@@ -30,7 +30,14 @@ WEIGHTS = {
 def parabola(radius: float) -> WallFunction:
     """(radius^2 - r^2) / 4, which needs no sources."""
     return WallFunction(
-        np.zeros((0, 3)), np.zeros(0), radius**2 / 4, axis=1, unit=radius**2 / 4, misfit=0.0
+        np.zeros((0, 3)),
+        np.zeros(0),
+        radius**2 / 4,
+        linear=np.zeros(3),
+        quadratic=-np.diag([0.25, 0.0, 0.25]),
+        unit=radius**2 / 4,
+        slope=radius / 2,
+        misfit=0.0,
     )
 
 

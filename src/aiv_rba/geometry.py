@@ -204,6 +204,11 @@ class Region:
         points = np.asarray(self.boundary.points)
         return points.min(axis=0), points.max(axis=0)
 
+    @property
+    def volume(self) -> float:
+        """Volume that it encloses."""
+        return float(self.boundary.volume)
+
     def wall_distance(self, points: Array) -> Array:
         """Distance (N,) of points (N, 3) to the walls, without sign."""
         cloud = pv.PolyData(points).compute_implicit_distance(self._wall)
@@ -211,13 +216,13 @@ class Region:
 
     def distance(self, points: Array) -> Array:
         """Signed distance (N,) to walls and openings, positive outside."""
+        if not len(points):
+            return np.zeros(0)
         cloud = pv.PolyData(points).compute_implicit_distance(self.boundary)
         return np.asarray(cloud["implicit_distance"])
 
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (N, 3) lie in the region."""
-        if not len(points):
-            return np.zeros(0, dtype=bool)
         return np.asarray(self.distance(points) <= 0)
 
 

@@ -15,19 +15,6 @@ def coefficients(flow: FlowKind, modes: int) -> int:
     return 1 + (2 if flow == "periodic" else 1) * modes
 
 
-def functions(flow: FlowKind, shares: Array, modes: int) -> Array:
-    """Functions (N, coefficients) of times (N,), shares of the period or window from its start.
-
-    1, cos(k w t), sin(k w t) with k up to `modes`, or in an unsteady flow the Legendre polynomials
-    of degrees up to `modes`: nothing makes the end of a window like its beginning, and they are
-    orthogonal over times that are spread evenly.
-    """
-    if flow == "unsteady":
-        return np.asarray(np.polynomial.legendre.legvander(2 * shares - 1, modes))
-    angles = 2 * np.pi * shares[:, None] * np.arange(1, modes + 1)
-    return np.hstack([np.ones((len(shares), 1)), np.cos(angles), np.sin(angles)])
-
-
 def radians(flow: FlowKind, modes: int) -> float:
     """Phase through which the fastest wave that so many modes can follow goes in the whole time.
 

@@ -67,7 +67,8 @@ def test_flow_network_of_fourier_coefficients(no_slip, harmonics):
     upper = lower + torch.tensor([0.7, 2.0, 6.0, 4.0], dtype=torch.float64)
     rng = np.random.default_rng(3)
     sources = 5 * rng.normal(size=(7, 3)) + 20
-    function = WallFunction(sources, rng.normal(size=7), 0.2, axis=1, unit=0.1, misfit=0.0)
+    linear, quadratic = rng.normal(size=3), np.array([[1, 2, -1], [2, -2, 3], [-1, 3, 0.5]])
+    function = WallFunction(sources, rng.normal(size=7), 0.2, linear, quadratic, 0.1, 1.0, 0.0)
     network = FlowNetwork(settings, lower, upper, function)
     x = lower + torch.rand(17, 4, dtype=torch.float64)
     network.start_with_ridges(x[:, 1:], 1.3, seed=0)

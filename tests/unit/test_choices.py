@@ -11,7 +11,6 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.case import Tracks, read_case
 from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen, resolve
-from aiv_rba.scales import Scales
 from aiv_rba.settings import FlowNetworkSettings, TrainSettings, load_stage
 from aiv_rba.stages.ingest.choices import choose_harmonics, choose_noise
 from aiv_rba.stages.ingest.run import ingest
@@ -21,7 +20,6 @@ from tests.synthetic import tube_of, write_tube_experiment
 from tests.training_case import parabola
 
 PERIOD = 2.0
-SCALES = Scales(1.0, 1.0, 1.0, 1.0, PERIOD)
 
 
 def pulsating_tracks(harmonics, noise, rows=3000, outliers=0.0, phases=None):
@@ -47,20 +45,20 @@ def pulsating_tracks(harmonics, noise, rows=3000, outliers=0.0, phases=None):
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_harmonics_are_those_of_the_flow(harmonics, noise):
     tracks, sigma = pulsating_tracks(harmonics, noise)
-    assert choose_harmonics(tracks, sigma, parabola(0.5), SCALES)[0] == harmonics
+    assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] == harmonics
 
 
 def test_harmonics_bear_outliers():
     tracks, sigma = pulsating_tracks(2, 0.1, outliers=0.05)
-    assert choose_harmonics(tracks, sigma, parabola(0.5), SCALES)[0] == 2
+    assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] == 2
 
 
 def test_harmonics_need_two_phases_for_each_coefficient():
     tracks, sigma = pulsating_tracks(3, 0.01, phases=np.arange(7) / 7 * PERIOD)
-    assert choose_harmonics(tracks, sigma, parabola(0.5), SCALES)[0] <= 1
+    assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] <= 1
     tracks, sigma = pulsating_tracks(0, 0.01, phases=np.array([0.5]))
     with pytest.raises(UserError, match="found 1 distinct time"):
-        choose_harmonics(tracks, sigma, parabola(0.5), SCALES)
+        choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)
 
 
 def table_of(v, track):

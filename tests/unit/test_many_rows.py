@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from aiv_rba.files.case import Tracks
-from aiv_rba.scales import Scales
 from aiv_rba.stages.ingest import choices
 from aiv_rba.stages.ingest.inside import distance_near
 from bench import ingest as bench
@@ -42,15 +41,15 @@ def test_harmonics_of_many_rows_are_those_of_all(monkeypatch: pytest.MonkeyPatch
     v = 4 * wall(points[:, 1:]) * wave + 0.02 * random.normal(size=rows)
     number = np.arange(rows)
     tracks = Tracks(points, {"v": v}, number // 6, 0 * number, number, number < 0)
-    scales = Scales(1.0, 1.0, 1.0, 1.0, 1.0)
     monkeypatch.setattr(choices, "ROWS_FOR_HARMONICS", 2000)
-    assert choices.choose_harmonics(tracks, {"v": 0.02}, wall, scales)[0] == 2
-    kept = choices._some_tracks(tracks.track, 2000)
-    assert len(kept) == pytest.approx(2000, abs=12)
+    assert choices.choose_harmonics(tracks, {"v": 0.02}, wall, 1.0, 1)[0] == 2
+    part, represented = choices.training_part(tracks, 2000)
+    assert len(part.row) == pytest.approx(2000, abs=12)
+    assert represented == pytest.approx(3, rel=0.01)
     # Whole tracks.
-    assert set(np.bincount(tracks.track[kept])) <= {0, 6}
+    assert set(np.bincount(part.track)) <= {0, 6}
     few = replace(tracks, validation=number >= 600)
-    assert choices.choose_harmonics(few, {"v": 0.02}, wall, scales)[0] == 2
+    assert choices.choose_harmonics(few, {"v": 0.02}, wall, 1.0, 1)[0] == 2
 
 
 def test_bench_writes_rows_that_differ(tmp_path) -> None:

@@ -20,7 +20,6 @@ from aiv_rba.settings import FieldsSettings, ReportSettings, ScoreSettings
 from aiv_rba.stages.fields.run import fields
 from aiv_rba.stages.fields.vtk import write, write_series
 from aiv_rba.stages.report import figures, tables
-from aiv_rba.stages.report.inputs import read_warnings
 from aiv_rba.stages.report.phases import telling_phases
 from aiv_rba.stages.report.run import EARLIER, report
 from aiv_rba.stages.report.sheets import Sampled, SheetFlow, sample_series, sheets
@@ -33,6 +32,7 @@ from tests.exact import (
     LENGTH,
     RADIUS,
     SCALES,
+    WARNINGS,
     annulus,
     tube,
     write_records,
@@ -43,15 +43,6 @@ from tests.programs import need
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ORIGIN = np.array(SCALES.origin)
-INGESTED = """Ingested tracks.csv and wall.stl
-
-Repairs
-  - none
-
-Warnings
-  - tracks cover only 3 % of the length of the wall: check ingest.units
-  - the axial velocity v is not measured: the flow is inferred from the other components alone
-"""
 
 
 def write_report(folder, **settings):
@@ -75,7 +66,6 @@ def finished(tmp_path_factory):
     for picture in (results.tracks_picture, results.groups_picture):
         picture.parent.mkdir(exist_ok=True)
         picture.write_bytes(PNG)
-    results.ingestion.write_text(INGESTED)
     write_report(folder, title="A <b>tube</b>")
     return folder
 
@@ -95,7 +85,8 @@ def test_page_leads_with_the_answer_and_folds_the_methods(finished):
     order = [
         "Verdict: poor.",
         "Look at this first",
-        "check ingest.units",
+        "velocity_sign: v runs against the displacement (accepted)",
+        "length_coverage: tracks cover only 3 % of the length of the wall",
         "The flow",
         "largest speed",
         'id="vessel"',
@@ -104,8 +95,6 @@ def test_page_leads_with_the_answer_and_folds_the_methods(finished):
         "<h2>Quality",
         "<h3>Verdict: poor",
         "Relative L2 errors",
-        "<h2>Warnings",
-        "is not measured",
         "<details><summary>Methods",
         "<details><summary>Provenance",
     ]
@@ -119,6 +108,7 @@ def test_summary_has_the_numbers_of_the_stages(finished):
     for name in ("validation", "quality", "truth", "noise_floor"):
         assert summary[name] == scores[name]
     assert summary["tracks"] == scores["rows"]
+    assert summary["warnings"] == [warning.to_dict() for warning in WARNINGS]
     assert summary["seconds"] == dict(zip(EARLIER, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
     assert summary["revision"] == "abc"
     assert (summary["variant"], summary["seeds"], summary["world_size"]) == ("rba", [3], 2)
@@ -173,7 +163,10 @@ def test_verdict_says_which_quantity_made_it():
 )
 def test_verdict_is_the_first_line_on_the_screen(finished, quality, line):
     summary = json.loads((finished / "summary.json").read_text()) | {"quality": quality}
-    assert next(iter(tables.headlines(summary).items())) == ("verdict", line)
+    lines = list(tables.headlines(summary).items())
+    assert lines[0] == ("verdict", line)
+    told = [(f"warning {warning.name}", warning.text) for warning in WARNINGS]
+    assert lines[1 : 1 + len(told)] == told
 
 
 def test_verdict_is_in_words_and_coloured():
@@ -192,12 +185,11 @@ def test_page_without_truth_speaks_of_none(finished, tmp_path):
     scores = json.loads((finished / "scores.json").read_text())
     for name in ("truth", "noise_floor", "truth_outside"):
         del scores[name]
-    for name in ("scores.json", "report.html", "summary.json", "ingest.txt"):
+    for name in ("scores.json", "report.html", "summary.json"):
         (tmp_path / name).unlink()
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     page = write_report(tmp_path, phases=(0.5, 0.24, 0.26))
     assert "against the truth" not in page
-    assert "Look at this first" not in page
     times = re.findall(r"<h3>As asked for: t = ([\d.e-]+) s", page)
     np.testing.assert_allclose(np.array(times, dtype=float) / SCALES.period, [0.5, 0.25])
 
@@ -211,6 +203,7 @@ def test_a_page_has_no_script_unless_it_has_a_view():
     table = Table("", [("a", "1 < 2")], ("", "what"))
     page = render("T", [Section("S", tables=(table,), figures=(Figure(PNG, "c"),))])
     assert "<script" not in page
+    assert "Look at this first" not in page
     assert "1 &lt; 2" in page
     assert "data:image/png;base64," in page
 
@@ -312,16 +305,6 @@ def test_given_phases_are_those_nearest_round_the_cycle():
     times = 2.0 * np.arange(4) / 4
     found = telling_phases(times, replace(SCALES, period=2.0), np.ones(4), (0.95, 0.5))
     assert [(phase.number, phase.time) for phase in found] == [(0, 0.0), (2, 1.0)]
-
-
-def test_warnings_of_the_ingestion(tmp_path):
-    assert read_warnings(tmp_path / "ingest.txt") == ((), ())
-    (tmp_path / "ingest.txt").write_text(INGESTED)
-    serious, others = read_warnings(tmp_path / "ingest.txt")
-    assert [text.split(":")[0] for text in serious + others] == [
-        "tracks cover only 3 % of the length of the wall",
-        "the axial velocity v is not measured",
-    ]
 
 
 @pytest.mark.parametrize(

@@ -274,8 +274,9 @@ CASES: dict[str, tuple[Change, str]] = {
     # The wall.
     "wall missing": (config(wall="nowhere.stl"), "nowhere.stl: not found, expected a triangulated"),
     "wall of unknown kind": (
-        lambda f: (config(wall=str(f / "wall.obj"))(f), (f / "wall.obj").write_text("v 0 0 0"))[0],
-        "found extension '.obj', expected one of .stl, .ply, .vtp, .vtk",
+        lambda f: (config(wall=str(f / "wall.off"))(f), (f / "wall.off").write_text("OFF"))[0],
+        "found extension '.off', expected one of .stl, .ply, .obj, .vtp, .vtk, .nii, .nii.gz, "
+        ".nrrd",
     ),
     "wall garbled": (
         content("wall.stl", b"solid of nothing"),
@@ -286,6 +287,10 @@ CASES: dict[str, tuple[Change, str]] = {
     "wall flat": (wall(lambda m: m.scale([1, 1, 0])), "expected a three-dimensional wall"),
     "wall with a hole": (
         wall(lambda m: without(m, 400)),
+        "a hole of 3 edges near (",
+    ),
+    "tube with a hole": (
+        lambda f: (config(vessel="tube")(f), wall(lambda m: without(m, 400))(f))[0],
         "open sideways: 3 openings, a hole of 3 edges near (",
     ),
     "wall non-manifold": (wall(with_fin), "non-manifold: 3 triangles share an edge near ("),
@@ -295,8 +300,15 @@ CASES: dict[str, tuple[Change, str]] = {
         "axis is 'y', but the ends of the wall lie along x, expected ingest.axis: x",
     ),
     "axis across": (config(axis="z"), "the wall lie along y, expected ingest.axis: y"),
-    "wall closed": (wall(closed_sphere), "the wall is closed, expected two open or flat ends"),
-    "wall open once": (wall(capped_below), "found one opening, near ("),
+    "wall closed": (wall(closed_sphere), "the wall is closed, expected an opening or a flat end"),
+    "tube closed": (
+        lambda f: (config(vessel="tube")(f), wall(closed_sphere)(f))[0],
+        "the wall is closed, expected two open or flat ends along y",
+    ),
+    "tube open once": (
+        lambda f: (config(vessel="tube")(f), wall(capped_below)(f))[0],
+        "found one opening, near (",
+    ),
     "wall one-sided": (wall(moebius), "the wall has only one side (Moebius)"),
     # Tracks and wall together.
     "wall in another unit": (
@@ -369,15 +381,17 @@ def test_output_that_cannot_be_written_leaves_none(
     assert not written(out)
 
 
-@pytest.mark.parametrize("extension", ["stl", "ply", "vtp", "vtk"])
+@pytest.mark.parametrize("extension", ["stl", "ply", "obj", "vtp", "vtk", "nii", "nii.gz", "nrrd"])
 def test_garbled_wall_of_every_kind(
     extension: str,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    write_tube_experiment(tmp_path, wall=extension)
+    write_tube_experiment(tmp_path, ingest={"wall": str(tmp_path / f"wall.{extension}")})
     garbage = content(f"wall.{extension}", b"\x00garbage\n" * 40)
-    fails(tmp_path, garbage, f"not a readable .{extension} file of triangles", capfd)
+    image = extension not in ("stl", "ply", "obj", "vtp", "vtk")
+    what = "image of labels" if image else f".{extension} file of triangles"
+    fails(tmp_path, garbage, f"not a readable {what}", capfd)
     # VTK is silent; what is logged is what the command says.
     assert {record.name for record in caplog.records} == {"aiv_rba"}

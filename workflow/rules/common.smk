@@ -32,10 +32,10 @@ except UserError as error:
 
 def sources():
     """Data files that the ingestion reads."""
-    names = ("wall", "inner_wall", "exclude")
-    files = {name: getattr(experiment.ingest, name) for name in names}
-    tracks = [str(path) for path in experiment.ingest.track_files]
-    return {"tracks": tracks} | {name: file for name, file in files.items() if file}
+    ingest = experiment.ingest
+    tracks = [str(path) for path in ingest.track_files]
+    files = {"tracks": tracks, "walls": list(ingest.walls), "exclude": ingest.exclude}
+    return {name: file for name, file in files.items() if file}
 
 
 def truth():

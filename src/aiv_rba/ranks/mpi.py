@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,10 @@ class Processes:
     def join(self, own: np.ndarray) -> np.ndarray:
         """Concatenate every rank's array along the first axis, on every rank."""
         return own if self.size == 1 else np.concatenate(self.comm.allgather(own))
+
+    def shared(self, function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray:
+        """Values of a function at points, on every rank; each computes those of its share."""
+        return self.join(function(points[self.share(len(points))]))
 
     def blocks(self, own: np.ndarray, rows: int) -> Iterator[np.ndarray]:
         """On rank 0 every rank's array in turn, in blocks of rows; elsewhere nothing.

@@ -6,6 +6,8 @@ nothing but that section.
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +90,13 @@ def check_experiment(document: dict[str, Any], where: str = "experiment") -> Exp
     for path in ingest.track_files:
         if not path.exists():
             raise UserError(f"{where}: ingest.tracks: found no file {path}, expected one")
-    keys = ("wall", "inner_wall", "exclude")
-    named = {f"ingest.{key}": getattr(ingest, key) for key in keys}
-    for key, file in (named | {"score.truth": score.truth}).items():
+    named = [
+        ("ingest.wall", ingest.wall if isinstance(ingest.wall, str) else None),
+        *(("ingest.inner_wall", file) for file in ingest.inner_walls),
+        ("ingest.exclude", ingest.exclude),
+        ("score.truth", score.truth),
+    ]
+    for key, file in named:
         if file is not None and not Path(file).is_file():
             raise UserError(f"{where}: {key}: found no file {file}, expected one")
     return experiment
@@ -171,8 +177,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _first_problem(error: ValidationError, *where: str) -> str:
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]
-    # Where auto may stand for a value, pydantic names the kind of the value in the path.
-    names = [part for part in path if not part.startswith(("constrained-", "tuple["))]
+    # Where a value may be of several kinds, such as a number or auto, pydantic names its kind in
+    # the path.
+    values = [part for part in path if part.startswith(("constrained-", "tuple["))]
+    names = [part for part in path if part not in (*values, "str", "tagged-file", "tagged-shape")]
     key = ".".join([*where, *names])
     if problem["type"] == "missing":
         return f"{key}: missing, expected a value"
@@ -180,9 +188,14 @@ def _first_problem(error: ValidationError, *where: str) -> str:
         return f"{key}: renamed, expected {RENAMED[names[-1]]}"
     if problem["type"] == "unexpected_keyword_argument":
         return f"{key}: unknown key, expected one that the schema lists"
-    if problem["type"] == "value_error":
-        return f"{key}: {problem['ctx']['error']}"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    if len(names) < len(path):
+    message = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
+    if message.startswith("found"):
+        return f"{key}: {message}"
+    message = message[0].lower() + message[1:]
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        near = get_close_matches(str(problem["input"]), choices, n=1)
+        message += f"; did you mean {near[0]!r}?" if near else ""
+    if values:
         message += " or auto"
     return f"{key}: found {problem['input']!r}, {message}"

@@ -86,12 +86,14 @@ def _output_scales(case: Case) -> tuple[float, float, float, float]:
     """Sizes of u, v, w, p: measured rms, and the pressure that drives such a flow."""
     measured = case.tracks.velocity
     sizes = {name: float(np.sqrt(np.mean(values**2))) for name, values in measured.items()}
-    across = [sizes[name] for name in sizes if "uvw".index(name) != case.axis]
+    # A lumen of any shape has no direction across, in which the flow is slow.
+    along = range(3) if case.lumen == "general" else (case.axis,)
+    across = [sizes[name] for name in sizes if "uvw".index(name) not in along]
     other = max(across) if across else CROSS_FLOW
     # Where nothing moves a scale must still be positive.
     largest = max(*sizes.values(), 0.01)
     u, v, w = (
-        max(sizes.get(name, largest if axis == case.axis else other), 0.01 * largest)
+        max(sizes.get(name, largest if axis in along else other), 0.01 * largest)
         for axis, name in enumerate("uvw")
     )
     length = float(np.ptp(case.wall.points[:, case.axis]))
@@ -109,8 +111,10 @@ def _force(case: Case) -> float:
 
 
 def _weights(weights: GlobalWeights, case: Case) -> GlobalWeights:
-    sizes = _output_scales(case)[:3]
-    across = [min(max(size / sizes[case.axis], LEAST_ACROSS), 1.0) for size in sizes]
+    across = [1.0, 1.0, 1.0]
+    if case.lumen != "general":
+        sizes = _output_scales(case)[:3]
+        across = [min(max(size / sizes[case.axis], LEAST_ACROSS), 1.0) for size in sizes]
     allowed = weights.momentum_tolerance * _force(case)
     values: dict[str, Any] = {
         "no_slip": 3 * (weights.no_slip_tolerance**-2,),

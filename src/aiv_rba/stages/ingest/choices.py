@@ -12,18 +12,16 @@ from aiv_rba.files.case import Tracks, WallFunction
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import PressureScaling, Scales, to_si
 from aiv_rba.settings import IngestSettings
+from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.times import Timed
 from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
-from aiv_rba.stages.ingest.walls import Surface
+from aiv_rba.stages.ingest.vessel import size_of
 from aiv_rba.statistics import robust_deviation
-from aiv_rba.time_modes import functions
 
-MOST_HARMONICS, MOST_POLYNOMIALS = 8, 60
+MOST_HARMONICS = 8
 # Rows that the choice of harmonics is made from: whole tracks, drawn at random if there are more.
 ROWS_FOR_HARMONICS = 20_000
-# An unsteady flow is fitted apart in neighbourhoods of at most so many rows.
-NEIGHBOURHOOD = 1000
 # Least noise that is believed, over a component's rms and over the velocity scale: the network
 # does not follow the flow more closely.
 LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
@@ -34,14 +32,6 @@ ASSUMED = 0.1
 SHARE_OF_HEIGHT = 0.25
 
 
-MODES = {
-    "periodic": "harmonics of time",
-    "steady": "functions of time",
-    "unsteady": "polynomials of time",
-}
-"""What a flow is made of in time, for people to read."""
-
-
 @dataclass(frozen=True)
 class ChosenScales:
     """Scales, and in words where each comes from."""
@@ -50,14 +40,13 @@ class ChosenScales:
     reasons: dict[str, str]
 
 
-def choose_scales(
-    config: IngestSettings, found: Timed, radius: float, origin: tuple[float, float, float]
-) -> ChosenScales:
+def choose_scales(config: IngestSettings, found: Timed, enclosure: Enclosure) -> ChosenScales:
     """The scales that the experiment gives, and the others from the data.
 
     Length: the hydraulic radius. Velocity: root mean square of the measured axial velocity or,
-    where that is not measured, of the speed. Pressure: mu U / L below a Reynolds number of one,
-    where the viscous terms of the momentum equation are the largest, and rho U^2 above.
+    where that is not measured or the lumen is no tube, of the speed. Pressure: mu U / L below a
+    Reynolds number of one, where the viscous terms of the momentum equation are the largest, and
+    rho U^2 above.
 
     Parameters
     ----------
@@ -65,10 +54,8 @@ def choose_scales(
         Section ``ingest``; a scale that is ``auto`` is chosen.
     found
         Rows with their times, SI units.
-    radius
-        Hydraulic radius of the lumen, m.
-    origin
-        Origin of the nondimensional coordinates, m.
+    enclosure
+        The walls, m; the origin is the middle of the box round them.
 
     Raises
     ------
@@ -76,13 +63,14 @@ def choose_scales(
         If no tracer moves and no velocity scale is given.
     """
     reasons = {}
+    origin, radius = size_of(enclosure)
     length, velocity = config.length_scale, config.velocity_scale
     if length == "auto":
         length = radius
         reasons["length scale"] = f"{length:.4g} m, the hydraulic radius of the lumen"
     if velocity == "auto":
-        axial = "uvw"["xyz".index(config.axis)]
         measured = found.table.velocity
+        axial = None if enclosure.axis is None else "uvw"[enclosure.axis]
         used = [axial] if axial in measured else list(measured)
         velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
         if velocity == 0:
@@ -114,21 +102,22 @@ def choose_scales(
 
 
 def choose_wall_error(
-    config: IngestSettings, walls: list[Surface], function: WallFunction, scales: Scales
+    config: IngestSettings, enclosure: Enclosure, function: WallFunction, scales: Scales
 ) -> tuple[float, str]:
     """Standard deviation of the wall's position, nondimensional, and where it comes from.
 
     An edge between vertices whose normals differ by an angle a is the chord of an arc, which it
     leaves by a / 8 of its length. Velocity vanishes on a smooth surface through the vertices, not
     on flat triangles, so that where nothing else is known the wall is as uncertain as a quarter of
-    that (docs/uncertainty.md); if its vertices scatter, as their scatter too.
+    that (docs/uncertainty.md); if its vertices scatter, as their scatter too. A wall from an image
+    of labels is as uncertain as half a voxel.
     """
     if config.wall_error != "auto":
         unit = to_si(config.units.wall, "[length]", "ingest.units.wall")
         error = config.wall_error * unit / scales.length
         return error, f"{config.wall_error:.3g} {config.units.wall}, as given"
     heights = []
-    for wall in walls:
+    for wall in enclosure.walls:
         for ends in (
             wall.triangles[:, [0, 1]],
             wall.triangles[:, [1, 2]],
@@ -138,11 +127,11 @@ def choose_wall_error(
             cosine = np.sum(wall.normals[ends[:, 0]] * wall.normals[ends[:, 1]], axis=1)
             heights.append(length * np.arccos(np.clip(cosine, -1, 1)) / 8)
     height = SHARE_OF_HEIGHT * float(np.sqrt(np.mean(np.concatenate(heights) ** 2)))
-    rough = function.roughness * function.radius
-    error = float(np.hypot(height, rough))
+    voxel = max(wall.resolution for wall in enclosure.walls)
+    error = float(np.linalg.norm([height, function.roughness, voxel / 2]))
     return error, (
-        f"{100 * error / function.radius:.2g} % of the hydraulic radius, from the size of its "
-        "triangles and the scatter of its vertices"
+        f"{100 * error / enclosure.radius:.2g} % of the hydraulic radius, from the size of its "
+        "triangles and the scatter of its vertices" + (", and half a voxel" if voxel else "")
     )
 
 
@@ -174,7 +163,11 @@ def choose_noise(
 
 
 def choose_harmonics(
-    tracks: Tracks, noise: dict[str, float], function: WallFunction, scales: Scales
+    tracks: Tracks,
+    noise: dict[str, float],
+    function: WallFunction,
+    period: float,
+    axis: int | None = None,
 ) -> tuple[int, str]:
     """Number of harmonics of time by the Bayesian information criterion (Schwarz 1978).
 
@@ -183,17 +176,14 @@ def choose_harmonics(
 
         sum_j phi (1, phi, s, phi s)_j sum_k (a_jk cos(k w t) + b_jk sin(k w t)),
 
-    with s the axial coordinate, and n log(RSS) + parameters log(n) is smallest for the number that
+    with s the axial coordinate (that along which the rows spread the most in a lumen without an
+    axis), and n log(RSS) + parameters log(n) is smallest for the number that
     is chosen. What these shapes cannot fit is alike in neighbouring rows of a track, so n is the
     effective number of independent rows, (1 - r) / (1 + r) of them with the correlation r of
     successive residuals (Bayley & Hammersley 1946), and at least one for each track. Rows
     farther than three standard deviations take no part in the fit, and count in RSS as if they
     were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
     number.
-
-    In an unsteady flow the functions of time are Legendre polynomials up to the degree that is
-    chosen, some of the possible ones being tried. Waves may travel through it, whose phase differs
-    from place to place, so that the rows are fitted apart in neighbourhoods and the criteria added.
 
     Of many rows a part stands for all.
 
@@ -205,85 +195,93 @@ def choose_harmonics(
     Raises
     ------
     UserError
-        If the training rows have fewer than two distinct times and the flow is not steady.
+        If the training rows have fewer than two distinct times.
     """
-    if scales.flow == "steady":
-        return 0, "none, since the flow is steady"
-    training = np.flatnonzero(~tracks.validation)
-    rows = training[_some_tracks(tracks.track[training], ROWS_FOR_HARMONICS)]
-    points = tracks.points[rows]
-    times = len(np.unique(points[:, 0]))
-    if times < 2:
+    tracks, represented = training_part(tracks, ROWS_FOR_HARMONICS)
+    points = tracks.points
+    phases = len(np.unique(points[:, 0]))
+    if phases < 2:
         raise UserError(
-            f"ingest: found {times} distinct time in the training rows, expected at least 2"
+            f"ingest: found {phases} distinct time in the training rows, expected at least 2"
         )
-    shapes = _shapes(function, points[:, 1:])
-    parts = [np.arange(len(points))]
-    numbers = np.arange(min(MOST_HARMONICS, (times // 2 - 1) // 2) + 1)
-    if scales.flow == "unsteady":
-        parts = _neighbourhoods(points[:, 1:], parts[0])
-        # In every neighbourhood twice as many rows as coefficients.
-        most = min(len(part) for part in parts) // (2 * shapes.shape[1]) - 1
-        numbers = _spread(max(0, min(MOST_POLYNOMIALS, times // 2 - 1, most)))
-    shares = points[:, 0] / scales.nondimensional_period
-    bases = [functions(scales.flow, shares, int(number)) for number in numbers]
-    parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
-    criteria = np.zeros(len(numbers))
+    most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
+    angles = 2 * np.pi * (points[:, 0] / period)[:, None] * np.arange(1, most + 1)
+    bases = [
+        np.hstack(
+            [np.ones((len(points), 1)), np.cos(angles[:, :number]), np.sin(angles[:, :number])]
+        )
+        for number in range(most + 1)
+    ]
+    shapes = _shapes(function, points[:, 1:], axis)
+    best = most_informative(tracks, noise, shapes, bases, represented)
+    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+
+
+def training_part(tracks: Tracks, rows: int) -> tuple[Tracks, float]:
+    """The training rows, or of more than so many those of whole tracks drawn at random.
+
+    Returns
+    -------
+    Tracks, float
+        The rows, and how many each of them stands for.
+    """
+    training = np.flatnonzero(~tracks.validation)
+    chosen = training
+    if len(training) > rows:
+        names, number, sizes = np.unique(
+            tracks.track[training], return_inverse=True, return_counts=True
+        )
+        order = np.random.default_rng(0).permutation(len(names))
+        drawn = np.zeros(len(names), dtype=bool)
+        drawn[order[: 1 + np.searchsorted(np.cumsum(sizes[order]), rows)]] = True
+        chosen = training[drawn[number]]
+    return tracks.rows(chosen), len(training) / len(chosen)
+
+
+def most_informative(
+    tracks: Tracks,
+    noise: dict[str, float],
+    shapes: Array,
+    bases: list[Array],
+    represented: float = 1.0,
+) -> int:
+    """Number of the functions of time (N, ...) that serve best, by the information criterion.
+
+    With functions of space `shapes` (N, ...) at all rows, each of which stands for so many that are
+    `represented`; see `choose_harmonics`.
+    """
+    criteria = np.zeros(len(bases))
     for name, values in tracks.velocity.items():
-        for part in parts:
-            fits = [
-                _misfit(shapes[part], basis[part], values[rows][part] / noise[name])
-                for basis in bases
-            ]
-            independent = _independent(fits[-1], tracks.track[rows][part], tracks.row[rows][part])
-            if len(parts) == 1:
-                independent *= len(training) / len(rows)
-            # Values are in units of their noise: what is far below it says nothing.
-            mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
-            criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
-    best = int(numbers[np.argmin(criteria)])
-    return best, f"{best}, by the Bayesian information criterion among 0 to {numbers[-1]}"
+        fits = [misfit(shapes, basis, values / noise[name]) for basis in bases]
+        independent = _independent(fits[-1], tracks.track, tracks.row) * represented
+        # Values are in units of their noise: what is far below it says nothing.
+        mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
+        parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
+        criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
+    return int(np.argmin(criteria))
 
 
-def _neighbourhoods(positions: Array, rows: IntArray) -> list[IntArray]:
-    """Rows in boxes of at most `NEIGHBOURHOOD`: halves, again and again, of the longest side."""
-    if len(rows) <= NEIGHBOURHOOD:
-        return [rows]
-    side = int(np.argmax(np.ptp(positions[rows], axis=0)))
-    order = rows[np.argsort(positions[rows, side], kind="stable")]
-    return [box for half in np.array_split(order, 2) for box in _neighbourhoods(positions, half)]
-
-
-def _spread(most: int) -> IntArray:
-    """Numbers from 0 to `most`, about a fifth apart: the cost is that of a few of them."""
-    steps = np.geomspace(1, most + 1, 1 + int(np.ceil(np.log(most + 1) / np.log(1.2))))
-    return np.unique(np.round(steps).astype(np.int64)) - 1
-
-
-def _some_tracks(track: IntArray, rows: int) -> IntArray:
-    """Numbers of about so many rows, those of whole tracks drawn at random; all if not more."""
-    if len(track) <= rows:
-        return np.arange(len(track))
-    names, number, sizes = np.unique(track, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(0).permutation(len(names))
-    drawn = np.zeros(len(names), dtype=bool)
-    drawn[order[: 1 + np.searchsorted(np.cumsum(sizes[order]), rows)]] = True
-    return np.flatnonzero(drawn[number])
-
-
-def _shapes(function: WallFunction, positions: Array) -> Array:
-    """(N, 4) functions of space."""
-    # In parts, since each row meets every source.
+def values_of(function: WallFunction, positions: Array) -> Array:
+    """Phi at positions (N, 3), in parts since each of them meets every source."""
     parts = np.array_split(positions, 1 + len(positions) // 2_000)
-    phi = np.concatenate([function(part) for part in parts])
+    return np.concatenate([function(part) for part in parts])
+
+
+def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array:
+    """(N, 4) functions of space."""
+    phi = values_of(function, positions)
     phi = phi / np.abs(phi).max()
-    height = positions[:, function.axis]
+    if axis is None:
+        spread = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=False)[2]
+        height = positions @ spread[0]
+    else:
+        height = positions[:, axis]
     s = (height - height.mean()) / max(float(np.ptp(height)), np.finfo(float).tiny)
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 
 
-def _misfit(shapes: Array, waves: Array, values: Array) -> Array:
-    """What the shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
+def misfit(shapes: Array, waves: Array, values: Array) -> Array:
+    """What shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
     matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(values), -1)
     kept = np.ones(len(values), dtype=bool)
     for _ in range(3):

@@ -22,7 +22,8 @@ MOST_ROWS = 30_000
 def draw(path: Path, config: IngestSettings, case: Case) -> None:
     """Draw the rows in the wall: two views from the side and one along the axis.
 
-    Colour is the velocity along the axis or, where that is not measured, the speed.
+    In a lumen that is no tube the axis is that along which it is the longest. Colour is the
+    velocity along the axis of a tube or, elsewhere or where that is not measured, the speed.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def draw(path: Path, config: IngestSettings, case: Case) -> None:
     points = (case.tracks.points[drawn, 1:] + origin) * length
     velocity = {name: values[drawn] for name, values in case.tracks.velocity.items()}
     component = "uvw"[case.axis]
-    if component in velocity:
+    if case.lumen != "general" and component in velocity:
         colour, label = velocity[component] * speed, f"axial velocity {component}"
     else:
         squares = [values**2 for values in velocity.values()]
@@ -82,7 +83,8 @@ def draw(path: Path, config: IngestSettings, case: Case) -> None:
             xlabel=f"{'xyz'[horizontal]} ({unit})",
             ylabel=f"{'xyz'[vertical]} ({unit})",
         )
-    axes["across"].set_title("along the axis", fontsize="medium")
+    axis = f"along {'xyz'[case.axis]}" if case.lumen == "general" else "along the axis"
+    axes["across"].set_title(axis, fontsize="medium")
     axes["first"].set_title("from the sides", fontsize="medium")
     figure.colorbar(dots, ax=list(axes.values()), label=f"{label} ({speed_unit})", extend="both")
     tracks = len(np.unique(case.tracks.track))

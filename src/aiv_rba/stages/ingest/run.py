@@ -15,32 +15,35 @@ from aiv_rba.files.case import Case, Tracks, write_case
 from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
-    MODES,
-    choose_harmonics,
     choose_noise,
     choose_scales,
     choose_wall_error,
 )
 from aiv_rba.stages.ingest.exclude import excluded_rows
 from aiv_rba.stages.ingest.inside import distance_near
+from aiv_rba.stages.ingest.lumen import read_walls
 from aiv_rba.stages.ingest.picture import draw
 from aiv_rba.stages.ingest.plausibility import (
     check_enough_kept,
     check_overlap,
     check_rows_inside,
     find_warnings,
+    stop_unless_accepted,
 )
+from aiv_rba.stages.ingest.plausibility.evidence import Evidence
 from aiv_rba.stages.ingest.readers.openptv import frames
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
+from aiv_rba.stages.ingest.time_content import NAMES, choose_modes
 from aiv_rba.stages.ingest.times import timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
-from aiv_rba.stages.ingest.vessel import make_vessel, read_walls, scaled, size_of
-from aiv_rba.terminal import say
+from aiv_rba.stages.ingest.vessel import make_vessel, scaled
+from aiv_rba.terminal import say, warn
 
 # A point this share of the hydraulic radius outside the wall still counts as inside: a wall of
 # flat triangles cuts the corners of the true one by about one percent, and a plane of focus is
@@ -71,8 +74,9 @@ def ingest(config: IngestSettings, results: Results) -> None:
     for output in (results.case, results.ingestion, results.tracks_picture):
         if output.is_dir():
             raise UserError(f"{output}: is a folder, expected the name of a file to write")
-    with recorded(results.record("ingest"), "ingest", _sources(config)):
-        _ingest(config, results)
+    with recorded(results.record("ingest"), "ingest", _sources(config)) as record:
+        warnings = _ingest(config, results)
+        record["warnings"] = [warning.to_dict() for warning in warnings]
 
 
 def _sources(config: IngestSettings) -> list[Path]:
@@ -82,12 +86,11 @@ def _sources(config: IngestSettings) -> list[Path]:
         for path in config.track_files
         for file in ([frame for _, frame in frames(path)] if path.is_dir() else [path])
     ]
-    others = (config.wall, config.inner_wall, config.exclude)
-    return [*tracks, *(Path(file) for file in others if file is not None)]
+    others = [*config.walls, *([] if config.exclude is None else [config.exclude])]
+    return [*tracks, *map(Path, others)]
 
 
-def _ingest(config: IngestSettings, results: Results) -> None:
-    axis = "xyz".index(config.axis)
+def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...]:
     table = read_tracks(config)
     if not table.velocity:
         config = replace(config, velocities="differences")
@@ -99,14 +102,14 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     if config.velocities == "differences":
         table = differences(table, config.period, config.tracks_named)
     computed = len(table)
+    measured = table
     found = timed(config, table)
     table = found.table
 
     walls = read_walls(config)
-    origin, radius = size_of(walls)
-    chosen = choose_scales(config, found, radius, origin)
+    chosen = choose_scales(config, found, walls.enclosure)
     scales = chosen.scales
-    vessel = make_vessel(config, walls, scales)
+    vessel = make_vessel(walls.enclosure, scales)
     enclosure, function = vessel.enclosure, vessel.function
 
     allowed = enclosure.radius * (NOMINAL_DEPTH_TOLERANCE if table.nominal_depth else TOLERANCE)
@@ -122,7 +125,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         table = table.rows(~outside)
     check_rows_inside(config, len(table))
 
-    wall_error, error_reason = choose_wall_error(config, enclosure.walls, function, scales)
+    wall_error, error_reason = choose_wall_error(config, enclosure, function, scales)
     # After the split, so that every track stays on its side whatever is left out.
     validation = validation_rows(table.track, config.split)
     kept = ~np.isin(table.row, listed)
@@ -135,30 +138,37 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     speed = to_si(config.units.velocity, "[length]/[time]", "ingest.units.velocity")
     given: dict[str, float] = {name: std * speed for name, std in config.velocity_std.items()}
     sigma = choose_noise(table, scales.velocity, given)
-    harmonics, reason = choose_harmonics(tracks, sigma, function, scales)
+    harmonics, reason = choose_modes(tracks, sigma, function, scales, enclosure.axis)
+    roughness = function.roughness / enclosure.radius
     result = Case(
         tracks=tracks,
         wall=vessel.wall,
         scales=scales,
-        axis=axis,
+        axis=vessel.axis,
         lumen=vessel.lumen,
         radius=enclosure.radius,
         wall_function=function,
         wall_error=wall_error,
         noise=sigma,
         harmonics=harmonics,
-        chosen=chosen.reasons
+        chosen={"vessel": walls.reason}
+        | chosen.reasons
         | {
-            MODES[config.flow]: reason,
-            "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
+            NAMES[config.flow]: reason,
+            "roughness of the wall": f"{100 * roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
-            + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
+            + ("onto which they are moved" if roughness > ROUGH else "taken as given"),
             "error of the wall": error_reason,
         },
         sources=sources,
         identity=_identity(config, list(sources.values())),
         openings=vessel.openings,
     )
+    evidence = Evidence(config, measured, result, int(outside.sum()), len(outside))
+    warnings = find_warnings(evidence)
+    for warning in warnings:
+        warn(f"warning: {warning}")
+    stop_unless_accepted(warnings)
     findings = Findings(
         rows=rows,
         computed=computed,
@@ -171,16 +181,14 @@ def _ingest(config: IngestSettings, results: Results) -> None:
             *(f"{config.tracks_named}: {note}" for note in found.notes),
             *(
                 f"{file}: {note}"
-                for file, wall in zip(
-                    (config.wall, config.inner_wall), enclosure.walls, strict=False
-                )
+                for file, wall in zip(walls.names, enclosure.walls, strict=True)
                 for note in wall.notes
             ),
         ),
-        warnings=find_warnings(config, result, float(outside.mean())),
+        warnings=warnings,
     )
     with atomic_path(results.ingestion) as text, atomic_path(results.tracks_picture) as image:
-        text.write_text(summarise(config, result, enclosure, findings), encoding="utf-8")
+        text.write_text(summarise(config, result, walls, enclosure, findings), encoding="utf-8")
         draw(image, config, result)
         write_case(results.case, result)
     say(f"ingest: {len(result.tracks.row)} of {rows} rows in {results.case}")
@@ -190,6 +198,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         say(f"  tracks: {note}")
     for what, choice in result.chosen.items():
         say(f"  chosen: {what} {choice}")
+    return warnings
 
 
 def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) -> Tracks:
@@ -206,9 +215,12 @@ def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) ->
 
 
 def _identity(config: IngestSettings, hashes: list[str]) -> str:
-    """SHA-256 of the sources' contents and the settings, wherever the files lie."""
+    """SHA-256 of the sources' contents and of the settings that change the case."""
     settings = asdict(config)
-    for name in ("tracks", "wall", "inner_wall", "exclude"):
+    files = ["tracks", "inner_wall", "exclude", "accept"]
+    # The settings alone tell a wall that is no file.
+    files += ["wall"] if isinstance(config.wall, str) else []
+    for name in files:
         del settings[name]
     text = json.dumps({"sources": hashes, "settings": settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiv_rba.files.case import Case
+from aiv_rba.files.formats import Array
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.scales import to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.enclosure import Enclosure
+from aiv_rba.stages.ingest.lumen import Walls
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,27 @@ class Findings:
     excluded: int
     noise: dict[str, float]
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[InputWarning, ...]
 
 
-def summarise(config: IngestSettings, case: Case, enclosure: Enclosure, findings: Findings) -> str:
+def summarise(
+    config: IngestSettings, case: Case, walls: Walls, enclosure: Enclosure, findings: Findings
+) -> str:
     """The text of the summary."""
     sections = {
         "Tracks": _tracks(config, case, findings),
         "Velocity": _velocity(config, case, findings),
         "Wall": _wall(config, case, enclosure),
+        "Openings": _openings(config, case),
+        "Faces that are a wall": _closed_faces(config, walls),
         "Scales": _scales(case),
         "Chosen from the data": case.chosen,
     }
-    lines = [f"Ingested {config.tracks_named} and {config.wall}", f"case {case.identity[:12]}"]
+    files = f"{config.tracks_named} and {', '.join(walls.names)}"
+    lines = [f"Ingested {files}", f"case {case.identity[:12]}"]
     for title, entries in sections.items():
-        lines += ["", title, *(f"  {name:<24}{value}" for name, value in entries.items())]
+        if entries:
+            lines += ["", title, *(f"  {name:<24}{value}" for name, value in entries.items())]
     for title, remarks in (("Repairs", findings.notes), ("Warnings", findings.warnings)):
         lines += ["", title, *(f"  - {remark}" for remark in remarks or ("none",))]
     return "\n".join(lines) + "\n"
@@ -105,19 +114,57 @@ def _wall(config: IngestSettings, case: Case, enclosure: Enclosure) -> dict[str,
     unit = config.units.wall
     factor = case.scales.length / to_si(unit, "[length]", "ingest.units.wall")
     extent = np.ptp(case.wall.points, axis=0) * factor
-    lower, upper = (enclosure.outer.points[loop].mean(axis=0) for loop in enclosure.outer.loops)
-    length = float(np.linalg.norm(upper - lower)) * factor
-    return {
-        "lumen": case.lumen,
-        "vessel axis": config.axis,
+    entries: dict[str, str] = {"lumen": case.lumen}
+    if enclosure.axis is not None:
+        lower, upper = (enclosure.outer.points[loop].mean(axis=0) for loop in enclosure.outer.loops)
+        length = float(np.linalg.norm(upper - lower)) * factor
+        entries |= {
+            "vessel axis": "xyz"[enclosure.axis],
+            "length, end to end": f"{length:.4g} {unit}",
+        }
+    if len(enclosure.walls) > 1:
+        entries["inner walls, bodies"] = f"{len(enclosure.inner)}"
+    return entries | {
         "vertices, triangles": f"{len(case.wall.points)}, {len(case.wall.triangles)}",
         "extent x, y, z": f"{' x '.join(f'{size:.4g}' for size in extent)} {unit}",
-        "length, end to end": f"{length:.4g} {unit}",
         "hydraulic radius": f"{enclosure.radius * factor:.4g} {unit}",
         "area of the wall": f"{enclosure.area * factor**2:.4g} {unit}^2",
         "wall function": f"{100 * case.wall_function.misfit:.2g} % of its size at the vertices",
         "volume of the lumen": f"{enclosure.volume * factor**3:.4g} {unit}^3",
     }
+
+
+def _openings(config: IngestSettings, case: Case) -> dict[str, str]:
+    """Every opening: area, middle and outer normal."""
+    unit = config.units.wall
+    factor = case.scales.length / to_si(unit, "[length]", "ingest.units.wall")
+    origin = np.array(case.scales.origin) / case.scales.length
+    entries = {}
+    for opening in case.openings:
+        areas = np.linalg.norm(opening.areas, axis=1)
+        corners = opening.points[opening.triangles].mean(axis=1)
+        middle = areas @ corners / areas.sum()
+        entries[opening.name] = _face(
+            float(areas.sum()) * factor**2, (middle + origin) * factor, opening.normal, unit
+        )
+    return entries
+
+
+def _closed_faces(config: IngestSettings, walls: Walls) -> dict[str, str]:
+    """Every face that could be an opening and is none."""
+    return {
+        face.name: _face(face.area, face.centre, face.normal, config.units.wall)
+        for face in walls.faces
+        if not face.open
+    }
+
+
+def _face(area: float, centre: Array, normal: Array, unit: str) -> str:
+    place = ", ".join(f"{value:.4g}" for value in centre)
+    text = f"{area:.4g} {unit}^2 round ({place}) {unit}"
+    if normal.any():
+        text += f", outwards is ({', '.join(f'{value:.2f}' for value in normal)})"
+    return text
 
 
 def _scales(case: Case) -> dict[str, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.formats import Array
 from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
 from aiv_rba.stages.ingest.tracks import TrackTable
 
@@ -30,14 +32,7 @@ def differences(table: TrackTable, period: float | None, files: str) -> TrackTab
     UserError
         If a step has no duration, rows are out of order, or too few rows are left.
     """
-    if period is None:
-        table = table.rows(np.lexsort((table.time, table.track)))
-    else:
-        table = table.rows(np.argsort(table.track, kind="stable"))
-    same = table.track[1:] == table.track[:-1]
-    step = np.diff(table.time)
-    if period is not None:
-        step = np.mod(step, period)
+    table, same, step = in_tracks(table, period)
     still = same & (step == 0)
     if still.any():
         row = table.row[1:][still][0]
@@ -65,6 +60,28 @@ def differences(table: TrackTable, period: float | None, files: str) -> TrackTab
     names = "uv" if planar else "uvw"
     components = {name: slope[:, column] for column, name in enumerate(names)}
     return replace(table.rows(inner), velocity=components)
+
+
+def in_tracks(
+    table: TrackTable, period: float | None
+) -> tuple[TrackTable, NDArray[np.bool_], Array]:
+    """Rows track by track, and the steps from each row to the next.
+
+    With a period, s, rows of a track stay in the order of the file, and a step lasts its time
+    modulo the period; without one they are put in order of time.
+
+    Returns
+    -------
+    table, same, step
+        The rows (N,); whether a step (N - 1,) stays in its track; how long it lasts, s.
+    """
+    if period is None:
+        table = table.rows(np.lexsort((table.time, table.track)))
+        step = np.diff(table.time)
+    else:
+        table = table.rows(np.argsort(table.track, kind="stable"))
+        step = np.mod(np.diff(table.time), period)
+    return table, table.track[1:] == table.track[:-1], step
 
 
 def noise(table: TrackTable) -> dict[str, float]:

@@ -14,12 +14,13 @@ from aiv_rba.files.differences import read_differences
 from aiv_rba.files.formats import atomic_path, check_same_case, open_h5
 from aiv_rba.files.records import read_record, recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.pages import Figure, Section, Verdict, render
 from aiv_rba.settings import ReportSettings
 from aiv_rba.stages.report import figures, tables
 from aiv_rba.stages.report.field_figures import fields_at
-from aiv_rba.stages.report.inputs import check_names, read, read_csv, read_json, read_warnings
+from aiv_rba.stages.report.inputs import check_names, read, read_csv, read_json
 from aiv_rba.stages.report.phases import telling_phases
 from aiv_rba.stages.report.sheets import sample_series, sheets
 from aiv_rba.stages.report.truth import TrueFields
@@ -93,8 +94,8 @@ def _report(settings: ReportSettings, results: Results) -> None:
         read(series)
     table = read_csv(results.hydraulics, HYDRAULICS)
     course = read_csv(results.history, ("step",))
-    serious, doubts = read_warnings(results.ingestion)
     records = {stage: read_record(results.record(stage)) for stage in EARLIER}
+    check_names(results.record("ingest"), records["ingest"], ("warnings",))
     check_names(results.record("train"), records["train"], ("training", "versions", "revision"))
     drawings = [read(results.tracks_picture), read(results.groups_picture)]
 
@@ -106,13 +107,13 @@ def _report(settings: ReportSettings, results: Results) -> None:
     answer = _answer(settings, experiment, lumen, results, table, truth)
     training = records["train"]["training"]
     seconds = {stage: record["seconds"] for stage, record in records.items()}
-    result = _summary(experiment, scored, records["train"], seconds)
+    warnings = records["ingest"]["warnings"]
+    result = _summary(experiment, scored, records["train"], seconds) | {"warnings": warnings}
     html = render(
         settings.title,
         [
             *answer,
             _quality(result, scored["histograms"]),
-            *([Section("Warnings", notes=doubts)] if doubts else []),
             Section(
                 "Methods",
                 figures=(
@@ -129,7 +130,7 @@ def _report(settings: ReportSettings, results: Results) -> None:
         ],
         lead=_lead(experiment),
         verdict=_verdict(result["quality"]),
-        alerts=serious,
+        alerts=tuple(str(InputWarning.from_dict(warning)) for warning in warnings),
     )
     with atomic_path(results.page) as temporary:
         temporary.write_text(html, encoding="utf-8")

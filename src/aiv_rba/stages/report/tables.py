@@ -50,6 +50,8 @@ def headlines(result: dict[str, Any]) -> dict[str, str]:
     """Lines to print at the end, from the summary."""
     because = reasons(result["quality"])
     lines = {"verdict": ": ".join(filter(None, (result["quality"]["verdict"], because)))}
+    for warning in result["warnings"]:
+        lines[f"warning {warning['name']}"] = warning["text"]
     for name, error in result["validation"].items():
         text = f"{100 * error:.2f} %"
         if "noise_floor" in result:

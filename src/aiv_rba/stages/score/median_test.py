@@ -68,7 +68,8 @@ def _places(case: Case) -> Array:
     the vessel. The times of an unsteady flow lie on a line by the same measure.
     """
     position = case.tracks.points[:, 1:] / case.radius
-    position[:, case.axis] /= SLENDER
+    if case.lumen != "general":
+        position[:, case.axis] /= SLENDER
     if case.flow == "periodic":
         angle = 2 * np.pi * case.tracks.points[:, 0] / case.scales.nondimensional_period
         phase = case.harmonics * np.column_stack([np.cos(angle), np.sin(angle)])
