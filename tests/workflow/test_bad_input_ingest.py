@@ -275,6 +275,19 @@ CASES: dict[str, tuple[Change, str]] = {
         lambda f: (config(vessel="tube")(f), wall(capped_below)(f))[0],
         "found one opening, near (",
     ),
+    "boundary unknown": (
+        config(boundaries={"inlet": "open"}),
+        "ingest.boundaries.inlet: found no such face of",
+    ),
+    "box upside down": (
+        config(wall={"box": {"x": [0, 1], "y": [1, 0], "z": [0, 1]}}),
+        "expected a lower and a higher value of y",
+    ),
+    "shape unknown": (config(wall={"sphere": {"radius": 1}}), "ingest.wall.sphere: unknown key"),
+    "box without a wall": (
+        config(wall={"box": {"x": [1500, 2500], "y": [1000, 4000], "z": [-1500, -500]}}),
+        "the box: all its faces are open, expected a wall among ingest.boundaries, or a body",
+    ),
     "wall one-sided": (wall(moebius), "the wall has only one side (Moebius)"),
     # Tracks and wall together.
     "wall in another unit": (
