@@ -54,7 +54,7 @@ def finished(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow_module, "load_model", lambda _: model_of(ExactFlow(function)))
         patch.setattr(flow_module, "load_deviations", lambda _: (Off(), "exact"))
-        fields(FieldsSettings(times=2, layers=3), results)
+        fields(FieldsSettings(times=3, layers=3), results)
         score(ScoreSettings(), results)
     write_records(results)
     pd.DataFrame({"step": [0, 1], "mass": [1.0, 0.1]}).to_csv(results.history, index=False)

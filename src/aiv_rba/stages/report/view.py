@@ -189,7 +189,8 @@ def _data(
     every = _every(sampled)
     times = sampled.times[::every]
     everywhere = np.concatenate([piece.points.reshape(-1, 3) for piece in pieces])
-    sizes = np.ptp(everywhere, axis=0)
+    low, high = everywhere.min(axis=0), everywhere.max(axis=0)
+    sizes = high - low
     metre = unit_for("length", float(sizes[axis]) / 4)
     along, up, aside = (np.eye(3)[(axis + i) % 3] for i in range(3))
     eye = away * (1.15 * aside + 0.6 * up + 0.35 * along)
@@ -201,6 +202,10 @@ def _data(
         "start": min(round(start / every), len(times) - 1),
         "length": metre.name,
         "eye": dict(zip("xyz", eye.tolist(), strict=True)),
+        # A wall alone may be smaller than the cuts.
+        "ranges": {
+            name: [low[i] * metre.factor, high[i] * metre.factor] for i, name in enumerate("xyz")
+        },
         "sizes": dict(zip("xyz", (LONGEST * sizes / sizes.max()).tolist(), strict=True)),
         "up": dict(zip("xyz", up.tolist(), strict=True)),
         "surfaces": [_surface(piece, metre.factor) for piece in pieces],
