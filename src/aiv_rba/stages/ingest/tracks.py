@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import Array, IntArray
+from aiv_rba.paths import check_file
 from aiv_rba.scales import to_si
 from aiv_rba.settings import Split, Units
 
@@ -121,10 +122,9 @@ def read_csv(path: Path, what: str) -> pd.DataFrame:
     Raises
     ------
     UserError
-        If the file is missing, where `what` says what was expected, or is not CSV.
+        If the file is missing, where `what` says what was expected, or is not CSV in UTF-8.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected {what}")
+    check_file(path, what)
     try:
         # Without header=None, pandas would take the first cell of a line that is one too long as
         # its index, and shift every column.

@@ -60,7 +60,7 @@ def report(settings: ReportSettings, results: Results) -> None:
         If a file is missing or damaged.
     """
     inputs = [results.case, results.points, results.history, results.scores, results.hydraulics]
-    with recorded(results.record("report"), "report", inputs):
+    with recorded(results, "report", inputs):
         _report(settings, results)
 
 

@@ -21,8 +21,6 @@ VELOCITY = ("u", "v", "w")
 VORTICITY = ("vorticity_x", "vorticity_y", "vorticity_z")
 STRESS = ("wss_x", "wss_y", "wss_z")
 VALUES = (*VELOCITY, "p", *VORTICITY, *STRESS, "wss")
-TABLES = (".csv", ".npz")
-"""Extensions of tables; any other truth is a file of format aiv_rba/truth."""
 # Farthest that a row of the wall shear stress may lie off the wall, in hydraulic radii.
 OFF_WALL = 0.1
 # Times and rows of each at which standard deviations are compared with errors.
