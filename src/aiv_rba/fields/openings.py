@@ -49,7 +49,7 @@ class Quadrature:
     @classmethod
     def of(cls, openings: Sequence[Opening], largest: float, order: int = ORDER) -> Self:
         """Gauss points in triangles whose sides are not longer than `largest`."""
-        points, areas = [np.empty((0, 3))], [np.empty((0, 3))]
+        points, areas = [], []
         for opening in openings:
             triangles = _bisected(opening.points[opening.triangles], largest)
             sides = triangles[:, 1:] - triangles[:, :1]
@@ -64,7 +64,7 @@ class Quadrature:
             tuple(opening.name for opening in openings),
             np.concatenate(points),
             np.concatenate(areas),
-            tuple(np.cumsum(counts)[:-1].tolist()),
+            tuple(np.cumsum([0, *counts[:-1]]).tolist()),
         )
 
     def flow_rates(self, velocity: Array, scales: Scales) -> Array:
@@ -78,8 +78,6 @@ class Quadrature:
 
     def _sums(self, values: Array) -> Array:
         """Sums (..., O) over the points of each opening of (..., Q)."""
-        if not self.starts:
-            return np.zeros((*values.shape[:-1], 0))
         return np.asarray(np.add.reduceat(values, self.starts, axis=-1))
 
 
@@ -176,11 +174,12 @@ class ThroughOpenings:
 
     def at(self, times: Array) -> tuple[Array, Array]:
         """Flow rates, m^3/s, and mean pressures, Pa, (T, O) at nondimensional times (T,)."""
-        rates, pressures = [np.empty((0, len(self.openings)))], [np.empty((0, len(self.openings)))]
-        for found in sample_series(self.flow, self.scales, self.quadrature.points, times):
-            rates.append(self.quadrature.flow_rates(found.velocity, self.scales)[None])
-            pressures.append(self.quadrature.mean_pressures(found.pressure)[None])
-        return np.concatenate(rates), np.concatenate(pressures)
+        if not self.openings:
+            return np.zeros((len(times), 0)), np.zeros((len(times), 0))
+        series = sample_series(self.flow, self.scales, self.quadrature.points, times)
+        rates = [self.quadrature.flow_rates(found.velocity, self.scales) for found in series]
+        pressures = [self.quadrature.mean_pressures(found.pressure) for found in series]
+        return np.array(rates), np.array(pressures)
 
     def hydraulics(self, times: Array) -> pd.DataFrame:
         """Flow rate, pressure drop and resistance of a general lumen, as `hydraulics` of a tube.

@@ -211,6 +211,8 @@ class StandardDeviations:
 
     def _at_openings(self, times: Array) -> tuple[Array, Array]:
         """Samples (T, S, O) of flow rates and mean pressures of the openings, at times (T,)."""
+        if not self.case.openings:
+            return np.zeros((len(times), 1, 0)), np.zeros((len(times), 1, 0))
         quadrature = self.through_openings.coarse_quadrature
         rates, pressures = [], []
         for velocity, pressure in self._samples_at(quadrature.points, times):
