@@ -31,7 +31,11 @@ results = Results(Path("results") / experiment.name)
 def sources():
     """Data files that the ingestion reads."""
     ingest = experiment.ingest
-    files = {"tracks": ingest.tracks, "walls": list(ingest.walls), "exclude": ingest.exclude}
+    files = {
+        "tracks": ingest.tracks,
+        "walls": list(ingest.walls),
+        "exclude": ingest.exclude,
+    }
     return {name: file for name, file in files.items() if file}
 
 
