@@ -93,7 +93,7 @@ def _validate(arguments: Arguments) -> None:
 
 
 def _twin(arguments: Arguments) -> None:
-    from aiv_rba.twin.family import find_twin
+    from aiv_rba.twin.family import find_twin, make_twin
     from aiv_rba.twin.generate import generate
     from aiv_rba.twin.options import preset
 
@@ -105,7 +105,7 @@ def _twin(arguments: Arguments) -> None:
         if arguments.seed is not None:
             twin = replace(twin, seed=arguments.seed)
             experiment += f"_{arguments.seed}"
-        report = generate(twin, arguments.out, experiment)
+        report = make_twin(twin, arguments.out, experiment)
     else:
         report = generate(preset(arguments.preset, arguments.seed or 0), arguments.out)
     for name, value in report.items():

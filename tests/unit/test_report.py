@@ -22,7 +22,8 @@ from aiv_rba.stages.fields.vtk import write, write_series
 from aiv_rba.stages.report import figures, tables
 from aiv_rba.stages.report.phases import telling_phases
 from aiv_rba.stages.report.run import EARLIER, report
-from aiv_rba.stages.report.sheets import Sampled, SheetFlow, sample_series, sheets
+from aiv_rba.stages.report.sampling import Sampled, SampledFlow
+from aiv_rba.stages.report.sheets import sample_series, sheets
 from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.units import unit_for
 from aiv_rba.stages.report.unrolled import Unrolled, on_grid, unroll
@@ -433,7 +434,6 @@ def test_truth_is_the_inferred_less_the_difference(tmp_path):
             flow_rate=np.array([2.0, 1.0]),
             pressure_drop=np.array([3.0, 1.0j]),
         ),
-        lumen,
         SCALES,
     )
     # Re (1 + 0.5 i exp(2 pi i 3 / 4)) = 1.5.
@@ -445,7 +445,7 @@ def test_truth_is_the_inferred_less_the_difference(tmp_path):
     far = np.array([[9.0, 9.0, 9.0]]) * SCALES.length + ORIGIN
     assert np.isfinite(truth.on_points(far, 0.0)[0]).all()
     wall = (patch.points - ORIGIN) / SCALES.length
-    np.testing.assert_allclose(truth.on_wall(patch, 0.75), 1.5 * wall, atol=0.01)
+    np.testing.assert_allclose(truth.on_wall(patch, lumen, 0.75), 1.5 * wall, atol=0.01)
     np.testing.assert_allclose(truth.flow_rate(np.array([0, 0.5])), [3, 1])
     np.testing.assert_allclose(truth.pressure_drop(np.array([0, 0.75])), [3, 4])
 
@@ -461,7 +461,7 @@ def test_the_view_thins_many_times_out(tmp_path):
         pressure=np.multiply.outer(growing, patch.pressure[0]),
     )
     flows = [
-        SheetFlow(
+        SampledFlow(
             *(np.multiply.outer(growing, v[0]) for v in (f.velocity, f.pressure, f.vorticity)),
             spread={},
         )

@@ -117,10 +117,18 @@ class Enclosure:
         In a lumen that is no tube at most half of its least extent, which is less where most of
         the faces round it are open.
         """
-        hydraulic = 2 * self.volume / self.area
+        return min(2 * self.volume / self.area, self._most)
+
+    @property
+    def radius_name(self) -> str:
+        """What `radius` is."""
+        return "half least extent" if self.radius == self._most else "hydraulic radius"
+
+    @property
+    def _most(self) -> float:
         if self.axis is not None:
-            return hydraulic
-        return min(hydraulic, float(np.ptp(self.outer.points, axis=0).min()) / 2)
+            return np.inf
+        return float(np.ptp(self.outer.points, axis=0).min()) / 2
 
     @cached_property
     def reach(self) -> Array:
