@@ -163,6 +163,9 @@ def _tube(
         return None, f"general, since it has {len(inner)} inner walls"
     # An inner wall that is open, but not where the outer one is, is a mistake and no body.
     closed = [wall for wall in inner if not wall.loops]
+    if inner and not closed and not within:
+        file = config.inner_walls[0] if config.inner_walls else config.wall
+        raise UserError(f"{file}: {why_not(inner[0], wanted, config.units.wall)}")
     if closed and not (within and ends_apart(tube, within[0], wanted) <= TOGETHER):
         return None, "general, since there is a body in it"
     hidden = max(hidden_share(tube, wall, wanted) for wall in (tube, *within))
