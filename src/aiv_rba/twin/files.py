@@ -18,12 +18,12 @@ from aiv_rba.twin.geometry import Array, IntArray
 UNITS = {"um": 1e-6, "mm": 1e-3}
 DECIMALS = {"um": 3, "mm": 6}
 # Columns of the table of the true flow, SI units.
-COLUMNS = (*("time", "x", "y", "z"), *("u", "v", "w", "p"), *("wss_x", "wss_y", "wss_z"))
+COLUMNS = (*("t", "x", "y", "z"), *("u", "v", "w", "p"), *("wss_x", "wss_y", "wss_z"))
 
 
 def write_wall(path: Path, points: Array, triangles: IntArray) -> None:
     """Write a wall as STL and VTP; points (N, 3) in the unit of the files."""
-    mesh = pv.PolyData.from_regular_faces(points, triangles)
+    mesh = pv.PolyData(points, np.insert(triangles, 0, 3, axis=1))
     for suffix in (".stl", ".vtp"):
         with atomic_path(path.with_suffix(suffix)) as temporary:
             # The writer goes by the ending, which the temporary name lacks.
@@ -76,7 +76,7 @@ def write_table(path: Path, parts: Sequence[Mapping[str, Any]]) -> None:
 def flow_rows(time: Any, points: Array, velocity: Array, pressure: Any) -> dict[str, Any]:
     """A part of the table in the lumen: points and velocity (R, 3), pressure (R,), SI units."""
     return {
-        "time": time,
+        "t": time,
         **dict(zip("xyz", points.T, strict=True)),
         **dict(zip("uvw", velocity.T, strict=True)),
         "p": pressure,
@@ -86,7 +86,7 @@ def flow_rows(time: Any, points: Array, velocity: Array, pressure: Any) -> dict[
 def wall_rows(time: Any, points: Array, stress: Array, pressure: Any) -> dict[str, Any]:
     """A part of the table on the wall: points and wall shear stress (R, 3), pressure (R,), SI."""
     return {
-        "time": time,
+        "t": time,
         **dict(zip("xyz", points.T, strict=True)),
         "p": pressure,
         **dict(zip(("wss_x", "wss_y", "wss_z"), stress.T, strict=True)),
