@@ -26,7 +26,7 @@ FIELDS = ("velocity", "pressure", "wss", "u", "v", "w", "flow_rate")
 # What a summary holds beside the errors, where the project's version writes it.
 KEPT = (
     *("truth", "truth_outside", "wss_wall_share", "validation", "noise_floor"),
-    *("quality", "uncertainty", "suspicious"),
+    *("quality", "uncertainty", "suspicious", "challenge"),
     *("amplitude_bias", "iterations", "ended", "chosen", "seconds", "seeds", "revision"),
 )
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from aiv_rba.geometry import Lumen
 from aiv_rba.ranks.mpi import Processes
 from aiv_rba.settings import PointsSettings
-from aiv_rba.stages.points.generate import SAMPLES_PER_PATCH, slab
+from aiv_rba.stages.points.cells import SAMPLES_PER_PATCH, ListedCells, sample_wall
+from aiv_rba.stages.points.generate import slab
 from aiv_rba.stages.points.groups import patches, time_bins
-from aiv_rba.stages.points.shrink_copy import InteriorCells, WallCells, sample_wall
-from tests.exact import SCALES, annulus, tube
+from aiv_rba.stages.points.shrink_copy import InteriorCells
+from tests.exact import LENGTH, RADIUS, SCALES, annulus, tube
 
 ALONE = Processes(0, 1, None)
 LUMENS = {
@@ -43,7 +44,7 @@ def partitions(draw):
 
 def cells_of(lumen, partition):
     count = SAMPLES_PER_PATCH * partition.n_theta * partition.n_y
-    samples = sample_wall(lumen.wall, count, partition.seed, patch=0)
+    samples, _ = sample_wall(lumen.wall, count, partition.seed, patch=0)
     shape = partition.n_theta, partition.n_y
     members = patches(lumen, samples, *shape, partition.bins)
     interior = InteriorCells(
@@ -94,11 +95,21 @@ def bean():
 @pytest.mark.parametrize("name", [*LUMENS, "bean"])
 def test_copies_are_inside_by_their_own_distance(name):
     lumen = LUMENS.get(name) or bean()
-    samples = sample_wall(lumen.wall, 300, 0, patch=0)
+    samples, _ = sample_wall(lumen.wall, 300, 0, patch=0)
     copies = lumen.shrink(samples, (np.arange(31) + 0.5) / 31)
     expected = lumen.inside(copies.reshape(-1, 3)).reshape(copies.shape[:2])
     np.testing.assert_array_equal(lumen.copies_inside(copies), expected)
     assert expected.all() == (name != "bean")
+
+
+def test_no_point_inside_the_inner_wall_is_in_the_lumen():
+    inner = 0.3 * RADIUS * np.array([0.0, 0.5, 0.99])
+    depth = np.array([1e-6, 1e-3, 0.1])
+    heights = np.concatenate([depth, LENGTH - depth])
+    points = np.array([[x, y, 0.0] for x in inner for y in heights])
+    lumen = Lumen.from_wall(annulus(0.3 * RADIUS), 1)
+    assert not lumen.inside(points).any()
+    assert lumen.inside(points + np.array([0.5 * RADIUS, 0, 0])).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -108,7 +119,7 @@ def test_groups_are_equal_inside_and_the_same_on_any_number_of_ranks(partition, 
     samples, members, interior = cells_of(lumen, partition)
     case = SimpleNamespace(scales=SCALES)
     for purpose, (cells, n_t) in enumerate(
-        [(interior, partition.n_t), (WallCells(samples, members), partition.wall_n_t)]
+        [(interior, partition.n_t), (ListedCells(samples, members), partition.wall_n_t)]
     ):
         whole = slab(partition, case, cells, n_t, purpose, ALONE)
         assert whole.shape == (n_t * len(cells.counts), partition.per_group, 4)

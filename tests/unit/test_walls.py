@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyvista as pv
 from matplotlib.path import Path as Polygon
 
 from aiv_rba.stages.ingest.enclosure import Enclosure
-from aiv_rba.stages.ingest.walls import Surface, read_wall
+from aiv_rba.stages.ingest.tubes import tube_along
+from aiv_rba.stages.ingest.walls import Surface, read_surfaces
 from tests.synthetic import Tube
 
 AROUND = 24
@@ -21,9 +23,19 @@ def saved(mesh: pv.PolyData, path: Path) -> Path:
     return path
 
 
-def read(mesh: pv.PolyData, folder: Path, axis: int = 1, **options: bool) -> Surface:
-    """Write a mesh in metres to an STL file and read it."""
-    return read_wall(saved(mesh, folder / "wall.stl"), "m", axis, **options)
+def read(
+    mesh: pv.PolyData,
+    folder: Path,
+    axis: int = 1,
+    extension: str = "stl",
+    *,
+    inner: bool = False,
+) -> Surface:
+    """Write a mesh to a file and read it as a tube."""
+    (surface,) = read_surfaces(saved(mesh, folder / f"wall.{extension}"), "m", inner=inner)
+    tube = tube_along(surface, axis)
+    assert tube is not None
+    return tube
 
 
 def outward(wall: Surface, tube: Tube) -> np.ndarray:
@@ -34,12 +46,10 @@ def outward(wall: Surface, tube: Tube) -> np.ndarray:
 
 
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
-@pytest.mark.parametrize("extension", ["stl", "ply", "vtp", "vtk"])
+@pytest.mark.parametrize("extension", ["stl", "ply", "obj", "vtp", "vtk"])
 def test_a_tube_of_every_kind(axis: str, extension: str, tmp_path: Path) -> None:
     tube = Tube(axis=axis)
-    mesh = tube.wall()
-    mesh.points = mesh.points * 1e3
-    wall = read_wall(saved(mesh, tmp_path / f"wall.{extension}"), "mm", tube.along)
+    wall = read(tube.wall(), tmp_path, tube.along, extension)
     assert wall.points.shape == (480, 3)
     assert wall.triangles.shape == (912, 3)
     assert wall.notes == ()
@@ -47,7 +57,10 @@ def test_a_tube_of_every_kind(axis: str, extension: str, tmp_path: Path) -> None
     inlet, outlet = (wall.points[loop, tube.along] for loop in wall.loops)
     np.testing.assert_allclose(inlet, tube.centre[tube.along], atol=1e-9)
     np.testing.assert_allclose(outlet, tube.centre[tube.along] + tube.length, atol=1e-9)
-    enclosure = Enclosure(wall)
+    # VTK's tolerances suit lengths of order one.
+    wall = replace(wall, points=wall.points * 1e3)
+    tube = replace(tube, radius=tube.radius * 1e3, length=tube.length * 1e3)
+    enclosure = Enclosure(wall, axis=tube.along)
     section = AROUND / 2 * np.sin(2 * np.pi / AROUND) * tube.radius**2
     perimeter = 2 * AROUND * np.sin(np.pi / AROUND) * tube.radius
     assert enclosure.volume == pytest.approx(section * tube.length, rel=1e-5)
@@ -76,7 +89,7 @@ def test_collapsed_triangles_are_dropped(tmp_path: Path) -> None:
     mesh = Tube().wall()
     faces = np.vstack([mesh.regular_faces, [[7, 7, 8], [3, 3, 3]]])
     mesh = pv.PolyData.from_regular_faces(mesh.points, faces)
-    wall = read_wall(saved(mesh, tmp_path / "wall.vtp"), "m", 1)
+    wall = read(mesh, tmp_path, extension="vtp")
     assert wall.triangles.shape == (912, 3)
     assert wall.notes == ("2 degenerate triangles dropped",)
 
@@ -89,8 +102,9 @@ def test_flat_ends_are_taken_away(axis: str, tmp_path: Path) -> None:
     wall = read(closed, tmp_path, tube.along)
     plain = read(tube.wall(), tmp_path, tube.along)
     assert wall.triangles.shape == plain.triangles.shape
-    assert Enclosure(wall).volume == pytest.approx(Enclosure(plain).volume, rel=1e-6)
-    assert wall.notes == ("44 triangles closed the ends; taken away as inlet and outlet",)
+    volumes = [Enclosure(w, axis=tube.along).volume for w in (wall, plain)]
+    assert volumes[0] == pytest.approx(volumes[1], rel=1e-6)
+    assert wall.notes[-1] == "44 triangles closed the ends; taken away as inlet and outlet"
 
 
 def test_normals_point_out_of_an_annular_lumen(tmp_path: Path) -> None:
@@ -99,8 +113,9 @@ def test_normals_point_out_of_an_annular_lumen(tmp_path: Path) -> None:
     for mesh in (tube.wall(0.4), tube.wall(0.4).flip_faces()):
         inner = read(mesh, tmp_path, inner=True)
         assert outward(inner, tube).max() < -0.99
-        enclosure = Enclosure(outer, inner)
-        assert enclosure.volume == pytest.approx(Enclosure(outer).volume * (1 - 0.4**2), rel=1e-5)
+        enclosure = Enclosure(outer, (inner,), axis=1)
+        whole = Enclosure(outer, axis=1).volume
+        assert enclosure.volume == pytest.approx(whole * (1 - 0.4**2), rel=1e-5)
         radial = np.array([0.2, 0.3, 0.45, 0.7, 0.95, 1.1])
         points = np.tile(tube.centre, (6, 1))
         points[:, 0] += radial * tube.radius
@@ -108,6 +123,21 @@ def test_normals_point_out_of_an_annular_lumen(tmp_path: Path) -> None:
         gap = np.maximum(0.4 - radial, radial - 1) * tube.radius
         found = enclosure.distance_outside(points)
         np.testing.assert_allclose(found, gap, atol=0.01 * tube.radius)
+
+
+def test_no_end_is_near_to_a_point_inside_the_inner_wall(tmp_path: Path) -> None:
+    """Close to an end such a point is as far outside the lumen as the inner wall is away."""
+    tube = Tube(inner=0.4)
+    walls = read(tube.wall(), tmp_path), read(tube.wall(0.4), tmp_path, inner=True)
+    # VTK's tolerances suit lengths of order one.
+    outer, inner = (wall.scaled(np.array(tube.centre), tube.radius) for wall in walls)
+    length = tube.length / tube.radius
+    depth = np.array([-0.005, 0.0, 0.005, 0.3])
+    points = np.array([[0.15, y, 0.0] for y in (*depth, *(length - depth))])
+    to_wall = 0.4 * np.cos(np.pi / AROUND) - 0.15
+    outside = np.tile(np.hypot(to_wall, np.minimum(depth, 0)), 2)
+    found = Enclosure(outer, (inner,), axis=1).distance_outside(points)
+    np.testing.assert_allclose(found, outside, atol=0.01)
 
 
 def test_what_lies_inside_a_bent_kidney_shaped_lumen(tmp_path: Path) -> None:
@@ -131,7 +161,7 @@ def test_what_lies_inside_a_bent_kidney_shaped_lumen(tmp_path: Path) -> None:
     random = np.random.default_rng(1).uniform([-2, -0.5, -2], [4, 6.5, 2], (20000, 3))
     sheared = np.stack([random[:, 0] - 0.3 * random[:, 1], random[:, 2]], axis=1)
     inside = Polygon(section).contains_points(sheared) & (abs(random[:, 1] - 3) < 3)
-    distance = Enclosure(wall).distance_outside(random)
+    distance = Enclosure(wall, axis=1).distance_outside(random)
     assert 0.05 < inside.mean() < 0.5
     # Points on the very wall may fall on either side.
     clear = np.abs(distance) > 1e-4

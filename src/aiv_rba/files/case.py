@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.files.formats import Array, IntArray, create_h5, open_h5
 from aiv_rba.scales import Scales
+from aiv_rba.settings.types import FlowKind
 
 LumenKind = Literal["single", "annular", "general"]
 
@@ -24,7 +25,8 @@ class Tracks:
     Attributes
     ----------
     points
-        (N, 4): t, x, y, z.
+        (N, 4): t, x, y, z; t counts from the start of the period or of the window of an unsteady
+        flow, and is zero in a steady one.
     velocity
         Measured components by name ("u", "v", perhaps "w"), each (N,).
     track, plane
@@ -54,7 +56,7 @@ class Wall:
     triangles
         (M, 3): vertex numbers.
     patch
-        (M,): 0 on the outer wall, 1 on the inner wall of an annular lumen.
+        (M,): 0 on the outer wall, 1, 2, ... on inner walls and bodies.
     """
 
     points: Array
@@ -76,7 +78,8 @@ class Opening:
     triangles
         (M, 3): vertex numbers.
     normal
-        (3,): mean unit normal, out of the lumen.
+        (3,): mean unit normal, out of the lumen; zero where it faces all round, such as the open
+        side of a cylinder.
     """
 
     name: str
@@ -84,13 +87,21 @@ class Opening:
     triangles: IntArray
     normal: Array
 
+    @property
+    def areas(self) -> Array:
+        """(M, 3): vector areas of the triangles, out of the lumen."""
+        a, b, c = self.points[self.triangles].transpose(1, 0, 2)
+        areas: Array = np.cross(b - a, c - a) / 2
+        return areas
+
 
 @dataclass(frozen=True)
 class WallFunction:
     """A smooth function that vanishes on the wall and is positive in the lumen, nondimensional.
 
-    phi(x) = constant - |x_across|^2 / 4 + sum_j strengths_j / |x - sources_j|: its Laplacian is -1
-    everywhere in the lumen, since the sources lie outside.
+    phi(x) = constant + linear . x + x . quadratic x + sum_j strengths_j / |x - sources_j|: its
+    Laplacian is -1 everywhere in the lumen, since the trace of `quadratic` is -1/2 and the sources
+    lie outside.
 
     Attributes
     ----------
@@ -100,10 +111,16 @@ class WallFunction:
         (S,).
     constant
         Its constant part.
-    axis
-        Vessel axis, which |x_across| leaves out.
+    linear
+        (3,).
+    quadratic
+        (3, 3), symmetric.
     unit
-        What phi is about in the middle of the lumen: a quarter of the squared hydraulic radius.
+        What phi is about in the middle of the lumen: twice its mean, and in a tube a quarter of the
+        squared hydraulic radius, which is the same.
+    slope
+        Mean slope of phi on the wall: by the theorem of Gauss the volume of the lumen over the area
+        of the wall.
     misfit
         Root mean square of phi on the vertices of the wall, over its unit.
     """
@@ -111,27 +128,19 @@ class WallFunction:
     sources: Array
     strengths: Array
     constant: float
-    axis: int
+    linear: Array
+    quadratic: Array
     unit: float
+    slope: float
     misfit: float
 
     @property
     def roughness(self) -> float:
-        """Rms distance of the wall's vertices from the surface phi = 0, in hydraulic radii.
-
-        phi over its mean slope on the wall, which by the theorem of Gauss is the volume of the
-        lumen over the area of the wall, half the hydraulic radius.
-        """
-        return self.misfit / 2
-
-    @property
-    def radius(self) -> float:
-        """Hydraulic radius of the vessel, continued."""
-        return float(2 * np.sqrt(self.unit))
+        """Rms distance of the wall's vertices from the surface phi = 0: phi over its slope."""
+        return self.misfit * self.unit / self.slope
 
     def __call__(self, points: Array) -> Array:
         """Values (N,) at points (N, 3)."""
-        across = np.delete(points, self.axis, axis=1)
         # Sources lie far enough from the points for the squares not to cancel.
         squares = (
             np.sum(points**2, axis=1)[:, None]
@@ -139,16 +148,16 @@ class WallFunction:
             - 2 * points @ self.sources.T
         )
         field = (1 / np.sqrt(squares)) @ self.strengths
-        return np.asarray(self.constant - np.sum(across**2, axis=1) / 4 + field)
+        parabola = np.sum((points @ self.quadratic) * points, axis=1)
+        return np.asarray(self.constant + points @ self.linear + parabola + field)
 
     def gradient(self, points: Array) -> Array:
         """Gradients (N, 3) at points (N, 3)."""
-        slopes = -points / 2
-        slopes[:, self.axis] = 0
+        slopes = self.linear + 2 * points @ self.quadratic
         for source, strength in zip(self.sources, self.strengths, strict=True):
             apart = points - source
             slopes -= strength * apart / np.linalg.norm(apart, axis=1, keepdims=True) ** 3
-        return slopes
+        return np.asarray(slopes)
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,8 @@ class Case:
     noise
         Standard deviation of the noise of each measured velocity component.
     harmonics
-        Harmonics of time that the measured velocities support.
+        Harmonics of time, or polynomials of time in an unsteady flow, that the measured velocities
+        support.
     chosen
         What the ingestion chose by itself, and why, for people to read.
     sources
@@ -200,11 +210,25 @@ class Case:
     openings: tuple[Opening, ...] = ()
 
     @property
+    def corners(self) -> Array:
+        """Lower and upper corner (2, 3) of the box round walls and openings."""
+        points = np.concatenate([self.wall.points, *(o.points for o in self.openings)])
+        return np.stack([points.min(axis=0), points.max(axis=0)])
+
+    @property
+    def flow(self) -> FlowKind:
+        """Whether the flow is periodic, steady or unsteady."""
+        return self.scales.flow
+
+    @property
     def main_component(self) -> str:
-        """The measured component along the axis, or the largest one where that is not measured."""
+        """The measured component along the axis of a tube.
+
+        The one with the largest rms where that is not measured, and in a general lumen.
+        """
         measured = self.tracks.velocity
         axial = "uvw"[self.axis]
-        if axial in measured:
+        if self.lumen != "general" and axial in measured:
             return axial
         return max(measured, key=lambda name: float(np.mean(measured[name] ** 2)))
 
@@ -243,9 +267,9 @@ def write_case(path: Path, case: Case) -> None:
             for name in ("points", "triangles", "normal"):
                 group[name] = getattr(opening, name)
         function = file.create_group("wall_function")
-        function["sources"] = case.wall_function.sources
-        function["strengths"] = case.wall_function.strengths
-        for name in ("constant", "axis", "unit", "misfit"):
+        for name in ("sources", "strengths", "linear", "quadratic"):
+            function[name] = getattr(case.wall_function, name)
+        for name in ("constant", "unit", "slope", "misfit"):
             function.attrs[name] = getattr(case.wall_function, name)
 
 
@@ -275,12 +299,14 @@ def read_case(path: Path) -> Case:
             lumen=cast(LumenKind, file.attrs["lumen"]),
             radius=float(file.attrs["radius"]),
             wall_function=WallFunction(
-                function["sources"][:],
-                function["strengths"][:],
-                float(function.attrs["constant"]),
-                int(function.attrs["axis"]),
-                float(function.attrs["unit"]),
-                float(function.attrs["misfit"]),
+                sources=function["sources"][:],
+                strengths=function["strengths"][:],
+                constant=float(function.attrs["constant"]),
+                linear=function["linear"][:],
+                quadratic=function["quadratic"][:],
+                unit=float(function.attrs["unit"]),
+                slope=float(function.attrs["slope"]),
+                misfit=float(function.attrs["misfit"]),
             ),
             wall_error=float(file.attrs["wall_error"]),
             noise={name: float(tracks.attrs[f"noise_{name}"]) for name in components},

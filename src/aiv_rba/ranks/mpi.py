@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,10 @@ class Processes:
     def join(self, own: np.ndarray) -> np.ndarray:
         """Concatenate every rank's array along the first axis, on every rank."""
         return own if self.size == 1 else np.concatenate(self.comm.allgather(own))
+
+    def shared(self, function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray:
+        """Values of a function at points, on every rank; each computes those of its share."""
+        return self.join(function(points[self.share(len(points))]))
 
     def blocks(self, own: np.ndarray, rows: int) -> Iterator[np.ndarray]:
         """On rank 0 every rank's array in turn, in blocks of rows; elsewhere nothing.
@@ -70,8 +74,14 @@ def processes(stage: str) -> Iterator[Processes]:
     try:
         yield group
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            # A signal reaches all processes; what it was is said once.
+            if group.rank == 0:
+                print(f"aiv-rba {stage}: ended by {error}; run it again", file=sys.stderr)
+            comm.Abort(75)
         if isinstance(error, UserError):
-            print(f"aiv-rba {stage}: error: {error}", file=sys.stderr, flush=True)
+            for line in error.lines:
+                print(f"aiv-rba {stage}: error: {line}", file=sys.stderr, flush=True)
         else:
             traceback.print_exc()
         comm.Abort(2)

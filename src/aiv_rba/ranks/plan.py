@@ -196,8 +196,8 @@ def step_on_gpus(rows: float, flops: float, messages: tuple[float, ...]) -> Step
 
 def collocation_points(section: PointsSettings) -> tuple[int, int]:
     """Interior and wall points."""
-    patches = section.n_theta * section.n_y * section.per_group
-    return patches * section.n_r * section.n_t, patches * section.wall_n_t
+    of_a_section = section.wall_patches * section.per_group
+    return of_a_section * section.n_r * section.n_t, of_a_section * section.wall_n_t
 
 
 def collocation_memory(section: PointsSettings, processes: int) -> float:
@@ -207,5 +207,19 @@ def collocation_memory(section: PointsSettings, processes: int) -> float:
     and sorts the samples into patches, which takes 120 bytes each.
     """
     slab = 32 * sum(collocation_points(section)) / processes
-    samples = section.per_group * section.n_theta * section.n_y
+    samples = section.per_group * section.wall_patches
     return 300 * 2**20 + 1.02 * slab + 120 * samples
+
+
+def points_file_size(section: PointsSettings) -> float:
+    """Bytes of ``points.h5``: 32 for each point, its chunks filled up, and what HDF5 adds.
+
+    A chunk has one point of each of at most 4096 groups.
+    """
+    size = 0.0
+    for points in collocation_points(section):
+        groups = points // section.per_group
+        chunk = min(groups, 4096)
+        chunks = section.per_group * -(-groups // chunk)
+        size += chunks * (32 * chunk + 100)
+    return size

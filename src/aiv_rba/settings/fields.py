@@ -12,7 +12,8 @@ class FieldsSettings:
     """Stage fields: VTK series and hydraulics."""
 
     times: Count = 12
-    """Equally spaced times over the period."""
+    """Equally spaced times over the period, or over the window with both its ends; a steady flow
+    has one."""
     layers: Count = 12
     """Shrunk copies of the wall in the volume mesh."""
     sections: Count = 21

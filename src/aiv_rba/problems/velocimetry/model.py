@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from aiv_rba.files.case import WallFunction
@@ -55,8 +56,10 @@ def save_model(path: Path, model: Model, settings: FlowNetworkSettings) -> None:
 def _plain(function: WallFunction) -> dict[str, Any]:
     """The wall function as tensors and plain values."""
     values = asdict(function)
-    arrays = {name: torch.from_numpy(values[name]) for name in ("sources", "strengths")}
-    return values | arrays
+    return {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in values.items()
+    }
 
 
 def load_model(path: Path) -> Model:
@@ -71,14 +74,18 @@ def load_model(path: Path) -> Model:
     saved = content["wall_function"]
     function = None
     if saved is not None:
-        arrays = {name: saved[name].numpy() for name in ("sources", "strengths")}
-        function = WallFunction(**(saved | arrays))
+        values: dict[str, Any] = {
+            name: value.numpy() if isinstance(value, torch.Tensor) else value
+            for name, value in saved.items()
+        }
+        function = WallFunction(**values)
+    scales = Scales.from_dict(content["scales"])
     network = FlowNetwork(
         FlowNetworkSettings(**content["settings"]),
         content["lower"].double(),
         content["upper"].double(),
         function,
+        scales.flow,
     )
     network.load_state_dict(content["state"])
-    scales = Scales.from_dict(content["scales"])
     return Model(network.double().eval(), scales, content["identity"])

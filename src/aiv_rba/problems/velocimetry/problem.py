@@ -81,9 +81,6 @@ class Velocimetry:
         If the points belong to another case, or there are more ranks than groups.
     """
 
-    # A periodic flow has no initial state.
-    time_span: tuple[float, float] | None = None
-
     def __init__(self, settings: TrainSettings, case: Case, points: Path, ranks: Ranks) -> None:
         dtype = torch.float64 if settings.precision == "double" else torch.float32
         asked = settings.global_weights
@@ -110,13 +107,17 @@ class Velocimetry:
         self.main = list(case.tracks.velocity).index(case.main_component)
 
         torch.manual_seed(settings.seed)
-        lower = np.append(0.0, case.wall.points.min(axis=0))
-        upper = np.append(case.scales.nondimensional_period, case.wall.points.max(axis=0))
+        duration = case.scales.nondimensional_period
+        # Only an unsteady flow goes on from an initial state.
+        self.time_span = (0.0, duration) if case.flow == "unsteady" else None
+        lower = np.append(0.0, case.corners[0])
+        upper = np.append(duration, case.corners[1])
         self.network = FlowNetwork(
             settings.network,
             torch.tensor(lower, dtype=dtype),
             torch.tensor(upper, dtype=dtype),
             case.wall_function if settings.network.no_slip == "exact" else None,
+            case.flow,
         ).to(ranks.device)
         if settings.network.time == "coefficients" and settings.network.first_layer == "ridges":
             length = settings.network.ridge_length * case.radius

@@ -21,17 +21,14 @@ class WallDistance(nn.Module):
 
     sources: Tensor
     strengths: Tensor
-    across: Tensor
+    linear: Tensor
+    quadratic: Tensor
 
     def __init__(self, function: WallFunction, dtype: torch.dtype) -> None:
         super().__init__()
-        across = torch.ones(3, dtype=dtype)
-        across[function.axis] = 0
-        sources = torch.as_tensor(function.sources, dtype=dtype)
-        strengths = torch.as_tensor(function.strengths, dtype=dtype)
-        self.register_buffer("sources", sources, persistent=False)
-        self.register_buffer("strengths", strengths, persistent=False)
-        self.register_buffer("across", across, persistent=False)
+        for name in ("sources", "strengths", "linear", "quadratic"):
+            values = torch.as_tensor(getattr(function, name), dtype=dtype)
+            self.register_buffer(name, values, persistent=False)
         self.constant, self.unit = function.constant, function.unit
 
     def forward(self, positions: Tensor, *, derivatives: bool) -> Tensor:
@@ -42,14 +39,15 @@ class WallDistance(nn.Module):
             - 2 * positions @ self.sources.T
         )
         inverse = squares.rsqrt()
-        parabola = (positions.square() * self.across).sum(1) / 4
-        value = self.constant - parabola + inverse @ self.strengths
+        bend = positions @ self.quadratic
+        parabola = (bend * positions).sum(1) + positions @ self.linear
+        value = self.constant + parabola + inverse @ self.strengths
         if not derivatives:
             return (value / self.unit)[None, :, None]
         cubes = inverse**3
         fields = positions * (cubes @ self.strengths)[:, None]
         fields = fields - cubes @ (self.sources * self.strengths[:, None])
-        gradient = -fields - positions * self.across / 2
+        gradient = -fields + 2 * bend + self.linear
         # The sources' fields are harmonic; the parabola's Laplacian is -1.
         laplacian = torch.full_like(value, -1.0)
         return (torch.cat([value[None], gradient.T, laplacian[None]]) / self.unit)[:, :, None]

@@ -11,9 +11,11 @@ from aiv_rba.files.case import Tracks, WallFunction
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import PressureScaling, Scales, to_si
 from aiv_rba.settings import IngestSettings
+from aiv_rba.stages.ingest.enclosure import Enclosure
+from aiv_rba.stages.ingest.times import Timed
 from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
-from aiv_rba.stages.ingest.walls import Surface
+from aiv_rba.stages.ingest.vessel import size_of
 from aiv_rba.statistics import robust_deviation
 
 MOST_HARMONICS = 8
@@ -35,25 +37,22 @@ class ChosenScales:
     reasons: dict[str, str]
 
 
-def choose_scales(
-    config: IngestSettings, table: TrackTable, radius: float, origin: tuple[float, float, float]
-) -> ChosenScales:
+def choose_scales(config: IngestSettings, found: Timed, enclosure: Enclosure) -> ChosenScales:
     """The scales that the experiment gives, and the others from the data.
 
     Length: the hydraulic radius. Velocity: root mean square of the measured axial velocity or,
-    where that is not measured, of the speed. Pressure: mu U / L below a Reynolds number of one,
-    where the viscous terms of the momentum equation are the largest, and rho U^2 above.
+    where that is not measured or the lumen is no tube, of the speed. Pressure: mu U / L below a
+    Reynolds number of one, where the viscous terms of the momentum equation are the largest, and
+    rho U^2 above.
 
     Parameters
     ----------
     config
         Section ``ingest``; a scale that is ``auto`` is chosen.
-    table
-        Rows in the wall, SI units.
-    radius
-        Hydraulic radius of the lumen, m.
-    origin
-        Origin of the nondimensional coordinates, m.
+    found
+        Rows with their times, SI units.
+    enclosure
+        The walls, m; the origin is the middle of the box round them.
 
     Raises
     ------
@@ -61,13 +60,14 @@ def choose_scales(
         If no tracer moves and no velocity scale is given.
     """
     reasons = {}
+    origin, radius = size_of(enclosure)
     length, velocity = config.length_scale, config.velocity_scale
     if length == "auto":
         length = radius
-        reasons["length scale"] = f"{length:.4g} m, the hydraulic radius of the lumen"
+        reasons["length scale"] = f"{length:.4g} m, the {enclosure.radius_name} of the lumen"
     if velocity == "auto":
-        axial = "uvw"["xyz".index(config.axis)]
-        measured = table.velocity
+        measured = found.table.velocity
+        axial = None if enclosure.axis is None else "uvw"[enclosure.axis]
         used = [axial] if axial in measured else list(measured)
         velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
         if velocity == 0:
@@ -88,29 +88,33 @@ def choose_scales(
         velocity=velocity,
         density=config.fluid.density,
         viscosity=config.fluid.viscosity,
-        period=config.period,
+        # In a steady flow any length of time will do.
+        period=found.duration or length / velocity,
         origin=origin,
         pressure_scaling=pressure,
+        flow=config.flow,
+        start=found.start,
     )
     return ChosenScales(scales, reasons)
 
 
 def choose_wall_error(
-    config: IngestSettings, walls: list[Surface], function: WallFunction, scales: Scales
+    config: IngestSettings, enclosure: Enclosure, function: WallFunction, scales: Scales
 ) -> tuple[float, str]:
     """Standard deviation of the wall's position, nondimensional, and where it comes from.
 
     An edge between vertices whose normals differ by an angle a is the chord of an arc, which it
     leaves by a / 8 of its length. Velocity vanishes on a smooth surface through the vertices, not
     on flat triangles, so that where nothing else is known the wall is as uncertain as a quarter of
-    that (docs/uncertainty.md); if its vertices scatter, as their scatter too.
+    that (docs/uncertainty.md); if its vertices scatter, as their scatter too. A wall from an image
+    of labels is as uncertain as half a voxel.
     """
     if config.wall_error != "auto":
         unit = to_si(config.units.wall, "[length]", "ingest.units.wall")
         error = config.wall_error * unit / scales.length
         return error, f"{config.wall_error:.3g} {config.units.wall}, as given"
     heights = []
-    for wall in walls:
+    for wall in enclosure.walls:
         for ends in (
             wall.triangles[:, [0, 1]],
             wall.triangles[:, [1, 2]],
@@ -120,11 +124,11 @@ def choose_wall_error(
             cosine = np.sum(wall.normals[ends[:, 0]] * wall.normals[ends[:, 1]], axis=1)
             heights.append(length * np.arccos(np.clip(cosine, -1, 1)) / 8)
     height = SHARE_OF_HEIGHT * float(np.sqrt(np.mean(np.concatenate(heights) ** 2)))
-    rough = function.roughness * function.radius
-    error = float(np.hypot(height, rough))
+    voxel = max(wall.resolution for wall in enclosure.walls)
+    error = float(np.linalg.norm([height, function.roughness, voxel / 2]))
     return error, (
-        f"{100 * error / function.radius:.2g} % of the hydraulic radius, from the size of its "
-        "triangles and the scatter of its vertices"
+        f"{100 * error / enclosure.radius:.2g} % of the hydraulic radius, from the size of its "
+        "triangles and the scatter of its vertices" + (", and half a voxel" if voxel else "")
     )
 
 
@@ -144,7 +148,11 @@ def choose_noise(table: TrackTable, velocity: float) -> dict[str, float]:
 
 
 def choose_harmonics(
-    tracks: Tracks, noise: dict[str, float], function: WallFunction, period: float
+    tracks: Tracks,
+    noise: dict[str, float],
+    function: WallFunction,
+    period: float,
+    axis: int | None = None,
 ) -> tuple[int, str]:
     """Number of harmonics of time by the Bayesian information criterion (Schwarz 1978).
 
@@ -153,7 +161,8 @@ def choose_harmonics(
 
         sum_j phi (1, phi, s, phi s)_j sum_k (a_jk cos(k w t) + b_jk sin(k w t)),
 
-    with s the axial coordinate, and n log(RSS) + parameters log(n) is smallest for the number that
+    with s the axial coordinate (that along which the rows spread the most in a lumen without an
+    axis), and n log(RSS) + parameters log(n) is smallest for the number that
     is chosen. What these shapes cannot fit is alike in neighbouring rows of a track, so n is the
     effective number of independent rows, (1 - r) / (1 + r) of them with the correlation r of
     successive residuals (Bayley & Hammersley 1946), and at least one for each track. Rows
@@ -179,36 +188,52 @@ def choose_harmonics(
             f"ingest: found {phases} distinct time in the training rows, expected at least 2"
         )
     most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
-    shapes = _shapes(function, points[:, 1:])
-    criteria = np.zeros(most + 1)
-    for name, values in tracks.velocity.items():
-        fits = [
-            _misfit(shapes, points[:, 0] / period, values[rows] / noise[name], number)
-            for number in range(most + 1)
-        ]
-        independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
-        # Values are in units of their noise: what is far below it says nothing.
-        mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
-        parameters = shapes.shape[1] * (1 + 2 * np.arange(most + 1))
-        criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
-    best = int(np.argmin(criteria))
+    angles = 2 * np.pi * (points[:, 0] / period)[:, None] * np.arange(1, most + 1)
+    bases = [
+        np.hstack(
+            [np.ones((len(points), 1)), np.cos(angles[:, :number]), np.sin(angles[:, :number])]
+        )
+        for number in range(most + 1)
+    ]
+    best = most_informative(tracks, noise, _shapes(function, points[:, 1:], axis), bases)
     return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
 
 
-def _shapes(function: WallFunction, positions: Array) -> Array:
+def most_informative(
+    tracks: Tracks, noise: dict[str, float], shapes: Array, bases: list[Array]
+) -> int:
+    """Number of the functions of time (N, ...) that serve best, by the information criterion.
+
+    With functions of space `shapes` (N, ...) at the training rows; see `choose_harmonics`.
+    """
+    rows = ~tracks.validation
+    criteria = np.zeros(len(bases))
+    for name, values in tracks.velocity.items():
+        fits = [misfit(shapes, basis, values[rows] / noise[name]) for basis in bases]
+        independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
+        # Values are in units of their noise: what is far below it says nothing.
+        mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
+        parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
+        criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
+    return int(np.argmin(criteria))
+
+
+def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array:
     """(N, 4) functions of space."""
     phi = function(positions)
     phi = phi / np.abs(phi).max()
-    height = positions[:, function.axis]
+    if axis is None:
+        spread = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=False)[2]
+        height = positions @ spread[0]
+    else:
+        height = positions[:, axis]
     s = (height - height.mean()) / max(float(np.ptp(height)), np.finfo(float).tiny)
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 
 
-def _misfit(shapes: Array, phase: Array, values: Array, harmonics: int) -> Array:
-    """What the shapes and so many harmonics do not fit, outliers capped."""
-    angles = 2 * np.pi * phase[:, None] * np.arange(1, harmonics + 1)
-    waves = np.hstack([np.ones((len(phase), 1)), np.cos(angles), np.sin(angles)])
-    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(phase), -1)
+def misfit(shapes: Array, waves: Array, values: Array) -> Array:
+    """What shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
+    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(values), -1)
     kept = np.ones(len(values), dtype=bool)
     for _ in range(3):
         solution = np.linalg.lstsq(matrix[kept], values[kept], rcond=None)[0]

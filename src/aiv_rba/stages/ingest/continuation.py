@@ -1,4 +1,4 @@
-"""The vessel continued beyond its ends, where the given wall is cut off but the flow continues."""
+"""The vessel continued beyond its openings: the wall is cut off there, and the flow goes on."""
 
 from __future__ import annotations
 
@@ -21,29 +21,35 @@ AVERAGED, RING = 0.3, 0.1
 STEEPEST = 0.5
 
 
-def continued(enclosure: Enclosure, axis: int) -> Enclosure:
-    """Walls with a straight piece at both ends, along the slope that they have there.
+def continued(enclosure: Enclosure) -> Enclosure:
+    """Walls with a straight piece at each opening, along the slope that they have there.
+
+    The walls of a region whose openings are faces of a box or a cylinder stay as they are.
+    """
+    if not enclosure.outer.goes_on:
+        return enclosure
+    outer, *inner = (
+        _continued(wall, enclosure.outward[rims], enclosure.reach[rims])
+        for wall, rims in zip(enclosure.walls, enclosure.rims, strict=True)
+    )
+    return replace(enclosure, outer=outer, inner=tuple(inner))
+
+
+def _continued(wall: Surface, outward: Array, reach: Array) -> Surface:
+    """One wall, continued by rings of new vertices at its loops.
 
     Parameters
     ----------
-    enclosure
-        The walls.
-    axis
-        Vessel axis: 0, 1 or 2.
+    wall
+        The wall.
+    outward, reach
+        (K, 3) and (K,): direction at each loop, and radius of the lumen there.
     """
-    return Enclosure(*(_continued(wall, axis, enclosure.radius) for wall in enclosure.walls))
-
-
-def _continued(wall: Surface, axis: int, radius: float) -> Surface:
-    """One wall, continued by rings of new vertices at both ends."""
     normals = wall.normals
-    middle = wall.points[:, axis].mean()
     points, triangles, loops = wall.points, wall.triangles, []
-    for loop in wall.loops:
+    for loop, along, radius in zip(wall.loops, outward, reach, strict=True):
         rim = wall.points[loop]
-        direction = _slope(wall.points, normals, loop, axis, AVERAGED * radius)
-        direction[:, axis] = 1.0
-        direction *= np.sign(rim[:, axis].mean() - middle)
+        direction = along + _slope(wall.points, normals, loop, along, AVERAGED * radius)
         rings = int(np.ceil(LENGTH / RING))
         before = loop
         for ring in range(1, rings + 1):
@@ -56,13 +62,14 @@ def _continued(wall: Surface, axis: int, radius: float) -> Surface:
             triangles = np.concatenate([triangles, *strip])
             before = after
         loops.append(before)
-    return replace(wall, points=points, triangles=triangles, loops=(loops[0], loops[1]))
+    return replace(wall, points=points, triangles=triangles, loops=tuple(loops))
 
 
-def _slope(points: Array, normals: Array, loop: IntArray, axis: int, distance: float) -> Array:
-    """How the rim moves across the axis per length along it, (N, 3), from averaged normals.
+def _slope(points: Array, normals: Array, loop: IntArray, along: Array, distance: float) -> Array:
+    """How the rim moves across a direction per length along it, (N, 3), from averaged normals.
 
-    Vertices `points` and their `normals` are (V, 3); `loop` (N,) are the numbers of the rim's.
+    Vertices `points` and their `normals` are (V, 3); `loop` (N,) are the numbers of the rim's and
+    `along` (3,) is the direction.
     """
     averaged = np.empty((len(loop), 3))
     near = KDTree(points).query_ball_point(points[loop], distance)
@@ -71,8 +78,10 @@ def _slope(points: Array, normals: Array, loop: IntArray, axis: int, distance: f
         # Not those of the other side of a sharp tip.
         averaged[i] = around[around @ normals[loop[i]] > 0.5].sum(axis=0)
     averaged /= np.linalg.norm(averaged, axis=1, keepdims=True)
-    along = averaged[:, axis].copy()
-    averaged[:, axis] = 0
-    slope = -averaged * (along / (1 - along**2))[:, None]
+    inclined = averaged @ along
+    averaged -= inclined[:, None] * along
+    # Round a hole in a flat wall it has no slope.
+    across = np.maximum(1 - inclined**2, np.finfo(float).tiny)
+    slope = -averaged * (inclined / across)[:, None]
     steepness = np.linalg.norm(slope, axis=1, keepdims=True)
     return np.asarray(slope * np.minimum(1, STEEPEST / np.maximum(steepness, STEEPEST / 2)))

@@ -1,45 +1,94 @@
-"""Triangle meshes from files."""
+"""Triangle meshes from files: surface meshes, and label images by their surface."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyvista as pv
 from vtkmodules.vtkCommonCore import vtkObject
-from vtkmodules.vtkIOGeometry import vtkSTLReader
+from vtkmodules.vtkIOGeometry import vtkOBJReader, vtkSTLReader
 from vtkmodules.vtkIOLegacy import vtkPolyDataReader
 from vtkmodules.vtkIOPLY import vtkPLYReader
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import Array, IntArray
+from aiv_rba.paths import check_file
+from aiv_rba.stages.ingest.images import IMAGES, image_surface
 
 _READERS: dict[str, Any] = {
     ".stl": vtkSTLReader,
     ".ply": vtkPLYReader,
+    ".obj": vtkOBJReader,
     ".vtp": vtkXMLPolyDataReader,
     ".vtk": vtkPolyDataReader,
 }
 _MERGE = 1e-6  # vertices nearer than this share of the wall's diagonal are one vertex
 
 
-def load_mesh(path: Path) -> tuple[Array, IntArray, list[str]]:
-    """Vertices, merged, and triangles of a file, and notes on what was dropped.
+@dataclass(frozen=True)
+class Mesh:
+    """Vertices, merged, and triangles of a file.
+
+    Attributes
+    ----------
+    points
+        (N, 3).
+    triangles
+        (M, 3): vertex numbers.
+    notes
+        What was dropped.
+    resolution
+        Size of the voxels of an image; 0 for a mesh.
+    """
+
+    points: Array
+    triangles: IntArray
+    notes: tuple[str, ...]
+    resolution: float
+
+
+def check_wall_file(path: Path) -> None:
+    """Refuse what is no file of a wall, by its first bytes and its name.
+
+    Raises
+    ------
+    UserError
+        If it is not.
+    """
+    compressed = ["gzip"] if _is_image(path) else []
+    check_file(path, "a triangulated wall or a label image", may_be=compressed)
+    if not _is_image(path) and path.suffix.lower() not in _READERS:
+        raise UserError(
+            f"{path}: found extension {path.suffix!r}, expected one of "
+            f"{', '.join((*_READERS, *IMAGES))}"
+        )
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(IMAGES)
+
+
+def load_mesh(path: Path) -> Mesh:
+    """Read a surface mesh, or the surface of what is labelled in an image.
 
     Raises
     ------
     UserError
         If the file cannot be read or holds no three-dimensional surface.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected a triangulated wall")
-    if path.suffix.lower() not in _READERS:
-        raise UserError(
-            f"{path}: found extension {path.suffix!r}, expected one of {', '.join(_READERS)}"
-        )
-    mesh = _read(path)
+    check_wall_file(path)
+    image = _is_image(path)
+    # VTK's own complaints have many lines.
+    loud = vtkObject.GetGlobalWarningDisplay()
+    vtkObject.GlobalWarningDisplayOff()
+    try:
+        mesh, resolution = image_surface(path) if image else (_read(path), 0.0)
+    finally:
+        vtkObject.SetGlobalWarningDisplay(loud)
     if mesh.n_cells == 0:
         raise UserError(
             f"{path}: not a readable {path.suffix} file of triangles, expected a triangulated wall"
@@ -60,23 +109,16 @@ def load_mesh(path: Path) -> tuple[Array, IntArray, list[str]]:
             f"{' x '.join(f'{size:.4g}' for size in extent)}, expected a three-dimensional wall"
         )
     lost = read - len(triangles)
-    return points, triangles, [f"{lost} degenerate triangles dropped"] if lost else []
+    notes = (f"{lost} degenerate triangles dropped",) if lost else ()
+    return Mesh(points, triangles, notes, resolution)
 
 
 def _read(path: Path) -> pv.PolyData:
-    """The mesh of a file, empty if it cannot be read.
-
-    Not `pyvista.read`, which writes VTK's own many-lined complaints to the log.
-    """
-    loud = vtkObject.GetGlobalWarningDisplay()
-    vtkObject.GlobalWarningDisplayOff()
-    try:
-        reader = _READERS[path.suffix.lower()]()
-        reader.SetFileName(str(path))
-        reader.Update()
-        return pv.PolyData(reader.GetOutput())
-    finally:
-        vtkObject.SetGlobalWarningDisplay(loud)
+    """The mesh of a file, empty if it cannot be read; not `pyvista.read`, which logs more."""
+    reader = _READERS[path.suffix.lower()]()
+    reader.SetFileName(str(path))
+    reader.Update()
+    return pv.PolyData(reader.GetOutput())
 
 
 def _only(mesh: pv.PolyData) -> IntArray:

@@ -19,7 +19,8 @@ from aiv_rba.settings import IngestSettings
 def draw(path: Path, config: IngestSettings, case: Case) -> None:
     """Draw the rows in the wall: two views from the side and one along the axis.
 
-    Colour is the velocity along the axis or, where that is not measured, the speed.
+    In a lumen that is no tube the axis is that along which it is the longest. Colour is the
+    velocity along the axis of a tube or, elsewhere or where that is not measured, the speed.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def draw(path: Path, config: IngestSettings, case: Case) -> None:
     wall = (case.wall.points + origin) * length
     points = (case.tracks.points[:, 1:] + origin) * length
     component = "uvw"[case.axis]
-    if component in case.tracks.velocity:
+    if case.lumen != "general" and component in case.tracks.velocity:
         colour, label = case.tracks.velocity[component] * speed, f"axial velocity {component}"
     else:
         squares = [values**2 for values in case.tracks.velocity.values()]
@@ -74,7 +75,8 @@ def draw(path: Path, config: IngestSettings, case: Case) -> None:
             xlabel=f"{'xyz'[horizontal]} ({unit})",
             ylabel=f"{'xyz'[vertical]} ({unit})",
         )
-    axes["across"].set_title("along the axis", fontsize="medium")
+    axis = f"along {'xyz'[case.axis]}" if case.lumen == "general" else "along the axis"
+    axes["across"].set_title(axis, fontsize="medium")
     axes["first"].set_title("from the sides", fontsize="medium")
     figure.colorbar(dots, ax=list(axes.values()), label=f"{label} ({speed_unit})", extend="both")
     rows, tracks = len(points), len(np.unique(case.tracks.track))

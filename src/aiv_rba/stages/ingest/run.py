@@ -10,33 +10,37 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, Tracks, write_case
 from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.scales import Scales
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
-    choose_harmonics,
     choose_noise,
     choose_scales,
     choose_wall_error,
 )
 from aiv_rba.stages.ingest.exclude import excluded_rows
+from aiv_rba.stages.ingest.lumen import read_walls
 from aiv_rba.stages.ingest.picture import draw
 from aiv_rba.stages.ingest.plausibility import (
     check_enough_kept,
     check_overlap,
     check_rows_inside,
     find_warnings,
+    stop_unless_accepted,
 )
+from aiv_rba.stages.ingest.plausibility.evidence import Evidence
 from aiv_rba.stages.ingest.smoothing import ROUGH
 from aiv_rba.stages.ingest.summary import Findings, summarise
+from aiv_rba.stages.ingest.time_content import NAMES, choose_modes
+from aiv_rba.stages.ingest.times import needs_times, timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
-from aiv_rba.stages.ingest.vessel import make_vessel, read_walls, scaled, size_of
-from aiv_rba.terminal import say
+from aiv_rba.stages.ingest.vessel import make_vessel, scaled
+from aiv_rba.terminal import say, warn
 
 # A point this share of the hydraulic radius outside the wall still counts as inside: a wall of
 # flat triangles cuts the corners of the true one by about one percent, and a plane of focus is
@@ -62,29 +66,28 @@ def ingest(config: IngestSettings, results: Results) -> None:
     UserError
         At the first thing that is wrong with the input.
     """
-    for output in (results.case, results.ingestion, results.tracks_picture):
-        if output.is_dir():
-            raise UserError(f"{output}: is a folder, expected the name of a file to write")
-    with recorded(results.record("ingest"), "ingest", [Path(file) for file in _sources(config)]):
-        _ingest(config, results)
+    inputs = [Path(file) for file in _sources(config)]
+    with recorded(results, "ingest", inputs) as record:
+        warnings = _ingest(config, results)
+        record["warnings"] = [warning.to_dict() for warning in warnings]
 
 
 def _sources(config: IngestSettings) -> list[str]:
     """Files that the ingestion reads: tracks, walls, rows to leave out."""
     return [
         config.tracks,
-        config.wall,
-        *(file for file in (config.inner_wall, config.exclude) if file is not None),
+        *config.walls,
+        *([] if config.exclude is None else [config.exclude]),
     ]
 
 
-def _ingest(config: IngestSettings, results: Results) -> None:
-    axis = "xyz".index(config.axis)
+def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...]:
     table = read_tracks(
         Path(config.tracks),
         config.units,
         config.period,
         with_velocity=config.velocities == "columns",
+        with_time=needs_times(config),
     )
     rows = len(table)
     listed = np.empty(0, dtype=np.int64)
@@ -94,12 +97,14 @@ def _ingest(config: IngestSettings, results: Results) -> None:
     if config.velocities == "differences":
         table = differences(table, config.period, Path(config.tracks))
     computed = len(table)
+    measured = table
+    found = timed(config, table)
+    table = found.table
 
     walls = read_walls(config)
-    origin, radius = size_of(walls)
-    chosen = choose_scales(config, table, radius, origin)
+    chosen = choose_scales(config, found, walls.enclosure)
     scales = chosen.scales
-    vessel = make_vessel(config, walls, scales)
+    vessel = make_vessel(walls.enclosure, scales)
     enclosure, function = vessel.enclosure, vessel.function
 
     distance = enclosure.distance_outside(scaled(table.position, scales)) / enclosure.radius
@@ -110,7 +115,7 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         table = table.rows(~outside)
     check_rows_inside(config, len(table))
 
-    wall_error, error_reason = choose_wall_error(config, enclosure.walls, function, scales)
+    wall_error, error_reason = choose_wall_error(config, enclosure, function, scales)
     # After the split, so that every track stays on its side whatever is left out.
     validation = validation_rows(table.track, config.split)
     kept = ~np.isin(table.line, listed)
@@ -121,30 +126,37 @@ def _ingest(config: IngestSettings, results: Results) -> None:
 
     sources = {file: sha256(Path(file)) for file in _sources(config)}
     sigma = choose_noise(table, scales.velocity)
-    harmonics, reason = choose_harmonics(tracks, sigma, function, scales.nondimensional_period)
+    harmonics, reason = choose_modes(tracks, sigma, function, scales, enclosure.axis)
+    roughness = function.roughness / enclosure.radius
     result = Case(
         tracks=tracks,
         wall=vessel.wall,
         scales=scales,
-        axis=axis,
+        axis=vessel.axis,
         lumen=vessel.lumen,
         radius=enclosure.radius,
         wall_function=function,
         wall_error=wall_error,
         noise=sigma,
         harmonics=harmonics,
-        chosen=chosen.reasons
+        chosen={"vessel": walls.reason}
+        | chosen.reasons
         | {
-            "harmonics of time": reason,
-            "roughness of the wall": f"{100 * function.roughness:.2g} % of the hydraulic radius, "
+            NAMES[config.flow]: reason,
+            "roughness of the wall": f"{100 * roughness:.2g} % of the hydraulic radius, "
             "the rms distance of its vertices from the surface on which velocity vanishes, "
-            + ("onto which they are moved" if function.roughness > ROUGH else "taken as given"),
+            + ("onto which they are moved" if roughness > ROUGH else "taken as given"),
             "error of the wall": error_reason,
         },
         sources=sources,
         identity=_identity(config, list(sources.values())),
         openings=vessel.openings,
     )
+    evidence = Evidence(config, measured, result, int(outside.sum()), len(outside))
+    warnings = find_warnings(evidence)
+    for warning in warnings:
+        warn(f"warning: {warning}")
+    stop_unless_accepted(warnings)
     findings = Findings(
         rows=rows,
         computed=computed,
@@ -152,15 +164,18 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         outside=int(outside.sum()),
         excluded=int((~kept).sum()),
         noise=noise(table),
-        notes=tuple(
-            f"{file}: {note}"
-            for file, wall in zip((config.wall, config.inner_wall), enclosure.walls, strict=False)
-            for note in wall.notes
+        notes=(
+            *(f"{config.tracks}: {note}" for note in found.notes),
+            *(
+                f"{file}: {note}"
+                for file, wall in zip(walls.names, enclosure.walls, strict=True)
+                for note in wall.notes
+            ),
         ),
-        warnings=find_warnings(config, result, float(outside.mean())),
+        warnings=warnings,
     )
     with atomic_path(results.ingestion) as text, atomic_path(results.tracks_picture) as image:
-        text.write_text(summarise(config, result, enclosure, findings), encoding="utf-8")
+        text.write_text(summarise(config, result, walls, enclosure, findings), encoding="utf-8")
         draw(image, config, result)
         write_case(results.case, result)
     say(f"ingest: {len(result.tracks.row)} of {rows} rows in {results.case}")
@@ -168,11 +183,13 @@ def _ingest(config: IngestSettings, results: Results) -> None:
         say(f"  excluded: {findings.excluded} of {rows} rows by {config.exclude}")
     for what, choice in result.chosen.items():
         say(f"  chosen: {what} {choice}")
+    return warnings
 
 
 def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) -> Tracks:
+    time = (table.time - scales.start) / scales.time
     return Tracks(
-        points=np.column_stack([table.time / scales.time, scaled(table.position, scales)]),
+        points=np.column_stack([time, scaled(table.position, scales)]),
         velocity={name: values / scales.velocity for name, values in table.velocity.items()},
         track=table.track,
         plane=table.plane,
@@ -182,9 +199,12 @@ def _tracks(table: TrackTable, scales: Scales, validation: NDArray[np.bool_]) ->
 
 
 def _identity(config: IngestSettings, hashes: list[str]) -> str:
-    """SHA-256 of the sources' contents and the settings, wherever the files lie."""
+    """SHA-256 of the sources' contents and of the settings that change the case."""
     settings = asdict(config)
-    for name in ("tracks", "wall", "inner_wall", "exclude"):
+    files = ["tracks", "inner_wall", "exclude", "accept"]
+    # The settings alone tell a wall that is no file.
+    files += ["wall"] if isinstance(config.wall, str) else []
+    for name in files:
         del settings[name]
     text = json.dumps({"sources": hashes, "settings": settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from aiv_rba.files.case import WallFunction
+from aiv_rba.files.formats import Array
+from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.walls import Surface
 
 # Roughness, in hydraulic radii, from which a wall is smoothed. Walls without errors have less than
@@ -16,28 +18,40 @@ ROUGH = 0.002
 FARTHEST = 4.0
 
 
-def smoothed(wall: Surface, function: WallFunction) -> Surface:
-    """The wall with its vertices on the surface phi = 0, or as it is if it is not rough.
+def smoothed(enclosure: Enclosure, function: WallFunction) -> Enclosure:
+    """The walls with their vertices on the surface phi = 0, or as they are if they are not rough.
 
     Stresses need normals and points of the surface on which no-slip holds, and up to there the
-    equations hold. Vertices stay in their sections, so that the ends stay flat.
+    equations hold. Vertices of a tube stay in their sections, and those round an opening in its
+    plane, so that the ends stay flat.
 
     Parameters
     ----------
-    wall
-        A wall, nondimensional.
+    enclosure
+        The walls, nondimensional.
     function
         phi.
     """
-    if function.roughness < ROUGH:
-        return wall
+    if function.roughness < ROUGH * enclosure.radius:
+        return enclosure
+    outer, *inner = (
+        _smoothed(wall, enclosure.outward[rims], enclosure.axis, function)
+        for wall, rims in zip(enclosure.walls, enclosure.rims, strict=True)
+    )
+    return replace(enclosure, outer=outer, inner=tuple(inner))
+
+
+def _smoothed(wall: Surface, outward: Array, axis: int | None, function: WallFunction) -> Surface:
     slope = function.gradient(wall.points)
-    slope[:, function.axis] = 0
+    if axis is not None:
+        slope[:, axis] = 0
+    else:
+        for loop, normal in zip(wall.loops, outward, strict=True):
+            slope[loop] -= np.outer(slope[loop] @ normal, normal)
     steepness = np.linalg.norm(slope, axis=1)
     # Newton's step along the slope.
     distance = -function(wall.points) / np.maximum(steepness, np.finfo(float).tiny)
-    farthest = FARTHEST * function.roughness * function.radius
-    moved = np.abs(distance) < farthest
+    moved = np.abs(distance) < FARTHEST * function.roughness
     points = wall.points.copy()
     points[moved] += (distance / steepness)[moved, None] * slope[moved]
     return replace(wall, points=points)

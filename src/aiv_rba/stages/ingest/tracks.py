@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import Array, IntArray
+from aiv_rba.paths import check_file
 from aiv_rba.scales import to_si
 from aiv_rba.settings import Split, Units
 
@@ -28,7 +29,7 @@ class TrackTable:
     line
         (N,): line of the file, the header being line 1.
     time
-        (N,): phase-merged time, s.
+        (N,): time, s: in the period, or of the recording; zero if the file has none.
     position
         (N, 3), m.
     velocity
@@ -63,7 +64,9 @@ class TrackTable:
         )
 
 
-def read_tracks(path: Path, units: Units, period: float, *, with_velocity: bool) -> TrackTable:
+def read_tracks(
+    path: Path, units: Units, period: float | None, *, with_velocity: bool, with_time: bool = True
+) -> TrackTable:
     """Read and check the tracks.
 
     Parameters
@@ -73,9 +76,11 @@ def read_tracks(path: Path, units: Units, period: float, *, with_velocity: bool)
     units
         Units of its columns.
     period
-        Cardiac period, s; times must lie in [0, period).
+        Period, s, in which the times must lie, [0, period); None if the flow is not periodic.
     with_velocity
         Whether the columns u and v must be there; otherwise they are ignored.
+    with_time
+        Whether the column t must be there.
 
     Raises
     ------
@@ -86,9 +91,13 @@ def read_tracks(path: Path, units: Units, period: float, *, with_velocity: bool)
     time = to_si(units.time, "[time]", "ingest.units.time")
     speed = to_si(units.velocity, "[length]/[time]", "ingest.units.velocity")
     text = read_csv(path, "a CSV file of tracks")
-    depth = _check_columns(path, list(text.columns), with_velocity)
+    depth = _check_columns(path, list(text.columns), with_velocity, with_time)
     table = _numbers(path, text)
-    _check_rows(path, table, period / time, units.time)
+    _check_rows(path, table)
+    if "t" not in table:
+        table["t"] = 0.0
+    if period is not None:
+        _check_phases(path, table, period / time, units.time)
     components = [name for name in "uvw" if with_velocity and name in table]
     if "plane" in table:
         plane = table["plane"].to_numpy(dtype=np.int64)
@@ -113,10 +122,9 @@ def read_csv(path: Path, what: str) -> pd.DataFrame:
     Raises
     ------
     UserError
-        If the file is missing, where `what` says what was expected, or is not CSV.
+        If the file is missing, where `what` says what was expected, or is not CSV in UTF-8.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected {what}")
+    check_file(path, what)
     try:
         # Without header=None, pandas would take the first cell of a line that is one too long as
         # its index, and shift every column.
@@ -140,7 +148,7 @@ def read_csv(path: Path, what: str) -> pd.DataFrame:
     return text[(text != "").any(axis=1)]
 
 
-def _check_columns(path: Path, columns: list[str], with_velocity: bool) -> str:
+def _check_columns(path: Path, columns: list[str], with_velocity: bool, with_time: bool) -> str:
     """Check the names of the columns; return the name of the depth column."""
     repeated = [name for name in columns if columns.count(name) > 1]
     if repeated:
@@ -148,12 +156,13 @@ def _check_columns(path: Path, columns: list[str], with_velocity: bool) -> str:
     if "z" in columns and "z_plane" in columns:
         raise UserError(f"{path}: line 1: found both z and z_plane, expected one of them")
     depth = "z_plane" if "z_plane" in columns else "z"
-    required = ["t", "x", "y", depth, *(["u", "v"] if with_velocity else []), "track"]
+    time, velocity = ["t"] if with_time else [], ["u", "v"] if with_velocity else []
+    required = [*time, "x", "y", depth, *velocity, "track"]
     missing = [name for name in required if name not in columns]
     if missing:
         wanted = "z or z_plane" if missing[0] == "z" else repr(missing[0])
         raise UserError(f"{path}: line 1: column {wanted} is missing, found {', '.join(columns)}")
-    unknown = [name for name in columns if name not in {*required, "u", "v", *_OPTIONAL}]
+    unknown = [name for name in columns if name not in {*required, "t", "u", "v", *_OPTIONAL}]
     if unknown:
         allowed = ", ".join(["t", "x", "y", "z or z_plane", "u", "v", "w", "track"])
         raise UserError(
@@ -179,7 +188,7 @@ def _numbers(path: Path, text: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _check_rows(path: Path, table: pd.DataFrame, period: float, unit: str) -> None:
+def _check_rows(path: Path, table: pd.DataFrame) -> None:
     if len(table) < MINIMUM_ROWS:
         raise UserError(
             f"{path}: found {len(table)} rows of data, expected at least {MINIMUM_ROWS}"
@@ -189,6 +198,9 @@ def _check_rows(path: Path, table: pd.DataFrame, period: float, unit: str) -> No
         line = repeated.idxmax()
         first = (table == table.loc[line]).all(axis=1).idxmax()
         raise UserError(f"{path}: line {line}: repeats line {first}, expected every row once")
+
+
+def _check_phases(path: Path, table: pd.DataFrame, period: float, unit: str) -> None:
     outside = (table["t"] < 0) | (table["t"] >= period)
     if outside.any():
         line = outside.idxmax()

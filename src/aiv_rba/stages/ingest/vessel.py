@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from aiv_rba.files.case import LumenKind, Opening, Wall, WallFunction
 from aiv_rba.files.formats import Array
 from aiv_rba.scales import Scales
-from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.continuation import continued
 from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.smoothing import smoothed
 from aiv_rba.stages.ingest.wall_function import fit_wall_function
-from aiv_rba.stages.ingest.walls import Surface, read_wall
+from aiv_rba.stages.ingest.walls import used_points
 
 
 @dataclass(frozen=True)
@@ -36,74 +34,58 @@ class Vessel:
     @property
     def lumen(self) -> LumenKind:
         """Kind of the lumen, as in the case."""
-        return "single" if self.enclosure.inner is None else "annular"
+        if self.enclosure.axis is None:
+            return "general"
+        return "annular" if self.enclosure.inner else "single"
+
+    @property
+    def axis(self) -> int:
+        """Axis of a tube, or the axis along which a general lumen is the longest."""
+        if self.enclosure.axis is not None:
+            return self.enclosure.axis
+        return int(np.argmax(np.ptp(self.enclosure.outer.points, axis=0)))
 
     @property
     def wall(self) -> Wall:
-        """The outer wall (patch 0) and the inner one (patch 1), vertices numbered on."""
-        return _joined(self.enclosure.walls)
+        """The outer wall (patch 0) and the inner ones (patch 1, 2, ...), vertices numbered on."""
+        # A vertex that lies on openings only is none of the wall's.
+        parts = [
+            (wall.normals[np.unique(wall.triangles)], *used_points(wall.points, wall.triangles))
+            for wall in self.enclosure.walls
+        ]
+        starts = np.cumsum([0, *(len(points) for _, points, _ in parts[:-1])])
+        return Wall(
+            points=np.concatenate([points for _, points, _ in parts]),
+            normals=np.concatenate([normals for normals, _, _ in parts]),
+            triangles=np.concatenate(
+                [triangles + start for (_, _, triangles), start in zip(parts, starts, strict=True)]
+            ),
+            patch=np.concatenate(
+                [np.full(len(triangles), number) for number, (_, _, triangles) in enumerate(parts)]
+            ),
+        )
 
     @property
     def openings(self) -> tuple[Opening, ...]:
-        """The open ends, each named after the side on which it lies."""
+        """The open ends and faces."""
         return self.enclosure.openings
 
 
-def read_walls(config: IngestSettings) -> list[Surface]:
-    """The walls that the experiment names, m.
-
-    Raises
-    ------
-    UserError
-        At the first thing that is wrong with one of them.
-    """
-    axis = "xyz".index(config.axis)
-    walls = [read_wall(Path(config.wall), config.units.wall, axis)]
-    if config.inner_wall is not None:
-        walls.append(read_wall(Path(config.inner_wall), config.units.wall, axis, inner=True))
-    return walls
+def make_vessel(given: Enclosure, scales: Scales) -> Vessel:
+    """Fit the wall function to walls, m, and smooth them where they are rough."""
+    enclosure = given.scaled(np.array(scales.origin), scales.length)
+    function = fit_wall_function(continued(enclosure), enclosure)
+    return Vessel(smoothed(enclosure, function), function)
 
 
-def make_vessel(config: IngestSettings, walls: list[Surface], scales: Scales) -> Vessel:
-    """Check how the walls lie to each other, fit the wall function, smooth rough walls.
-
-    Raises
-    ------
-    UserError
-        If the walls do not enclose a lumen.
-    """
-    axis = "xyz".index(config.axis)
-    walls = [replace(wall, points=scaled(wall.points, scales)) for wall in walls]
-    enclosure = Enclosure(*walls)
-    enclosure.check_nested(axis, f"{config.inner_wall} in {config.wall}")
-    function = fit_wall_function(continued(enclosure, axis), axis, enclosure)
-    return Vessel(Enclosure(*(smoothed(wall, function) for wall in walls)), function)
-
-
-def size_of(walls: list[Surface]) -> tuple[tuple[float, float, float], float]:
+def size_of(enclosure: Enclosure) -> tuple[tuple[float, float, float], float]:
     """Middle of the outer wall's bounding box, and hydraulic radius of the lumen, m."""
-    low, high = walls[0].points.min(axis=0), walls[0].points.max(axis=0)
-    x, y, z = ((low + high) / 2).tolist()
+    middle, unit = enclosure.box
+    x, y, z = middle.tolist()
     # VTK's tolerances suit lengths of order one.
-    unit = float(np.linalg.norm(high - low))
-    scaled = [replace(w, points=(w.points - np.array([x, y, z])) / unit) for w in walls]
-    return (x, y, z), Enclosure(*scaled).radius * unit
+    return (x, y, z), enclosure.scaled(middle, unit).radius * unit
 
 
 def scaled(points: Array, scales: Scales) -> Array:
     scaled: Array = (points - np.array(scales.origin)) / scales.length
     return scaled
-
-
-def _joined(walls: list[Surface]) -> Wall:
-    offsets = [0, len(walls[0].points)]
-    return Wall(
-        points=np.concatenate([wall.points for wall in walls]),
-        normals=np.concatenate([wall.normals for wall in walls]),
-        triangles=np.concatenate(
-            [wall.triangles + offset for wall, offset in zip(walls, offsets, strict=False)]
-        ),
-        patch=np.concatenate(
-            [np.full(len(wall.triangles), number) for number, wall in enumerate(walls)]
-        ),
-    )

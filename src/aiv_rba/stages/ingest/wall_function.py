@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import svd
@@ -13,9 +13,11 @@ from aiv_rba.files.formats import Array
 from aiv_rba.geometry import apart
 from aiv_rba.stages.ingest.continuation import LENGTH
 from aiv_rba.stages.ingest.enclosure import Enclosure
-from aiv_rba.stages.ingest.walls import Surface
+from aiv_rba.stages.ingest.walls import Surface, enclosed_volume
 
 SOURCES, MOST_SOURCES = 1600, 3000
+# Most sources within an inner wall for the sake of its thinness.
+MOST_OF_BODY = 600
 # Sources lie this many of their spacings outside the lumen, where their fields have smoothed out
 # on the wall; nearer ones leave bumps, farther ones make the system singular.
 OFFSET = 3.5
@@ -28,13 +30,15 @@ SMALLEST_SINGULAR_VALUE = 1e-10
 DAMPING = 10.0 ** np.arange(-20, 1, 0.5)
 
 
-def fit_wall_function(enclosure: Enclosure, axis: int, given: Enclosure) -> WallFunction:
-    """Fit phi with Laplacian -1, phi = 0 on the wall and no slope along the axis at the ends.
+def fit_wall_function(enclosure: Enclosure, given: Enclosure) -> WallFunction:
+    """Fit phi with Laplacian -1, phi = 0 on the walls and no slope through the openings.
 
     This is the velocity of fully developed flow in a straight duct, so a slender vessel's velocity
     is nearly phi times a function of the axial coordinate. It is found by the method of
     fundamental solutions (Fairweather & Karageorghis 1998): a particular solution plus the fields
     of point sources outside the lumen, whose strengths are least squares on points of the wall.
+    In a tube along an axis the particular solution is a parabola across it; otherwise harmonic
+    polynomials are fitted too, so that it is one across a straight vessel in any direction.
     The vertices are met, not the flat triangles between them: these cut the corners of the wall.
     Vertices that scatter are not met but averaged.
 
@@ -42,55 +46,154 @@ def fit_wall_function(enclosure: Enclosure, axis: int, given: Enclosure) -> Wall
     ----------
     enclosure
         The walls, continued, nondimensional.
-    axis
-        Vessel axis: 0, 1 or 2.
     given
         The walls as they are given.
     """
-    walls, radius = enclosure.walls, enclosure.radius
-    spacing = min(np.sqrt(enclosure.area / SOURCES), LONGEST * radius)
-    spacing = max(spacing, np.sqrt(enclosure.area / MOST_SOURCES))
-    points, normals = _on_walls(walls, spacing, radius)
-    fine = apart(points, spacing / OVERSAMPLING)
-    points, normals = points[fine], normals[fine]
-    ends, outward = _on_ends(enclosure, axis, spacing / OVERSAMPLING)
+    radius = enclosure.radius
+    spacing, groups = _spacings(enclosure)
+    ends, outward = _on_ends(enclosure, spacing / OVERSAMPLING)
+    layers = [_on_walls(some, apart_by, radius) for apart_by, some in groups]
+    points = np.concatenate([layer.points for layer in layers])
 
-    coarse, coarse_ends = apart(points, spacing), apart(ends, spacing)
-    middle = np.concatenate([points[coarse], ends[coarse_ends]])
-    direction = np.concatenate([normals[coarse], outward[coarse_ends]])
+    coarse_ends = apart(ends, spacing)
     # Without sources round the rims the corners between wall and ends are badly met.
-    rims, away = _rims(walls, axis)
+    rims, away = _rims(enclosure)
     on_rim = apart(rims, spacing)
-    middle = np.concatenate([middle, rims[on_rim]])
-    direction = np.concatenate([direction, away[on_rim]])
-    sources = _outside(enclosure, middle, direction, OFFSET * spacing)
+    middle = [*(layer.middle for layer in layers), ends[coarse_ends], rims[on_rim]]
+    direction = [*(layer.direction for layer in layers), outward[coarse_ends], away[on_rim]]
+    offset = [layer.offset for layer in layers]
+    offset.append(np.full(len(coarse_ends) + len(on_rim), OFFSET * spacing))
+    sources = _outside(enclosure, *(np.concatenate(part) for part in (middle, direction, offset)))
 
     matrix = 1 / cdist(points, sources)
-    slopes = (sources[:, axis] - ends[:, None, axis]) * outward[:, None, axis]
+    slopes = outward @ sources.T - np.sum(outward * ends, axis=1)[:, None]
     slopes = slopes / cdist(ends, sources) ** 3
-    ones = np.concatenate([np.ones(len(points)), np.zeros(len(ends))])
-    system = np.column_stack([np.concatenate([matrix, radius * slopes]), ones])
-    across = np.delete(points, axis, axis=1)
-    right = np.concatenate([np.sum(across**2, axis=1) / 4, np.zeros(len(ends))])
+    polynomials = _Polynomials(enclosure.axis)
+    system = np.block(
+        [
+            [matrix, polynomials.values(points)],
+            [radius * slopes, radius * polynomials.slopes(ends, outward)],
+        ]
+    )
+    bend = polynomials.particular
+    right = -np.concatenate(
+        [
+            np.sum((points @ bend) * points, axis=1),
+            2 * radius * np.sum((ends @ bend) * outward, axis=1),
+        ]
+    )
     # The continuation repeats the errors of the rims: each of its lines counts as one point.
-    heights = np.concatenate([wall.points[:, axis] for wall in given.walls])
     repeated = np.zeros(len(right), dtype=bool)
-    repeated[: len(points)] = (points[:, axis] < heights.min()) | (points[:, axis] > heights.max())
+    repeated[: len(points)] = given.distance_outside(points) > 1e-6 * radius
     weights = np.where(repeated, np.sqrt(spacing / OVERSAMPLING / (LENGTH * radius)), 1.0)
     system, right = weights[:, None] * system, weights * right
     size = np.linalg.norm(system, axis=0)
     solution = _cross_validated(system / size, right) / size
 
+    constant, linear, quadratic = polynomials.sum(solution[len(sources) :])
     function = WallFunction(
-        sources, solution[:-1], float(solution[-1]), axis, unit=radius**2 / 4, misfit=np.inf
+        sources,
+        solution[: len(sources)],
+        constant,
+        linear,
+        quadratic,
+        unit=radius**2 / 4,
+        slope=enclosure.volume / enclosure.area,
+        misfit=np.inf,
     )
-    vertices = np.concatenate([wall.points for wall in given.walls])
+    if enclosure.axis is None:
+        function = replace(function, unit=2 * _mean(function, given))
+    vertices = np.concatenate([wall.points[np.unique(wall.triangles)] for wall in given.walls])
     misfit = float(np.sqrt(np.mean(function(vertices) ** 2))) / function.unit
     return replace(function, misfit=misfit)
 
 
-def _on_walls(walls: list[Surface], spacing: float, longest: float) -> tuple[Array, Array]:
-    """Vertices, and points on triangles with an edge above `longest`; with their normals."""
+class _Polynomials:
+    """Polynomials of which a parabola with Laplacian -1 is completed: harmonic up to degree two.
+
+    Parameters
+    ----------
+    axis
+        Axis of a tube, across which the parabola lies and where a constant completes it; None
+        otherwise.
+
+    Attributes
+    ----------
+    particular
+        (3, 3): quadratic form of the parabola.
+    """
+
+    def __init__(self, axis: int | None) -> None:
+        identity = np.eye(3)
+        if axis is not None:
+            self.particular = -np.diag(1 - identity[axis]) / 4
+            self._linear, self._quadratic = np.zeros((1, 3)), np.zeros((1, 3, 3))
+        else:
+            self.particular = -identity / 6
+            products = np.einsum("ai,bj->abij", identity, identity)
+            products = (products + products.transpose(0, 1, 3, 2)) / 2
+            first, second = [0, 1, 2], [1, 2, 0]
+            squares = products[first, first] - products[second, second]
+            harmonic = np.concatenate([products[first, second], squares[:2]])
+            self._linear = np.concatenate([np.zeros((1, 3)), identity, np.zeros((5, 3))])
+            self._quadratic = np.concatenate([np.zeros((4, 3, 3)), harmonic])
+        self._constant = np.eye(1, len(self._linear))[0]
+
+    def values(self, points: Array) -> Array:
+        """Values (N, B) at points (N, 3)."""
+        squares = np.einsum("ni,bij,nj->nb", points, self._quadratic, points)
+        return np.asarray(self._constant + points @ self._linear.T + squares)
+
+    def slopes(self, points: Array, direction: Array) -> Array:
+        """Slopes (N, B) at points along directions, both (N, 3)."""
+        bends = 2 * np.einsum("ni,bij,nj->nb", points, self._quadratic, direction)
+        return np.asarray(direction @ self._linear.T + bends)
+
+    def sum(self, factors: Array) -> tuple[float, Array, Array]:
+        """Constant, linear and quadratic part of the parabola and the sum with factors (B,)."""
+        quadratic = self.particular + np.einsum("b,bij->ij", factors, self._quadratic)
+        return float(factors @ self._constant), factors @ self._linear, quadratic
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Points of walls, and from where and how far sources are moved out of the lumen."""
+
+    points: Array
+    middle: Array
+    direction: Array
+    offset: Array
+
+
+def _spacings(enclosure: Enclosure) -> tuple[float, list[tuple[float, list[Surface]]]]:
+    """Spacing of the sources on the openings, and the walls with theirs, of equal ones together."""
+    area = enclosure.area
+    if enclosure.axis is None:
+        area += sum(np.linalg.norm(opening.areas, axis=1).sum() for opening in enclosure.openings)
+    spacing = min(np.sqrt(area / SOURCES), LONGEST * enclosure.radius)
+    spacing = max(spacing, np.sqrt(area / MOST_SOURCES))
+    groups: dict[float, list[Surface]] = {}
+    for wall in enclosure.walls:
+        size = np.linalg.norm(wall.areas, axis=1).sum()
+        own = spacing
+        if enclosure.axis is None and wall is not enclosure.outer:
+            # What is thin in a large region needs more sources.
+            radius = 2 * abs(enclosed_volume(wall.points, wall.triangles, wall.loops)) / size
+            own = min(spacing, max(LONGEST * radius, np.sqrt(size / MOST_OF_BODY)))
+        if size > 0:
+            groups.setdefault(float(own), []).append(wall)
+    return float(spacing), list(groups.items())
+
+
+def _mean(function: WallFunction, enclosure: Enclosure) -> float:
+    """Mean of phi over the lumen, from random points."""
+    low, high = enclosure.outer.points.min(axis=0), enclosure.outer.points.max(axis=0)
+    points = np.random.default_rng(3).uniform(low, high, size=(20000, 3))
+    return float(np.mean(function(points[enclosure.distance_outside(points) < 0])))
+
+
+def _on_walls(walls: list[Surface], spacing: float, longest: float) -> _Layer:
+    """Points that are vertices, or lie on triangles with an edge above `longest`, with sources."""
     points, normals = [], []
     rng = np.random.default_rng(0)
     for wall in walls:
@@ -101,9 +204,14 @@ def _on_walls(walls: list[Surface], spacing: float, longest: float) -> tuple[Arr
         counts = np.ceil(4 * OVERSAMPLING**2 * areas[large] / spacing**2).astype(int)
         chosen = np.repeat(large, counts)
         unit = wall.areas[chosen] / areas[chosen, None]
-        points += [wall.points, _in_triangles(corners[chosen], rng)]
-        normals += [wall.normals, unit]
-    return np.concatenate(points), np.concatenate(normals)
+        used = np.unique(wall.triangles)
+        points += [wall.points[used], _in_triangles(corners[chosen], rng)]
+        normals += [wall.normals[used], unit]
+    at, away = np.concatenate(points), np.concatenate(normals)
+    fine = apart(at, spacing / OVERSAMPLING)
+    at, away = at[fine], away[fine]
+    coarse = apart(at, spacing)
+    return _Layer(at, at[coarse], away[coarse], np.full(len(coarse), OFFSET * spacing))
 
 
 def _in_triangles(corners: Array, rng: np.random.Generator) -> Array:
@@ -114,17 +222,19 @@ def _in_triangles(corners: Array, rng: np.random.Generator) -> Array:
     return np.asarray(origin + a * (corners[:, 1] - origin) + b * (corners[:, 2] - origin))
 
 
-def _on_ends(enclosure: Enclosure, axis: int, spacing: float) -> tuple[Array, Array]:
-    """Points on the two ends, and unit vectors along the axis out of the lumen."""
+def _on_ends(enclosure: Enclosure, spacing: float) -> tuple[Array, Array]:
+    """Points on the openings, and unit vectors out of the lumen along their normals."""
     rng = np.random.default_rng(1)
-    corners = enclosure.ends
+    corners, number = enclosure.ends
+    if not len(corners):
+        return np.empty((0, 3)), np.empty((0, 3))
     areas = np.linalg.norm(
         np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
     )
     count = 20 + int(4 * areas.sum() / spacing**2)
     chosen = rng.choice(len(corners), size=count, p=areas / areas.sum())
     points = _in_triangles(corners[chosen], rng)
-    outward = _along(points[:, axis], axis, enclosure.outer.points[:, axis].mean())
+    outward = enclosure.outward[number[chosen]]
     # The ends of the outer wall are closed whole, across an inner wall too.
     inside = enclosure.distance_outside(points - spacing / 10 * outward) < 0
     points, outward = points[inside], outward[inside]
@@ -132,24 +242,20 @@ def _on_ends(enclosure: Enclosure, axis: int, spacing: float) -> tuple[Array, Ar
     return points[chosen], outward[chosen]
 
 
-def _rims(walls: list[Surface], axis: int) -> tuple[Array, Array]:
-    """Vertices of the open edges, and the sum of the wall's normal and that of the end."""
-    rims = [np.concatenate(wall.loops) for wall in walls]
-    points = np.concatenate([wall.points[rim] for wall, rim in zip(walls, rims, strict=True)])
-    normals = np.concatenate([wall.normals[rim] for wall, rim in zip(walls, rims, strict=True)])
-    return points, normals + _along(points[:, axis], axis, walls[0].points[:, axis].mean())
+def _rims(enclosure: Enclosure) -> tuple[Array, Array]:
+    """Vertices of the open edges, and the sum of the wall's normal and that of the opening."""
+    points, directions = [np.empty((0, 3))], [np.empty((0, 3))]
+    for wall, rims in zip(enclosure.walls, enclosure.rims, strict=True):
+        normals = wall.normals
+        for loop, rim in zip(wall.loops, rims, strict=True):
+            points.append(wall.points[loop])
+            directions.append(normals[loop] + enclosure.outward[rim])
+    return np.concatenate(points), np.concatenate(directions)
 
 
-def _along(height: Array, axis: int, middle: float) -> Array:
-    """Unit vectors along the axis, away from the middle of the vessel."""
-    vectors = np.zeros((len(height), 3))
-    vectors[:, axis] = np.sign(height - middle)
-    return vectors
-
-
-def _outside(enclosure: Enclosure, points: Array, direction: Array, offset: float) -> Array:
+def _outside(enclosure: Enclosure, points: Array, direction: Array, offset: Array) -> Array:
     """Points moved out of the lumen by `offset`, or less where that would lead back into it."""
-    distance = np.full((len(points), 1), offset)
+    distance = offset[:, None].copy()
     for _ in range(6):
         moved = points + distance * direction
         near = enclosure.distance_outside(moved) < 0.5 * distance[:, 0]

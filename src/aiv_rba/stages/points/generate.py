@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,74 +12,120 @@ from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import Array, create_h5
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
-from aiv_rba.geometry import Lumen
 from aiv_rba.ranks.mpi import Processes, processes
+from aiv_rba.ranks.plan import collocation_points
 from aiv_rba.settings import PointsSettings
-from aiv_rba.stages.points.groups import patches, time_bins, uniform
-from aiv_rba.stages.points.picture import draw
-from aiv_rba.stages.points.shrink_copy import BLOCK, Cells, InteriorCells, WallCells, sample_wall
+from aiv_rba.stages.points.cells import BLOCK, Cells
+from aiv_rba.stages.points.coverage import LIMIT, distinct, looked_at, measure
+from aiv_rba.stages.points.groups import time_bins, uniform
+from aiv_rba.stages.points.partition import Partition, partition_of
 from aiv_rba.terminal import say
 
-SAMPLES_PER_PATCH = 8
 CHUNK = 4096
 
 
 def collocate(settings: PointsSettings, results: Results) -> None:
     """Make the collocation points; every MPI process calls this.
 
-    Group (i_t, i_r, i_theta, i_y) has the number
-    ((i_t n_r + i_r) n_theta + i_theta) n_y + i_y; wall groups have no i_r. Batch b holds the b-th
-    point of every group.
+    Group (i_t, i_r, patch) has the number (i_t n_r + i_r) patches + patch, where patch is
+    i_theta n_y + i_y in a tube; wall groups have no i_r. Batch b holds the b-th point of every
+    group.
 
     Raises
     ------
     UserError
-        If the case cannot be read, a group stays empty, or there are fewer layers or times than
-        sections of them.
+        If the case cannot be read, a group or a part of the lumen stays empty, or there are fewer
+        layers or times than sections of them.
     """
-    _check(settings)
+    check_counts(settings)
     with (
         processes("points") as group,
-        recorded(results.record("points"), "points", [results.case], write=group.rank == 0),
+        recorded(results, "points", [results.case], write=group.rank == 0) as record,
     ):
-        experiment = read_case(results.case)
-        lumen = Lumen.from_wall(experiment.wall, experiment.axis)
-        shape = (settings.n_theta, settings.n_y)
-        count = SAMPLES_PER_PATCH * settings.n_theta * settings.n_y
-        outer = sample_wall(experiment.wall, count, settings.seed, patch=0)
-        members = patches(lumen, outer, *shape, settings.bins)
-        interior = InteriorCells(
-            lumen,
-            outer,
-            members,
-            n_r=settings.n_r,
-            layers=settings.layers,
-            group=group,
-            shape=shape,
-        )
-        surface = sample_wall(
-            experiment.wall, settings.per_group * settings.n_theta * settings.n_y, settings.seed + 1
-        )
-        on_wall = WallCells(surface, patches(lumen, surface, *shape, settings.bins))
-
+        case = read_case(results.case)
+        partition = partition_of(case, settings, group)
         slabs = {
-            "interior": slab(settings, experiment, interior, settings.n_t, 0, group),
-            "wall": slab(settings, experiment, on_wall, settings.wall_n_t, 1, group),
+            "interior": slab(settings, case, partition.interior, settings.n_t, 0, group),
+            "wall": slab(settings, case, partition.wall, settings.wall_n_t, 1, group),
         }
-        write(results.points, settings, experiment, slabs, group)
+        coverage = check_coverage(slabs["interior"], settings, case, partition, group)
+        write(results.points, settings, case, partition.shape, slabs, group)
         if group.rank == 0:
-            draw(results.groups_picture, lumen, outer, members, interior, settings)
-            interior_count, wall_count = (settings.per_group * n for n in _groups(settings))
-            say(f"points: {interior_count} in the lumen, {wall_count} on the wall")
+            partition.draw(results.groups_picture)
+            record["partition"] = partition.summary
+            record["coverage"] = coverage
+            interior, wall = collocation_points(settings)
+            say(f"points: {interior} in the lumen, {wall} on the wall")
+            say(f"  groups: {partition.summary}")
+            say(
+                f"  coverage: the largest empty ball has a radius of {coverage['radius']:.3g} m, "
+                f"{coverage['radius'] / coverage['spacing']:.2g} expected spacings"
+            )
 
 
-def _groups(settings: PointsSettings) -> tuple[int, int]:
-    """Groups of the interior points and of the wall points."""
-    patches = settings.n_theta * settings.n_y
-    return settings.n_t * settings.n_r * patches, settings.wall_n_t * patches
+def check_coverage(
+    own: Array, settings: PointsSettings, case: Case, partition: Partition, group: Processes
+) -> dict[str, Any]:
+    """Measure the largest empty ball of the interior points; m.
+
+    Parameters
+    ----------
+    own
+        (group, batch, 4) points of this rank's groups.
+    settings
+        Settings of the stage.
+    case
+        The case.
+    partition
+        The cells from which the points come.
+    group
+        The ranks.
+
+    Returns
+    -------
+    radius, spacing and limit, m, and the position of the centre, m.
+
+    Raises
+    ------
+    UserError
+        If a part of the lumen is left without points.
+    """
+    counts = partition.interior.counts
+    batches = looked_at(settings.n_t * len(counts), settings.per_group)
+    found = measure(
+        own[:, :batches, 1:].reshape(-1, 3),
+        distinct(counts, settings.n_t, batches),
+        partition.inside,
+        partition.bounds,
+        partition.sparsest,
+        group,
+    )
+    length = case.scales.length
+    centre = found.centre * length + np.array(case.scales.origin)
+    if not found.complete:
+        where = ", ".join(f"{value:.4g}" for value in centre)
+        raise UserError(
+            f"points: no collocation point lies within {found.radius * length:.3g} m of "
+            f"x, y, z = {where} m in the lumen, expected one within "
+            f"{LIMIT * found.spacing * length:.3g} m; check the walls there, or treat the vessel "
+            "as one of any shape (ingest.vessel: general)"
+        )
+    return {
+        "radius": found.radius * length,
+        "centre": centre.tolist(),
+        "spacing": found.spacing * length,
+        "limit": LIMIT * found.spacing * length,
+    }
 
 
-def _check(settings: PointsSettings) -> None:
+def check_counts(settings: PointsSettings) -> None:
+    """Check that every section has a layer and a time of its own.
+
+    Raises
+    ------
+    UserError
+        If there are fewer layers or times than sections of them.
+    """
     for key, other in (("layers", "n_r"), ("time_levels", "n_t"), ("time_levels", "wall_n_t")):
         found, least = getattr(settings, key), getattr(settings, other)
         if found < least:
@@ -91,10 +138,12 @@ def slab(
     """The points (group, batch, 4) of this rank's groups.
 
     A group walks through the candidates of its cell from a random start and takes them again in
-    turn when they run out; the time of each point is one of the levels of its section.
+    turn when they run out; the time of each point is one of the levels of its section. In a steady
+    flow there is one level, and the temporal sections of a cell are other points of it.
     """
     own = group.share(n_t * len(cells.counts))
-    first, levels = time_bins(settings.time_levels, n_t)
+    times = case.scales.shares(settings.time_levels) * case.scales.nondimensional_period
+    first, levels = time_bins(len(times), n_t)
     batch = np.arange(settings.per_group)[None]
     points = np.empty((own.stop - own.start, settings.per_group, 4))
     rows = max(1, BLOCK // max(settings.per_group, int(cells.counts.max())))
@@ -110,7 +159,7 @@ def slab(
         level = first[i_t] + (
             uniform(settings.seed, 4 * purpose + 1, number, batch) * levels[i_t]
         ).astype(np.int64)
-        block[..., 0] = level / settings.time_levels * case.scales.nondimensional_period
+        block[..., 0] = times[level]
         block[..., 1:] = cells.positions(cell[:, 0], candidate)
     return points
 
@@ -129,6 +178,7 @@ def write(
     path: Path,
     settings: PointsSettings,
     case: Case,
+    patches: tuple[int, ...],
     slabs: dict[str, Array],
     group: Processes,
 ) -> None:
@@ -137,8 +187,8 @@ def write(
     h5py from pip has no parallel HDF5, and a file per rank would have to travel together.
     """
     shapes = {
-        "interior": (settings.n_t, settings.n_r, settings.n_theta, settings.n_y),
-        "wall": (settings.wall_n_t, settings.n_theta, settings.n_y),
+        "interior": (settings.n_t, settings.n_r, *patches),
+        "wall": (settings.wall_n_t, *patches),
     }
     rows = max(1, BLOCK // settings.per_group)
     if group.rank > 0:

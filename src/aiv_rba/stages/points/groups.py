@@ -67,6 +67,27 @@ def patches(lumen: Lumen, points: Array, n_theta: int, n_y: int, bins: str) -> l
     return np.split(order, np.cumsum(counts)[:-1])
 
 
+def bisected(features: Array, parts: int) -> list[IntArray]:
+    """Numbers of the points (N, D) in each of `parts` parts, equal within one point.
+
+    The points are halved again and again, each time across their longest extent.
+    """
+    edges = np.arange(parts + 1) * len(features) // parts
+
+    def cut(numbers: IntArray, first: int, last: int) -> list[IntArray]:
+        if last - first == 1:
+            return [numbers]
+        middle = (first + last) // 2
+        own = features[numbers]
+        longest = np.argmax(np.ptp(own, axis=0))
+        lower, upper = np.split(
+            numbers[np.argsort(own[:, longest], kind="stable")], [edges[middle] - edges[first]]
+        )
+        return [*cut(lower, first, middle), *cut(upper, middle, last)]
+
+    return cut(np.arange(len(features)), 0, parts)
+
+
 def _rank_bins(values: Array, bins: int) -> IntArray:
     """Bin of each value by its rank, so that the bins hold equal numbers."""
     ranks = np.empty(len(values), dtype=np.int64)
@@ -75,6 +96,6 @@ def _rank_bins(values: Array, bins: int) -> IntArray:
 
 
 def time_bins(levels: int, n_t: int) -> tuple[IntArray, IntArray]:
-    """First level and number of levels of each of n_t temporal sections of the period."""
+    """First level and number of levels of each of n_t temporal sections."""
     edges = np.arange(n_t + 1) * levels // n_t
     return edges[:-1], np.diff(edges)

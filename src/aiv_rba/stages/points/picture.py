@@ -12,18 +12,23 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
+from aiv_rba.files.case import Wall
 from aiv_rba.files.formats import Array, atomic_path
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.settings import PointsSettings
-from aiv_rba.stages.points.shrink_copy import Cells
+from aiv_rba.stages.points.cells import Cells, sample_wall
 
 # Neighbours have different colours, and colour-blind readers can tell them apart (Okabe & Ito).
 COLOURS = np.array(["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"])
 
+DOTS = 40_000
 
-def draw(
+
+def draw_tube(
     path: Path,
     lumen: Lumen,
     samples: Array,
@@ -47,11 +52,61 @@ def draw(
         (axes[1], i_theta, f"{settings.n_theta} angular patches"),
         (axes[2], i_r, f"{settings.n_r} radial sections"),
     ):
-        _section(axis, lumen, cells, section)
+        _section(axis, across(lumen.axis), np.concatenate(cells), _colours(section, cells))
         axis.set_title(f"{title}, y patch {middle + 1} of {settings.n_y}")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=130, format="png")
-    plt.close(figure)
+    _save(figure, path)
+
+
+def draw_region(
+    path: Path,
+    wall: Wall,
+    samples: Array,
+    on_wall: list[NDArray[np.int64]],
+    candidates: Array,
+    members: list[NDArray[np.int64]],
+    spacing: float,
+) -> None:
+    """Draw the wall's patches from two opposite sides, and the cells of a section.
+
+    Parameters
+    ----------
+    path
+        PNG file to write.
+    wall
+        The wall.
+    samples, on_wall
+        (N, 3) wall samples, and the numbers of those of each patch.
+    candidates, members
+        (C, 3) candidates for interior points, and the numbers of those of each cell,
+        cell = i_r * patches + patch.
+    spacing
+        Distance of neighbouring candidates.
+    """
+    figure, axes = plt.subplots(1, 4, figsize=(16, 4.4), layout="constrained")
+    # Dense enough to look like a surface.
+    dots, _ = sample_wall(wall, DOTS, 0)
+    patch = _numbers(on_wall, len(samples))[KDTree(samples).query(dots)[1]]
+    for axis, side in zip(axes, (1, -1), strict=False):
+        right, up, towards = _view(side)
+        # The nearer is drawn later and hides what lies behind.
+        order = np.argsort(dots @ towards)
+        at = dots[order]
+        axis.scatter(at @ right, at @ up, s=9, c=COLOURS[patch[order] % len(COLOURS)], lw=0)
+        axis.set(aspect="equal", xticks=[], yticks=[])
+        corner = ", ".join([f"{side}"] * 3)
+        axis.set_title(f"{len(on_wall)} patches of the wall, seen from ({corner})")
+
+    i_r, patch = np.divmod(_numbers(members, len(candidates)), len(on_wall))
+    # Across the direction in which the vessel is shortest a section shows most of it.
+    short = int(np.argmin(np.ptp(candidates, axis=0)))
+    near = np.abs(candidates[:, short] - np.median(candidates[:, short])) < spacing
+    for axis, number, title in (
+        (axes[2], patch, f"{len(on_wall)} patches"),
+        (axes[3], i_r, f"{len(members) // len(on_wall)} sections by the distance to the wall"),
+    ):
+        _section(axis, across(short), candidates[near], COLOURS[number[near] % len(COLOURS)])
+        axis.set_title(title)
+    _save(figure, path)
 
 
 def _wall(
@@ -73,11 +128,31 @@ def _wall(
     )
 
 
-def _section(axis: Axes, lumen: Lumen, cells: list[Array], number: NDArray[np.int64]) -> None:
-    first, second = across(lumen.axis)
-    points = np.concatenate(cells)
-    axis.scatter(points[:, first], points[:, second], s=2, c=_colours(number, cells), lw=0)
+def _view(side: int) -> tuple[Array, Array, Array]:
+    """Unit vectors to the right, upwards and towards the eye, which is on the diagonal."""
+    towards = np.full(3, side / np.sqrt(3))
+    right = np.array([-1.0, 1.0, 0.0]) * side / np.sqrt(2)
+    return right, np.cross(towards, right), towards
+
+
+def _section(axis: Axes, sides: tuple[int, int], points: Array, colours: Any) -> None:
+    first, second = sides
+    axis.scatter(points[:, first], points[:, second], s=2, c=colours, lw=0)
     axis.set(aspect="equal", xlabel=f"{'xyz'[first]} / L", ylabel=f"{'xyz'[second]} / L")
+
+
+def _numbers(members: list[NDArray[np.int64]], count: int) -> NDArray[np.int64]:
+    """For each of `count` points the number of the part that it is a member of."""
+    numbers = np.empty(count, dtype=np.int64)
+    for number, member in enumerate(members):
+        numbers[member] = number
+    return numbers
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
+    plt.close(figure)
 
 
 def _colours(number: NDArray[np.int64], parts: Sequence[NDArray[Any]]) -> list[str]:

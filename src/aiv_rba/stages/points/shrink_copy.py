@@ -3,65 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.case import Wall
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.geometry import Lumen
 from aiv_rba.ranks.mpi import Processes
-
-# Points or copies that are made at a time: what they need beside the slab itself stays small.
-BLOCK = 2**18
-
-
-def sample_wall(wall: Wall, count: int, seed: int, patch: int | None = None) -> Array:
-    """Points (count, 3) spread uniformly over the wall's area, or over one patch of it.
-
-    A user's triangles may differ in size by orders; their vertices would cluster.
-    """
-    triangles = wall.triangles if patch is None else wall.triangles[wall.patch == patch]
-    corners = wall.points[triangles]
-    edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = np.linalg.norm(np.cross(edge_1, edge_2), axis=1)
-    rng = np.random.default_rng(seed)
-    # Stratified: one point in every `count`-th of the area, in the order of the triangles. Evenly
-    # spaced points would fall into step with the rows of a structured mesh.
-    at = (np.arange(count) + rng.uniform(size=count)) / count * area.sum()
-    chosen = np.minimum(np.searchsorted(np.cumsum(area), at), len(area) - 1)
-    a, b = rng.uniform(size=(2, count))
-    flip = a + b > 1
-    a[flip], b[flip] = 1 - a[flip], 1 - b[flip]
-    points = corners[chosen, 0] + a[:, None] * edge_1[chosen] + b[:, None] * edge_2[chosen]
-    return np.asarray(points)
-
-
-class Cells(Protocol):
-    """Candidate positions of spatial cells, from which their groups take their points."""
-
-    counts: IntArray
-    """(cells,) candidates of each cell."""
-
-    def positions(self, cells: IntArray, numbers: IntArray) -> Array:
-        """Positions (n, b, 3) of candidates of cells (n,), by their numbers (n, b) below counts."""
-        ...
-
-
-class WallCells:
-    """Wall samples of every patch."""
-
-    def __init__(self, samples: Array, members: list[IntArray]) -> None:
-        self.samples = samples
-        self.counts = np.array([len(m) for m in members])
-        self._members = np.concatenate(members)
-        self._first = np.cumsum(self.counts) - self.counts
-
-    def positions(self, cells: IntArray, numbers: IntArray) -> Array:
-        """Positions (n, b, 3)."""
-        return np.asarray(self.samples[self._members[self._first[cells, None] + numbers]])
+from aiv_rba.stages.points.cells import BLOCK
 
 
 class InteriorCells:

@@ -1,4 +1,4 @@
-"""What looks wrong in the input: what ends the ingestion, and what a person should know."""
+"""What the input must have, whatever the experiment accepts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
@@ -72,34 +71,3 @@ def _box(points: Array, unit: str, key: str) -> str:
         ", ".join(f"{name} {a:.4g} to {b:.4g}" for name, a, b in zip("xyz", low, high, strict=True))
         + f" {unit}"
     )
-
-
-def find_warnings(config: IngestSettings, case: Case, outside: float) -> tuple[str, ...]:
-    """What looks wrong in the input but need not be a mistake."""
-    warnings = []
-    if outside > 0.1:
-        warnings.append(f"{100 * outside:.0f} % of the rows lie outside the wall")
-    position = case.tracks.points[:, 1 + case.axis]
-    covered = np.ptp(position) / np.ptp(case.wall.points[:, case.axis])
-    if covered < 0.2:
-        warnings.append(
-            f"tracks cover only {100 * covered:.2g} % of the length of the wall: check ingest.units"
-        )
-    duration = np.ptp(case.tracks.points[:, 0]) / case.scales.nondimensional_period
-    if duration < 0.5:
-        warnings.append(
-            f"times cover only {100 * duration:.2g} % of the period: check ingest.units.time and "
-            "ingest.period"
-        )
-    size = np.sqrt(sum(np.mean(values**2) for values in case.tracks.velocity.values()))
-    if not 0.02 < size < 50:
-        warnings.append(
-            f"the rms velocity is {size:.2g} velocity scales: check ingest.units.velocity and "
-            "ingest.velocity_scale"
-        )
-    if "uvw"[case.axis] not in case.tracks.velocity:
-        warnings.append(
-            f"the axial velocity {'uvw'[case.axis]} is not measured: the flow is inferred from the "
-            "other components alone"
-        )
-    return tuple(warnings)
