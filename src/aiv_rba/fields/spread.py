@@ -21,8 +21,9 @@ from aiv_rba.fields.hydraulics import (
     flow_rates,
     heights,
 )
-from aiv_rba.fields.openings import ThroughOpenings, pressure_column, rate_column
+from aiv_rba.fields.openings import pressure_column, rate_column
 from aiv_rba.fields.thinned import Thinned
+from aiv_rba.fields.through_openings import ThroughOpenings
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, Region

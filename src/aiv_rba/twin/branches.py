@@ -59,7 +59,7 @@ class Branches:
         """Radii (3,) of the parent and the daughters."""
         return np.array([1.0, self.left.radius, self.right.radius])
 
-    def level(self, x: Any, y: Any, z: Any, lib: Any = np) -> tuple[Any, tuple[Any, Any, Any]]:
+    def level(self, x: Any, y: Any, z: Any, lib: Any = np) -> tuple[Any, tuple[Any, ...]]:
         """The function whose zero is the wall, negative in the lumen, and its gradient.
 
         `lib` has the functions sqrt, exp, log and IfPos: NGSolve; NumPy is the default.

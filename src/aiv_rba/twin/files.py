@@ -23,7 +23,7 @@ COLUMNS = (*("t", "x", "y", "z"), *("u", "v", "w", "p"), *("wss_x", "wss_y", "ws
 
 def write_wall(path: Path, points: Array, triangles: IntArray) -> None:
     """Write a wall as STL and VTP; points (N, 3) in the unit of the files."""
-    mesh = pv.PolyData.from_regular_faces(points, triangles)
+    mesh = pv.PolyData(points, np.insert(triangles, 0, 3, axis=1))
     for suffix in (".stl", ".vtp"):
         with atomic_path(path.with_suffix(suffix)) as temporary:
             # The writer goes by the ending, which the temporary name lacks.

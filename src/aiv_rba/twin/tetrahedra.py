@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from aiv_rba.errors import UserError
 from aiv_rba.twin.branches import Branches
 from aiv_rba.twin.geometry import Array
 from aiv_rba.twin.mesh import ngsolve
@@ -15,6 +16,8 @@ ENDS = ("inlet", "outlet_left", "outlet_right")
 BALL = 1.2
 # The displacement is a few percent of an element, so that a fixed point is found at once.
 LOOK_UPS = 4
+# By how much a point may be missed, in radii of the parent.
+TOLERANCE = 1e-3
 
 
 class TetrahedralMesh:
@@ -30,7 +33,13 @@ class TetrahedralMesh:
     """
 
     def __init__(self, branches: Branches, size: float, length: float, order: int) -> None:
-        """Mesh with elements of about `size` in branches of `length`."""
+        """Mesh with elements of about `size` in branches of `length`.
+
+        Raises
+        ------
+        UserError
+            If the elements are too large for the wall.
+        """
         n = ngsolve()
         self.branches = branches
         straight = _round_parts(branches, length).GenerateMesh(maxh=size, curvaturesafety=0.5)
@@ -47,6 +56,13 @@ class TetrahedralMesh:
         shift = n.CF(tuple(t - h for t, h in zip(there, here, strict=True))).Compile()
         self.displacement.Set(shift, definedon=self.mesh.Boundaries("wall"))
         self.mesh.SetDeformation(self.displacement)
+        rule = n.IntegrationRule(n.TET, 2 * order)
+        sizes = n.Det(n.specialcf.JacobianMatrix(3))(self.mesh.MapToAllElements(rule, n.VOL))
+        if not sizes.min() > 0:
+            raise UserError(
+                f"twin: found tetrahedra that the wall turns inside out, expected a "
+                f"discretisation.size of less than {size:g}"
+            )
 
     def places(self, straight: Array) -> Array:
         """Where points (N, 3) of the straight tetrahedra are in the vessel."""
@@ -61,8 +77,9 @@ class TetrahedralMesh:
         straight = points
         for _ in range(LOOK_UPS):
             straight = points - self._shift(straight)
-        outside = np.isnan(self._shift(straight)).any(axis=1)
-        return np.where(outside[:, None], np.nan, straight)
+        off = np.linalg.norm(self.places(straight) - points, axis=1)
+        straight[~(off < TOLERANCE)] = np.nan
+        return straight
 
     def wall_points(self, rng: np.random.Generator, count: int) -> Array:
         """Points (count, 3) of the straight tetrahedra, uniform on their faces at the wall."""
@@ -76,7 +93,7 @@ class TetrahedralMesh:
         area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
         chosen = rng.choice(len(corners), count, p=area / area.sum())
         share = rng.dirichlet(np.ones(3), count)
-        return np.einsum("ni,nij->nj", share, corners[chosen])
+        return np.asarray(np.einsum("ni,nij->nj", share, corners[chosen]))
 
     def _shift(self, straight: Array) -> Array:
         """Displacement (N, 3), not a number outside the tetrahedra."""

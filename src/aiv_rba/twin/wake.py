@@ -224,7 +224,8 @@ def generate_wake(twin: Wake, out: Path, name: str) -> dict[str, float]:
     rows = twin.resolution
     sphere = pv.Sphere(radius=1.0, theta_resolution=2 * rows, phi_resolution=rows)
     # Seen from the fluid, normals point out of it, into the sphere.
-    write_wall(out / "sphere", sphere.points.astype(float) * unit, sphere.regular_faces[:, ::-1])
+    triangles = sphere.regular_faces[:, ::-1].astype(np.int64)
+    write_wall(out / "sphere", sphere.points.astype(float) * unit, triangles)
 
     table, _ = record_runs(_scenery(twin, flow), twin.tracking, twin.seed + 1)
     write_tracks(out / "tracks.csv", table, scales, twin.unit)
@@ -248,7 +249,7 @@ def _scenery(twin: Wake, flow: SphereFlow) -> Scenery:
 
     def seeds(rng: np.random.Generator, count: int) -> Array:
         points = rng.uniform(low - upstream, high, size=(2 * count, 3))
-        return points[np.linalg.norm(points, axis=1) > 1][:count]
+        return np.asarray(points[np.linalg.norm(points, axis=1) > 1][:count])
 
     def slab(points: Array) -> NDArray[np.int64]:
         return np.where(((points > low) & (points < high)).all(axis=-1), 0, -1)
