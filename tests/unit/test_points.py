@@ -109,7 +109,7 @@ def test_no_point_inside_the_inner_wall_is_in_the_lumen():
     points = np.array([[x, y, 0.0] for x in inner for y in heights])
     lumen = Lumen.from_wall(annulus(0.3 * RADIUS), 1)
     assert not lumen.inside(points).any()
-    assert lumen.inside(points + [0.5 * RADIUS, 0, 0]).all()
+    assert lumen.inside(points + np.array([0.5 * RADIUS, 0.0, 0.0])).all()
 
 
 @settings(max_examples=40, deadline=None)

@@ -143,9 +143,8 @@ class Enclosure:
     @cached_property
     def _boundary(self) -> pv.PolyData:
         """Walls and openings as one closed surface, normals outwards."""
-        first, *others = (
-            mesh_of(part.points, part.triangles) for part in (*self.walls, *self.openings)
-        )
+        parts: list[Surface | Opening] = [*self.walls, *self.openings]
+        first, *others = (mesh_of(part.points, part.triangles) for part in parts)
         # Vertices of openings lie on those of the walls: joined, the sign of a distance is right.
         mesh: pv.PolyData = first.append_polydata(*others).clean(tolerance=1e-9)
         return mesh
