@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from aiv_rba import __version__
 from aiv_rba.errors import Interrupted, UserError
@@ -16,7 +17,8 @@ from aiv_rba.files.experiment import write_settings
 from aiv_rba.files.results import Results
 from aiv_rba.paths import check_output
 from aiv_rba.ranks.environment import find_rank
-from aiv_rba.settings import load_comparison, load_stage
+from aiv_rba.settings import ReadingSettings, load_comparison, load_stage, read_experiment
+from aiv_rba.settings.ingest import Format
 from aiv_rba.signals import raised_as_interrupt
 from aiv_rba.terminal import copied_to, fail, log_traceback, on_screen, say
 
@@ -39,6 +41,20 @@ def _ingest(arguments: Arguments) -> None:
     from aiv_rba.stages.ingest.run import ingest
 
     ingest(load_stage(_settings(arguments), "ingest"), Results(arguments.results))
+
+
+def _convert(arguments: Arguments) -> None:
+    from aiv_rba.stages.ingest.convert import convert
+
+    source, out = arguments.tracks, arguments.out
+    if source.suffix in (".yaml", ".yml"):
+        if arguments.format is not None:
+            raise UserError("found --format and an experiment, expected its ingest.format")
+        ingest = read_experiment(source).ingest
+        convert(ingest.track_files, ingest, out)
+    else:
+        settings = ReadingSettings(format=arguments.format or "auto")
+        convert((source,), settings, out, complete=False)
 
 
 def _points(arguments: Arguments) -> None:
@@ -181,6 +197,14 @@ def _parser() -> argparse.ArgumentParser:
             help="rows or tracks to leave out (CSV with a column row or track), as ingest.exclude "
             "does",
         )
+    convert = add("convert", _convert, "Write tracks of any format as plain CSV, to look at them.")
+    convert.add_argument(
+        "tracks", type=Path, help="file or folder of tracks, or the experiment (YAML) that reads it"
+    )
+    convert.add_argument("out", type=Path, help="CSV file to write")
+    convert.add_argument(
+        "--format", choices=get_args(Format), help="format of the tracks (default: found out)"
+    )
     stages = {name: add(name, *what) for name, what in STAGES.items()}
     for subparser in stages.values():
         subparser.add_argument(

@@ -27,7 +27,7 @@ def to_si(unit: str, dimension: str, key: str) -> float:
     Parameters
     ----------
     unit
-        A unit such as ``"um"``, ``"mm/s"`` or ``"s"``.
+        A unit such as ``"um"``, ``"mm/s"`` or ``"s"``, perhaps with a number: ``"0.65 um"``.
     dimension
         The dimension that it must have, such as ``"[length]"`` or ``"[length]/[time]"``.
     key
@@ -39,7 +39,7 @@ def to_si(unit: str, dimension: str, key: str) -> float:
         If `unit` is unknown or of another dimension.
     """
     try:
-        quantity = _registry.Quantity(1.0, unit)
+        quantity: pint.Quantity[Any] = _registry.Quantity(unit)
         fits = quantity.check(dimension)
     except Exception:
         raise UserError(f"{key}: unknown unit {unit!r}, expected a unit of {dimension}") from None

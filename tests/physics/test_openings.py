@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+import pyvista as pv
 import torch
 
 from aiv_rba.errors import UserError
 from aiv_rba.fields.flow import Flow
 from aiv_rba.fields.openings import MainFlow, Quadrature
+from aiv_rba.files.case import Wall
 from tests.exact import SCALES, ExactFlow, model_of, value
 from tests.general import GRADIENT, converging, general_case, slanted, slanted_flow_rate, stokes
-from tests.walls import SLANTED_LENGTH, bifurcation, box_with_sphere, slanted_tube
+from tests.unit.test_score import Off
+from tests.walls import SLANTED_LENGTH, Shape, bifurcation, box_with_sphere, slanted_tube
 
 
 def rates_of(shape, function, largest, order=3):
@@ -91,6 +94,25 @@ def test_main_flow_is_from_the_openings_that_take_in_to_those_that_give_out(
 def test_one_opening_has_no_pressure_drop():
     main = MainFlow.of(np.array([[1.0]]))
     assert np.isnan(main.drop(np.array([[2.0]]))).all()
+
+
+def test_a_closed_vessel_has_no_flow_rate_and_no_pressure_drop():
+    """Rigid rotation in a sphere."""
+    sphere = pv.Sphere(radius=1.0, theta_resolution=16, phi_resolution=16)
+    points = sphere.points.astype(float)
+    triangles = sphere.regular_faces.astype(np.int64)
+    wall = Wall(points, points, triangles, np.zeros(len(triangles), dtype=np.int64))
+
+    def rotating(q):
+        _, x, y, _ = q.unbind(-1)
+        return torch.stack([-y, x, 0 * x, 0 * x], dim=-1)
+
+    case = general_case(Shape(wall, ()), rotating)
+    flow = Flow(case, model_of(ExactFlow(rotating)), Off(), layers=3)
+    table = flow.hydraulics([0.0])
+    assert table.flow_rate_m3_s[0] == table.flow_rate_std_m3_s[0] == 0
+    assert table[["pressure_drop_pa", "hydraulic_resistance_pa_s_m3"]].isna().all(axis=None)
+    assert flow.volume(0.0).n_points > 100
 
 
 def test_a_flow_tells_the_rate_of_an_opening_by_its_name():

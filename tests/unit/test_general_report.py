@@ -26,8 +26,10 @@ from aiv_rba.stages.report.wall_series import WallSeries
 from aiv_rba.stages.score.run import score
 from aiv_rba.stages.score.spread import coverage
 from aiv_rba.stages.score.truth import against_truth
+from tests.browser import check_page
 from tests.exact import SCALES, ExactFlow, model_of, value, write_records
 from tests.general import STREAM, converging, general_case, stokes
+from tests.programs import need
 from tests.unit.test_report import PNG
 from tests.unit.test_score import Off
 from tests.walls import BOX, CENTRE, SPHERE, bifurcation, box_with_sphere
@@ -52,7 +54,7 @@ def finished(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow_module, "load_model", lambda _: model_of(ExactFlow(function)))
         patch.setattr(flow_module, "load_deviations", lambda _: (Off(), "exact"))
-        fields(FieldsSettings(times=2, layers=3), results)
+        fields(FieldsSettings(times=3, layers=3), results)
         score(ScoreSettings(), results)
     write_records(results)
     pd.DataFrame({"step": [0, 1], "mass": [1.0, 0.1]}).to_csv(results.history, index=False)
@@ -108,6 +110,13 @@ def test_fields_of_a_body_in_a_stream(finished):
     sine = np.sqrt(np.maximum(1 - (along / SPHERE) ** 2, 0))
     expected = 1.5 * STREAM / SPHERE * SCALES.viscosity * SCALES.shear_rate * sine
     np.testing.assert_allclose(size, expected, atol=2e-3 * expected.max())
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("finished", ["body"], indirect=True)
+def test_browser_draws_a_body_in_a_stream(request, finished, tmp_path):
+    need(request, "browser", "chromium")
+    check_page((finished[1] / "report.html").read_text(), tmp_path, coloured=0.002)
 
 
 def write_stokes_truth(path):

@@ -352,7 +352,7 @@ def circling(noise: float = 0.0, of_positions: float = 0.0, tracks: int = 60) ->
     position = np.stack([x, y, z], axis=-1).reshape(-1, 3)
     position += of_positions * rate * step * random.normal(size=position.shape)
     return TrackTable(
-        line=np.arange(len(position)) + 2,
+        row=np.arange(len(position)),
         time=time.ravel(),
         position=position,
         velocity=dict(zip("uvw", velocity.T, strict=True)),

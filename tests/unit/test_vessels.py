@@ -127,6 +127,9 @@ def test_a_tube_that_is_seen_whole_stays_a_tube(tmp_path: Path) -> None:
     }
     with pytest.raises(UserError, match=r"wall lie along z, expected ingest\.axis: z"):
         walls(wall, axis="x")
+    # The facets at the sides of a flat disc are not its ends.
+    disc = pv.Cylinder(radius=2, height=1, direction=(0, 0, 1), resolution=64).triangulate()
+    assert walls(saved(disc, tmp_path / "disc.stl")).enclosure.axis == 2
 
 
 def test_a_bifurcation(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ results = Results(Path("results") / experiment.name)
 def sources():
     """Data files that the ingestion reads."""
     ingest = experiment.ingest
-    files = {"tracks": ingest.tracks, "walls": list(ingest.walls), "exclude": ingest.exclude}
+    tracks = [str(path) for path in ingest.track_files]
+    files = {"tracks": tracks, "walls": list(ingest.walls), "exclude": ingest.exclude}
     return {name: file for name, file in files.items() if file}
 
 

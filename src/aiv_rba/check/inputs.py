@@ -25,7 +25,7 @@ from aiv_rba.settings import (
 from aiv_rba.stages.ingest.exclude import excluded_rows
 from aiv_rba.stages.ingest.lumen import read_walls
 from aiv_rba.stages.ingest.meshes import check_wall_file
-from aiv_rba.stages.ingest.times import needs_times, timed
+from aiv_rba.stages.ingest.times import timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks
 from aiv_rba.stages.ingest.velocities import differences
 
@@ -97,26 +97,22 @@ def _check_truth(path: Path, sections: dict[str, Any]) -> None:
 
 
 def _check_tracks(ingest: IngestSettings, problems: Problems) -> None:
-    path = Path(ingest.tracks)
-    measured = ingest.velocities == "columns"
     table: TrackTable | None = None
     with problems.noted():
-        table = read_tracks(
-            path,
-            ingest.units,
-            ingest.period,
-            with_velocity=measured,
-            with_time=needs_times(ingest),
-        )
+        table = read_tracks(ingest)
     if table is not None:
+        measured = ingest.velocities == "columns" and bool(table.velocity)
         with problems.noted():
-            timed(ingest, table if measured else differences(table, ingest.period, path))
+            timed(
+                ingest,
+                table if measured else differences(table, ingest.period, ingest.tracks_named),
+            )
     if ingest.exclude is not None:
         with problems.noted():
             if table is None:
                 check_file(ingest.exclude, "a CSV file of rows or tracks to exclude")
             else:
-                excluded_rows(Path(ingest.exclude), table, path)
+                excluded_rows(Path(ingest.exclude), table, ingest.tracks_named)
 
 
 def _check_outputs(results: Results, problems: Problems) -> None:

@@ -23,8 +23,8 @@ from aiv_rba.fields.derived import (
 )
 from aiv_rba.fields.hydraulics import SECTIONS, cross_sections, flow_rates, hydraulics
 from aiv_rba.fields.mesh import mesh_of
-from aiv_rba.fields.openings import ThroughOpenings
 from aiv_rba.fields.spread import QUANTITIES, StandardDeviations
+from aiv_rba.fields.through_openings import ThroughOpenings
 from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import Array, check_same_case
 from aiv_rba.files.results import Results

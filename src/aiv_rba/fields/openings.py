@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import numpy as np
-import pandas as pd
 from scipy.special import roots_sh_jacobi
 
-from aiv_rba.fields.derived import NondimensionalFlow, sample_series
-from aiv_rba.files.case import Case, Opening
+from aiv_rba.files.case import Opening
 from aiv_rba.files.formats import Array
-from aiv_rba.geometry import Lumen, Region
 from aiv_rba.scales import Scales
-from aiv_rba.time_modes import mean_over_time
 
 # Sides of the triangles of a quadrature over the hydraulic radius, and its points for each
 # direction of a triangle: 9 integrate polynomials of degree 5 exactly.
@@ -49,7 +44,7 @@ class Quadrature:
     @classmethod
     def of(cls, openings: Sequence[Opening], largest: float, order: int = ORDER) -> Self:
         """Gauss points in triangles whose sides are not longer than `largest`."""
-        points, areas = [np.empty((0, 3))], [np.empty((0, 3))]
+        points, areas = [], []
         for opening in openings:
             triangles = _bisected(opening.points[opening.triangles], largest)
             sides = triangles[:, 1:] - triangles[:, :1]
@@ -64,7 +59,7 @@ class Quadrature:
             tuple(opening.name for opening in openings),
             np.concatenate(points),
             np.concatenate(areas),
-            tuple(np.cumsum(counts)[:-1].tolist()),
+            tuple(np.cumsum([0, *counts[:-1]]).tolist()),
         )
 
     def flow_rates(self, velocity: Array, scales: Scales) -> Array:
@@ -78,8 +73,6 @@ class Quadrature:
 
     def _sums(self, values: Array) -> Array:
         """Sums (..., O) over the points of each opening of (..., Q)."""
-        if not self.starts:
-            return np.zeros((*values.shape[:-1], 0))
         return np.asarray(np.add.reduceat(values, self.starts, axis=-1))
 
 
@@ -134,90 +127,6 @@ class MainFlow:
         if pressures.shape[-1] < 2:
             return np.full(pressures.shape[:-1], np.nan)
         return np.asarray(pressures[..., self.inlet] - pressures[..., self.outlet])
-
-
-class ThroughOpenings:
-    """What flows through the openings of a vessel.
-
-    Parameters
-    ----------
-    case, lumen
-        The case and its lumen.
-    flow
-        The flow, nondimensional.
-    """
-
-    def __init__(self, case: Case, lumen: Lumen | Region, flow: NondimensionalFlow) -> None:
-        self.flow = flow
-        self.scales = case.scales
-        self.openings = case.openings
-        self.radius = lumen.radius if isinstance(lumen, Region) else case.radius
-
-    @property
-    def names(self) -> list[str]:
-        """Of the O openings."""
-        return [opening.name for opening in self.openings]
-
-    @cached_property
-    def quadrature(self) -> Quadrature:
-        """Quadrature of the openings."""
-        return Quadrature.of(self.openings, LARGEST * self.radius)
-
-    @cached_property
-    def coarse_quadrature(self) -> Quadrature:
-        """A coarser one, for standard deviations."""
-        return Quadrature.of(self.openings, 2 * LARGEST * self.radius, ORDER - 1)
-
-    @cached_property
-    def main(self) -> MainFlow:
-        """The main flow over the cycle or window."""
-        times = self.scales.nondimensional_period * self.scales.shares(TIMES)
-        return MainFlow.of(self.at(times)[0])
-
-    def at(self, times: Array) -> tuple[Array, Array]:
-        """Flow rates, m^3/s, and mean pressures, Pa, (T, O) at nondimensional times (T,)."""
-        rates, pressures = [np.empty((0, len(self.openings)))], [np.empty((0, len(self.openings)))]
-        for found in sample_series(self.flow, self.scales, self.quadrature.points, times):
-            rates.append(self.quadrature.flow_rates(found.velocity, self.scales)[None])
-            pressures.append(self.quadrature.mean_pressures(found.pressure)[None])
-        return np.concatenate(rates), np.concatenate(pressures)
-
-    def hydraulics(self, times: Array) -> pd.DataFrame:
-        """Flow rate, pressure drop and resistance of a general lumen, as `hydraulics` of a tube.
-
-        The flow rate is that through the vessel, the pressure drop that from its main inlet to its
-        main outlet, and only a vessel with two openings has a resistance.
-        """
-        rates, pressures = self.at(times)
-        table = pd.DataFrame(
-            {
-                "t_s": self.scales.seconds(times),
-                "flow_rate_m3_s": self.main.throughput(rates),
-                "pressure_drop_pa": self.main.drop(pressures),
-            }
-        )
-        mean_drop, mean_rate = (
-            mean_over_time(table[name].to_numpy(), table.t_s.to_numpy(), self.scales.flow)
-            for name in ("pressure_drop_pa", "flow_rate_m3_s")
-        )
-        known = len(self.openings) == 2 and mean_rate != 0
-        table["hydraulic_resistance_pa_s_m3"] = mean_drop / mean_rate if known else np.nan
-        return table
-
-    def columns(self, times: Array, gauges: Array) -> dict[str, Array]:
-        """Flow rate and mean pressure of every opening, and the imbalance, at times (T,).
-
-        Pressures are relative to the gauges (T,), Pa. The imbalance is the sum of the flow rates
-        over the root mean square of the flow rate through the vessel.
-        """
-        rates, pressures = self.at(times)
-        found = {}
-        for number, name in enumerate(self.names):
-            found[rate_column(name)] = rates[:, number]
-            found[pressure_column(name)] = pressures[:, number] - gauges
-        if self.openings:
-            found["mass_imbalance"] = imbalance(rates, self.main)
-        return found
 
 
 def rate_column(name: str, suffix: str = "") -> str:

@@ -21,8 +21,9 @@ from aiv_rba.fields.hydraulics import (
     flow_rates,
     heights,
 )
-from aiv_rba.fields.openings import ThroughOpenings, pressure_column, rate_column
+from aiv_rba.fields.openings import pressure_column, rate_column
 from aiv_rba.fields.thinned import Thinned
+from aiv_rba.fields.through_openings import ThroughOpenings
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, Region
@@ -211,6 +212,8 @@ class StandardDeviations:
 
     def _at_openings(self, times: Array) -> tuple[Array, Array]:
         """Samples (T, S, O) of flow rates and mean pressures of the openings, at times (T,)."""
+        if not self.case.openings:
+            return np.zeros((len(times), 1, 0)), np.zeros((len(times), 1, 0))
         quadrature = self.through_openings.coarse_quadrature
         rates, pressures = [], []
         for velocity, pressure in self._samples_at(quadrature.points, times):

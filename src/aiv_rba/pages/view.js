@@ -57,6 +57,7 @@
 
   /* All directions have one scale: in a tube numbers along it are enough. */
   const axis = (name) => ({ showticklabels: data.along.includes(name), showspikes: false,
+    range: data.ranges[name],
     title: { text: data.along.includes(name) ? `${name} (${data.length})` : "" },
     backgroundcolor: "#fff", gridcolor: "#e3e8ed", zeroline: false });
   const layout = {

@@ -2,7 +2,7 @@
 
 from aiv_rba.settings.experiment import STAGES, Experiment
 from aiv_rba.settings.fields import FieldsSettings
-from aiv_rba.settings.ingest import Fluid, IngestSettings, Split, Units
+from aiv_rba.settings.ingest import Fluid, IngestSettings, ReadingSettings, Split, Units
 from aiv_rba.settings.loader import (
     check_experiment,
     load_comparison,
@@ -59,6 +59,7 @@ __all__ = [
     "PerceptronSettings",
     "PointsSettings",
     "RBASettings",
+    "ReadingSettings",
     "ReportSettings",
     "SSBroydenSettings",
     "ScalarNetworkSettings",

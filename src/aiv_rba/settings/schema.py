@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from aiv_rba.settings.experiment import Experiment
+from aiv_rba.settings.ingest import IngestSettings
 from aiv_rba.settings.train import FlowNetworkSettings, TrainSettings
 
 
@@ -15,7 +16,7 @@ def json_schema() -> dict[str, Any]:
     """JSON schema of an experiment file, references resolved and every default filled in."""
     schema: dict[str, Any] = TypeAdapter(Experiment).json_schema()
     definitions = schema.pop("$defs")
-    for derived in (TrainSettings, FlowNetworkSettings):
+    for derived in (IngestSettings, TrainSettings, FlowNetworkSettings):
         _describe_inherited(definitions[derived.__name__], derived)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -75,7 +76,9 @@ def _describe_inherited(schema: dict[str, Any], derived: type[Any]) -> None:
     """Add the descriptions of inherited fields, which pydantic leaves to their own class."""
     for base in derived.__mro__[1:-1]:
         for name, described in TypeAdapter(base).json_schema()["properties"].items():
-            schema["properties"][name].setdefault("description", described["description"])
+            # A section has the description of its class.
+            if "description" in described:
+                schema["properties"][name].setdefault("description", described["description"])
 
 
 def _resolve(node: Any, definitions: dict[str, Any]) -> Any:

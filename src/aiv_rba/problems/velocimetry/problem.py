@@ -142,17 +142,24 @@ class Velocimetry:
         return self.batches.batch(step)
 
     def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
-        """Square roots of the probabilities that rows of the tracks are not mismatches, (n, 1)."""
-        if not self.settings.robust_weights:
-            return {}
+        """Square roots of the weights of the rows of the tracks, (n, components).
+
+        The weight is the probability that the row is not a mismatch, over the square of its noise
+        where that is not the same for all rows.
+        """
         e = residuals["tracks"].detach()
-        everyone = (
-            self.ranks.gather(values).double().cpu().numpy()
-            for values in (e, batch.inputs["tracks"][1])
+        relative = self.batches.relative_noise[batch.rows["tracks"]].to(e)
+        if not self.settings.robust_weights:
+            return {"tracks": 1 / relative}
+        measured = batch.inputs["tracks"][1]
+        errors, velocities, noises = (
+            self.ranks.gather(values).double().cpu().numpy() for values in (e, measured, relative)
         )
-        probability = torch.as_tensor(inlier_probability(*everyone), dtype=e.dtype)
+        found = inlier_probability(errors, velocities, relative=noises)
+        probability = torch.as_tensor(found, dtype=e.dtype)
         first = self.ranks.first_row(len(e))
-        return {"tracks": probability[first : first + len(e), None].sqrt().to(e.device)}
+        own = probability[first : first + len(e), None].sqrt().to(e.device)
+        return {"tracks": own / relative}
 
     @torch.no_grad()
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from aiv_rba.stages.ingest.vessel import size_of
 from aiv_rba.statistics import robust_deviation
 
 MOST_HARMONICS = 8
+# Rows that the choice of harmonics is made from: whole tracks, drawn at random if there are more.
+ROWS_FOR_HARMONICS = 20_000
 # Least noise that is believed, over a component's rms and over the velocity scale: the network
 # does not follow the flow more closely.
 LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
@@ -72,8 +75,8 @@ def choose_scales(config: IngestSettings, found: Timed, enclosure: Enclosure) ->
         velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
         if velocity == 0:
             raise UserError(
-                f"{config.tracks}: every velocity {', '.join(used)} is zero, expected tracers "
-                "that move, or ingest.velocity_scale"
+                f"{config.tracks_named}: every velocity {', '.join(used)} is zero, expected "
+                "tracers that move, or ingest.velocity_scale"
             )
         reasons["velocity scale"] = f"{velocity:.4g} m/s, rms of {', '.join(used)} on the tracks"
     pressure: PressureScaling
@@ -132,17 +135,29 @@ def choose_wall_error(
     )
 
 
-def choose_noise(table: TrackTable, velocity: float) -> dict[str, float]:
+def choose_noise(
+    table: TrackTable,
+    velocity: float,
+    given: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """Standard deviation of each component's noise, in units of the velocity scale.
 
-    Bounded from below by 2 percent of the component's rms and 0.2 percent of the scale; where no
-    track has three rows in a row, 10 percent of the rms is assumed.
+    As it is `given`, in m/s, or else from the rows that have their own, so that the mean of their
+    weights is right. Where it is estimated, it is bounded from below by 2 percent of the
+    component's rms and 0.2 percent of the scale; where no track has three rows in a row, 10 percent
+    of the rms is assumed.
     """
-    measured = noise(table)
+    estimated, given = noise(table), given or {}
     chosen = {}
     for name, values in table.velocity.items():
+        if name in given:
+            chosen[name] = given[name] / velocity
+            continue
+        if name in table.deviation:
+            chosen[name] = float(np.mean(table.deviation[name] ** -2.0) ** -0.5) / velocity
+            continue
         rms = float(np.sqrt(np.mean(values**2))) / velocity
-        estimate = measured[name] / velocity if name in measured else ASSUMED * rms
+        estimate = estimated[name] / velocity if name in estimated else ASSUMED * rms
         chosen[name] = max(estimate, LEAST_OF_RMS * rms, LEAST_OF_SCALE)
     return chosen
 
@@ -170,6 +185,8 @@ def choose_harmonics(
     were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
     number.
 
+    Of many rows a part stands for all.
+
     Returns
     -------
     int, str
@@ -180,8 +197,8 @@ def choose_harmonics(
     UserError
         If the training rows have fewer than two distinct times.
     """
-    rows = ~tracks.validation
-    points = tracks.points[rows]
+    tracks, represented = training_part(tracks, ROWS_FOR_HARMONICS)
+    points = tracks.points
     phases = len(np.unique(points[:, 0]))
     if phases < 2:
         raise UserError(
@@ -195,22 +212,48 @@ def choose_harmonics(
         )
         for number in range(most + 1)
     ]
-    best = most_informative(tracks, noise, _shapes(function, points[:, 1:], axis), bases)
+    shapes = _shapes(function, points[:, 1:], axis)
+    best = most_informative(tracks, noise, shapes, bases, represented)
     return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
 
 
+def training_part(tracks: Tracks, rows: int) -> tuple[Tracks, float]:
+    """The training rows, or of more than so many those of whole tracks drawn at random.
+
+    Returns
+    -------
+    Tracks, float
+        The rows, and how many each of them stands for.
+    """
+    training = np.flatnonzero(~tracks.validation)
+    chosen = training
+    if len(training) > rows:
+        names, number, sizes = np.unique(
+            tracks.track[training], return_inverse=True, return_counts=True
+        )
+        order = np.random.default_rng(0).permutation(len(names))
+        drawn = np.zeros(len(names), dtype=bool)
+        drawn[order[: 1 + np.searchsorted(np.cumsum(sizes[order]), rows)]] = True
+        chosen = training[drawn[number]]
+    return tracks.rows(chosen), len(training) / len(chosen)
+
+
 def most_informative(
-    tracks: Tracks, noise: dict[str, float], shapes: Array, bases: list[Array]
+    tracks: Tracks,
+    noise: dict[str, float],
+    shapes: Array,
+    bases: list[Array],
+    represented: float = 1.0,
 ) -> int:
     """Number of the functions of time (N, ...) that serve best, by the information criterion.
 
-    With functions of space `shapes` (N, ...) at the training rows; see `choose_harmonics`.
+    With functions of space `shapes` (N, ...) at all rows, each of which stands for so many that are
+    `represented`; see `choose_harmonics`.
     """
-    rows = ~tracks.validation
     criteria = np.zeros(len(bases))
     for name, values in tracks.velocity.items():
-        fits = [misfit(shapes, basis, values[rows] / noise[name]) for basis in bases]
-        independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
+        fits = [misfit(shapes, basis, values / noise[name]) for basis in bases]
+        independent = _independent(fits[-1], tracks.track, tracks.row) * represented
         # Values are in units of their noise: what is far below it says nothing.
         mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
         parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
@@ -218,9 +261,15 @@ def most_informative(
     return int(np.argmin(criteria))
 
 
+def values_of(function: WallFunction, positions: Array) -> Array:
+    """Phi at positions (N, 3), in parts since each of them meets every source."""
+    parts = np.array_split(positions, 1 + len(positions) // 2_000)
+    return np.concatenate([function(part) for part in parts])
+
+
 def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array:
     """(N, 4) functions of space."""
-    phi = function(positions)
+    phi = values_of(function, positions)
     phi = phi / np.abs(phi).max()
     if axis is None:
         spread = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=False)[2]

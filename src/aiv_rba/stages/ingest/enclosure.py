@@ -84,7 +84,7 @@ class Enclosure:
 
     @cached_property
     def rims(self) -> list[list[int]]:
-        """For each loop of each wall, the loop of the outer wall at which it ends."""
+        """For each loop of each wall, the loop of the outer wall at which it ends, -1 for none."""
         rims = [list(range(len(self.outer.loops)))]
         caps = [mesh_of(self.outer.points, triangles) for triangles in self._caps[0]]
         for wall in self.inner:
@@ -95,7 +95,7 @@ class Enclosure:
                     abs(float(middle.compute_implicit_distance(mesh)["implicit_distance"][0]))
                     for mesh in caps
                 ]
-                ends_at.append(int(np.argmin(apart)))
+                ends_at.append(int(np.argmin(apart)) if apart else -1)
             rims.append(ends_at)
         return rims
 
@@ -251,7 +251,7 @@ class Enclosure:
         """Check that a wall ends at openings only; vertices (N, 3) that are not near them."""
         clear = np.ones(len(wall.points), dtype=bool)
         corners, number = self.ends
-        for loop, rim in zip(wall.loops, rims or [-1] * len(wall.loops), strict=True):
+        for loop, rim in zip(wall.loops, rims, strict=True):
             ends_there = False
             if rim >= 0:
                 face = corners[number == rim]

@@ -56,7 +56,8 @@ def summarise(
         "Scales": _scales(case),
         "Chosen from the data": case.chosen,
     }
-    lines = [f"Ingested {config.tracks} and {', '.join(walls.names)}", f"case {case.identity[:12]}"]
+    files = f"{config.tracks_named} and {', '.join(walls.names)}"
+    lines = [f"Ingested {files}", f"case {case.identity[:12]}"]
     for title, entries in sections.items():
         if entries:
             lines += ["", title, *(f"  {name:<24}{value}" for name, value in entries.items())]

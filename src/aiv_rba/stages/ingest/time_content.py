@@ -8,7 +8,13 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.case import Tracks, WallFunction
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import Scales
-from aiv_rba.stages.ingest.choices import choose_harmonics, misfit, most_informative
+from aiv_rba.stages.ingest.choices import (
+    choose_harmonics,
+    misfit,
+    most_informative,
+    training_part,
+    values_of,
+)
 
 NAMES = {
     "periodic": "harmonics of time",
@@ -18,6 +24,8 @@ NAMES = {
 """What a flow is made of in time, for people to read."""
 # Highest degree of the polynomials, and of those of a flow that is fitted as a whole.
 MOST, MOST_SMOOTH = 60, 10
+# Rows that the choice is made from: whole tracks, drawn at random if there are more.
+ROWS = 50_000
 # Rows of a neighbourhood at most.
 NEIGHBOURHOOD = 300
 # Standard errors by which a polynomial must exceed nothing on the average, and their sum over all;
@@ -72,8 +80,8 @@ def choose_polynomials(
     UserError
         If the training rows have fewer than two distinct times.
     """
-    rows = ~tracks.validation
-    points, track = tracks.points[rows], tracks.track[rows]
+    tracks, represented = training_part(tracks, ROWS)
+    points, track = tracks.points, tracks.track
     times = len(np.unique(points[:, 0]))
     if times < 2:
         raise UserError(
@@ -82,13 +90,13 @@ def choose_polynomials(
     most = min(MOST, times // 2 - 1)
     shares = points[:, 0] / scales.nondimensional_period
     polynomials = np.polynomial.legendre.legvander(2 * shares - 1, most).astype(np.float64)
-    shapes = _shapes(function(points[:, 1:]), points[:, 1:])
+    shapes = _shapes(values_of(function, points[:, 1:]), points[:, 1:])
     bases = [polynomials[:, : 1 + degree] for degree in range(min(MOST_SMOOTH, most) + 1)]
-    smooth = most_informative(tracks, noise, shapes, bases)
+    smooth = most_informative(tracks, noise, shapes, bases, represented)
     boxes = neighbourhoods(points[:, 1:], np.arange(len(points)))
     best = smooth
     for values in tracks.velocity.values():
-        left = misfit(shapes, bases[smooth], values[rows])
+        left = misfit(shapes, bases[smooth], values)
         evidence, variance = np.zeros((2, most - smooth))
         for box in boxes:
             # In a box the shapes are what is steady there.

@@ -8,7 +8,8 @@ import numpy as np
 
 from aiv_rba.errors import UserError
 from aiv_rba.settings import IngestSettings
-from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable
+from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
+from aiv_rba.stages.ingest.tracks import TrackTable
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,16 @@ def _in_window(config: IngestSettings, table: TrackTable) -> Timed:
     first, last = config.window or (float(table.time.min()), float(table.time.max()))
     if first == last:
         raise UserError(
-            f"{config.tracks}: found {first:g} s as the only time, expected several with "
+            f"{config.tracks_named}: found {first:g} s as the only time, expected several with "
             "flow: unsteady, or flow: steady"
         )
     table = table.rows(np.lexsort((table.time, table.track)))
     inside = (table.time >= first) & (table.time <= last)
     if inside.sum() < MINIMUM_ROWS:
         raise UserError(
-            f"{config.tracks}: found {inside.sum()} rows from {first:g} to {last:g} s, expected at "
-            f"least {MINIMUM_ROWS} in ingest.window; the times are {table.time.min():g} to "
-            f"{table.time.max():g} s"
+            f"{config.tracks_named}: found {inside.sum()} rows from {first:g} to {last:g} s, "
+            f"expected at least {MINIMUM_ROWS} in ingest.window; the times are "
+            f"{table.time.min():g} to {table.time.max():g} s"
         )
     notes: tuple[str, ...] = ()
     if not inside.all():

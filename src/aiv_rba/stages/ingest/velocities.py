@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import Array
-from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable
+from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
+from aiv_rba.stages.ingest.tracks import TrackTable
 
 
-def differences(table: TrackTable, period: float | None, path: Path) -> TrackTable:
+def differences(table: TrackTable, period: float | None, files: str) -> TrackTable:
     """Velocities from the positions along each track.
 
     In a periodic flow rows of one track are taken in the order of the file. Time is phase-merged,
@@ -35,22 +35,22 @@ def differences(table: TrackTable, period: float | None, path: Path) -> TrackTab
     table, same, step = in_tracks(table, period)
     still = same & (step == 0)
     if still.any():
-        line = table.line[1:][still][0]
+        row = table.row[1:][still][0]
         raise UserError(
-            f"{path}: line {line}: same time as the row before in track "
+            f"{table.where(row)}: same time as the row before in track "
             f"{table.track[1:][still][0]}, expected distinct times for velocities: differences"
         )
     usual = float(np.median(step[same])) if same.any() else 0.0
     if period is not None and usual > period / 4:
         raise UserError(
-            f"{path}: rows of a track are {usual / period:.2f} periods apart, expected rows in "
+            f"{files}: rows of a track are {usual / period:.2f} periods apart, expected rows in "
             "order of time and at least four in a period for velocities: differences"
         )
     joined = same & (step <= 1.5 * usual)
     inner = 1 + np.nonzero(joined[1:] & joined[:-1])[0]
     if len(inner) < MINIMUM_ROWS:
         raise UserError(
-            f"{path}: found {len(inner)} rows with both neighbours in their track, expected at "
+            f"{files}: found {len(inner)} rows with both neighbours in their track, expected at "
             f"least {MINIMUM_ROWS} for velocities: differences"
         )
     h1, h2 = step[inner - 1, None], step[inner, None]

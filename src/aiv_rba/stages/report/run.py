@@ -202,16 +202,25 @@ def _answer(
         Section("The vessel to turn", view=pictures.view(fastest)),
         Section("Wall shear stress", figures=(Figure(pictures.stress(phases), stress),)),
     ]
+    return [*sections, *_hydraulics(case, table, openings, phases, truth)]
+
+
+def _hydraulics(
+    case: Case,
+    table: pd.DataFrame,
+    openings: list[OpeningFlow],
+    phases: list[Phase],
+    truth: TrueFields | None,
+) -> list[Section]:
+    """The course in time and the openings, as far as there are any."""
+    general = case.lumen == "general"
+    notes = (HOW_MUCH_PASSES,) if general and openings else ()
     known = (tables.openings(openings, imbalance_in(table)),) if openings else ()
-    notes = (HOW_MUCH_PASSES,) if case.lumen == "general" else ()
-    if case.flow == "steady":
+    if case.flow == "steady" or (general and not openings):
         # There is no course in time, and the numbers of the vessel stand above.
-        return [*sections, Section("Openings", notes, tables=known)] if known else sections
-    courses = (_courses(case, table, openings, phases, truth),)
-    return [
-        *sections,
-        Section("Flow rate and pressure drop", notes, figures=courses, tables=known),
-    ]
+        return [Section("Openings", notes, tables=known)] if known else []
+    course = _courses(case, table, openings, phases, truth)
+    return [Section("Flow rate and pressure drop", notes, figures=(course,), tables=known)]
 
 
 def _courses(

@@ -32,6 +32,8 @@ MOST_TIMES = 24
 WALL_STEP, SHEET_STEP = 2, 2
 # Longest side of the vessel, in the units in which the camera is placed.
 LONGEST = 1.7
+# A vessel that is not slender is seen from further away.
+AWAY = 1.6
 # Vertices of a wall of any shape.
 MOST_VERTICES = 4_000
 HOW_TO_TURN = "Turn with the left button, zoom with the wheel, move with the right button."
@@ -122,7 +124,7 @@ def general_view(
         return [of_cut[::every] for of_cut in values]
 
     fields = _fields([wall], sampled.flows, on_wall, on_cuts)
-    data = _data(pieces, fields, sampled, scales, start, axis) | {"along": "xyz"}
+    data = _data(pieces, fields, sampled, scales, start, axis, AWAY) | {"along": "xyz"}
     caption = (
         f"{HOW_TO_TURN} The wall carries wall shear stress or pressure; the cuts by coordinate "
         f"planes carry {REST}"
@@ -181,15 +183,17 @@ def _data(
     scales: Scales,
     start: int,
     axis: int,
+    away: float = 1.0,
 ) -> dict[str, object]:
-    """What view.js draws."""
+    """What view.js draws; `away` is how far the eye is, over its distance from a tube."""
     every = _every(sampled)
     times = sampled.times[::every]
     everywhere = np.concatenate([piece.points.reshape(-1, 3) for piece in pieces])
-    sizes = np.ptp(everywhere, axis=0)
+    low, high = everywhere.min(axis=0), everywhere.max(axis=0)
+    sizes = high - low
     metre = unit_for("length", float(sizes[axis]) / 4)
     along, up, aside = (np.eye(3)[(axis + i) % 3] for i in range(3))
-    eye = 1.15 * aside + 0.6 * up + 0.35 * along
+    eye = away * (1.15 * aside + 0.6 * up + 0.35 * along)
     return {
         "times": times.tolist(),
         "span": {"periodic": "period", "steady": "", "unsteady": "window"}[scales.flow],
@@ -198,6 +202,10 @@ def _data(
         "start": min(round(start / every), len(times) - 1),
         "length": metre.name,
         "eye": dict(zip("xyz", eye.tolist(), strict=True)),
+        # A wall alone may be smaller than the cuts.
+        "ranges": {
+            name: [low[i] * metre.factor, high[i] * metre.factor] for i, name in enumerate("xyz")
+        },
         "sizes": dict(zip("xyz", (LONGEST * sizes / sizes.max()).tolist(), strict=True)),
         "up": dict(zip("xyz", up.tolist(), strict=True)),
         "surfaces": [_surface(piece, metre.factor) for piece in pieces],

@@ -12,7 +12,7 @@ from torch import Tensor
 from aiv_rba.fields.derived import jet_series
 from aiv_rba.fields.hydraulics import cross_sections, heights
 from aiv_rba.fields.mesh import mesh_of
-from aiv_rba.fields.openings import ThroughOpenings
+from aiv_rba.fields.through_openings import ThroughOpenings
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, Region, lumen_of

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import sample_series
 from aiv_rba.fields.hydraulics import SECTIONS, hydraulics
-from aiv_rba.fields.openings import ThroughOpenings
+from aiv_rba.fields.through_openings import ThroughOpenings
 from aiv_rba.files.case import Case
 from aiv_rba.files.differences import Differences
 from aiv_rba.files.formats import Array

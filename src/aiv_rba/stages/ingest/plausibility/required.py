@@ -9,7 +9,8 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.formats import Array
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
-from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable
+from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
+from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.walls import Surface
 
 
@@ -24,15 +25,15 @@ def check_overlap(
     if outside.all():
         wall_points = wall.points * scales.length + np.array(scales.origin)
         raise UserError(
-            f"{config.tracks}: no row lies inside {config.wall}: tracks span "
+            f"{config.tracks_named}: no row lies inside {config.wall}: tracks span "
             f"{_box(table.position, config.units.length, 'length')}, the wall "
             f"{_box(wall_points, config.units.wall, 'wall')}, expected them to overlap: check "
             "ingest.units"
         )
     if outside.any() and config.outside == "error":
-        line = table.line[outside].min()
+        first = table.row[outside].min()
         raise UserError(
-            f"{config.tracks}: line {line}: {outside.sum()} of {len(table)} rows lie outside "
+            f"{table.where(first)}: {outside.sum()} of {len(table)} rows lie outside "
             f"{config.wall}, this is the first; expected none with ingest.outside: error"
         )
 
@@ -41,7 +42,8 @@ def check_rows_inside(config: IngestSettings, rows: int) -> None:
     """Check that enough rows lie in the wall."""
     if rows < MINIMUM_ROWS:
         raise UserError(
-            f"{config.tracks}: found {rows} rows inside the wall, expected at least {MINIMUM_ROWS}"
+            f"{config.tracks_named}: found {rows} rows inside the wall, expected at least "
+            f"{MINIMUM_ROWS}"
         )
 
 
@@ -58,7 +60,7 @@ def check_enough_kept(
         if np.sum(kept & side) < least:
             raise UserError(
                 f"{config.exclude}: leaves {np.sum(kept & side)} of {side.sum()} {name} of "
-                f"{config.tracks}, expected at least {least}"
+                f"{config.tracks_named}, expected at least {least}"
             )
 
 
