@@ -70,7 +70,7 @@ def work(name: str, member: Member, cores: int) -> dict[str, Any]:
     """
     logs = RESULTS / "twins" / "logs"
     folder = RESULTS / "twins" / name
-    if member.twin is not None and not (folder / "truth.h5").is_file():
+    if member.options is not None and not (folder / "experiment.yaml").is_file():
         command = [sys.executable, "-m", "aiv_rba.cli", "twin"]
         files = ["--family", str(FAMILY), "--name", name, "--out", str(folder)]
         run([*command, *files], logs / f"{name}_twin.log")

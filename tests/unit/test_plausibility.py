@@ -15,6 +15,7 @@ import pyvista as pv
 import yaml
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.case import read_case
 from aiv_rba.files.results import Results
 from aiv_rba.settings import check_experiment, load_stage
 from aiv_rba.stages.ingest import run
@@ -25,6 +26,7 @@ from aiv_rba.stages.ingest.plausibility.displacement import (
     slopes,
 )
 from aiv_rba.stages.ingest.plausibility.magnitudes import kind_of
+from aiv_rba.stages.ingest.plausibility.wall import wall_speed
 from aiv_rba.stages.ingest.tracks import TrackTable
 from tests.synthetic import write_tube_experiment
 
@@ -237,7 +239,7 @@ MILD: dict[str, tuple[Change, set[str], str]] = {
     "one plane": (
         table(lambda r: r[r["plane"] == 1]),
         {"depth_coverage"},
-        "only 0 % of the width of the wall along z",
+        "only 0 % of the width of the vessel along z",
     ),
 }
 
@@ -287,6 +289,17 @@ def test_some_mistakes_end_the_ingestion_whatever_is_accepted(
     change(folder)
     with pytest.raises(UserError, match=text):
         ingest(folder)
+
+
+def test_a_body_in_a_stream_is_not_judged_by_the_speed_on_it(tube: Path, tmp_path: Path) -> None:
+    folder = copied(tube, tmp_path)
+    ingest(folder)
+    case = read_case(Results(folder).case)
+    found = wall_speed(case)
+    assert found is not None
+    assert abs(found[0]) < 0.05
+    wide = replace(case.openings[0], points=10 * case.openings[0].points)
+    assert wall_speed(replace(case, openings=(wide,))) is None
 
 
 def test_an_accepted_warning_is_shown_and_does_not_stop(

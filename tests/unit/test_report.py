@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -22,12 +21,14 @@ from aiv_rba.stages.fields.vtk import write, write_series
 from aiv_rba.stages.report import figures, tables
 from aiv_rba.stages.report.phases import telling_phases
 from aiv_rba.stages.report.run import EARLIER, report
-from aiv_rba.stages.report.sheets import Sampled, SheetFlow, sample_series, sheets
+from aiv_rba.stages.report.sampling import Sampled, SampledFlow
+from aiv_rba.stages.report.sheets import sample_series, sheets
 from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.units import unit_for
 from aiv_rba.stages.report.unrolled import Unrolled, on_grid, unroll
 from aiv_rba.stages.report.view import MOST_TIMES, view
 from aiv_rba.stages.score.run import score
+from tests.browser import check_page
 from tests.exact import (
     LENGTH,
     RADIUS,
@@ -208,75 +209,10 @@ def test_a_page_has_no_script_unless_it_has_a_view():
     assert "data:image/png;base64," in page
 
 
-# Browsers tell of what goes wrong; then every field, a time and the button are tried.
-WATCH = """<script>
-const seen = { errors: [], loaded: [], fields: [], clocks: [] };
-addEventListener("error", (e) => seen.errors.push(String(e.message)));
-addEventListener("unhandledrejection", (e) => seen.errors.push(String(e.reason)));
-addEventListener("securitypolicyviolation", (e) => seen.errors.push(e.blockedURI));
-console.error = console.warn = (...words) => seen.errors.push(words.join(" "));
-</script>"""
-DRIVE = """<script>
-async function drive() {
-  const [vessel, field, time, play, clock] =
-    ["vessel", "field", "time", "play", "clock"].map((id) => document.getElementById(id));
-  for (let i = field.options.length - 1; i >= 0; i--) {
-    field.selectedIndex = i;
-    field.dispatchEvent(new Event("change"));
-    const shown = vessel.data.filter((trace) => trace.opacity === 1);
-    const values = shown.flatMap((trace) => trace.surfacecolor.flatMap((row) => [...row]));
-    seen.fields.push([field.value, Math.min(...values), Math.max(...values)]);
-  }
-  seen.clocks.push(clock.textContent);
-  time.value = (Number(time.value) + 1) % (Number(time.max) + 1);
-  time.dispatchEvent(new Event("input"));
-  seen.clocks.push(clock.textContent);
-  play.click();
-  await new Promise((after) => setTimeout(after, 250));
-  play.click();
-  seen.clocks.push(clock.textContent);
-  seen.loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
-  document.body.replaceChildren(vessel);
-}
-drive().catch((e) => seen.errors.push(String(e))).then(
-  () => console.log("SEEN " + btoa(unescape(encodeURIComponent(JSON.stringify(seen))))));
-</script>"""
-
-
 @pytest.mark.browser
 def test_browser_draws_the_page_without_errors_and_without_network(request, finished, tmp_path):
     need(request, "browser", "chromium")
-    page = (finished / "report.html").read_text()
-    watched = tmp_path / "watched.html"
-    watched.write_text(
-        page.replace("<title>", WATCH + "<title>", 1).replace("</body>", DRIVE + "</body>")
-    )
-    run = subprocess.run(
-        [
-            *("chromium", "--headless", "--no-sandbox", "--enable-logging=stderr"),
-            # WebGL without a graphics card.
-            *("--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
-            *("--window-size=1000,600", "--virtual-time-budget=3000"),
-            *(f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}"),
-            watched.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    found = re.search(r"SEEN ([\w+/=]+)", run.stderr)
-    assert found, run.stderr
-    seen = json.loads(base64.b64decode(found[1]))
-    assert seen["errors"] == []
-    assert all(name.startswith(("data:", "blob:")) for name in seen["loaded"])
-    assert "Content Security Policy" not in run.stderr
-    assert len({name for name, _, _ in seen["fields"]}) == 9
-    assert all(low < high for _, low, high in seen["fields"])
-    assert len(set(seen["clocks"])) == 3
-    # The last picture: the wall, beside its colour bar.
-    picture = pv.read(tmp_path / "page.png")
-    pixels = np.asarray(picture.point_data.active_scalars).reshape(600, 1000, -1)[:, :750, :3]
-    assert (pixels.max(axis=-1).astype(int) - pixels.min(axis=-1) > 40).mean() > 0.03
+    check_page((finished / "report.html").read_text(), tmp_path, coloured=0.03)
 
 
 @pytest.mark.parametrize(
@@ -433,7 +369,6 @@ def test_truth_is_the_inferred_less_the_difference(tmp_path):
             flow_rate=np.array([2.0, 1.0]),
             pressure_drop=np.array([3.0, 1.0j]),
         ),
-        lumen,
         SCALES,
     )
     # Re (1 + 0.5 i exp(2 pi i 3 / 4)) = 1.5.
@@ -445,7 +380,7 @@ def test_truth_is_the_inferred_less_the_difference(tmp_path):
     far = np.array([[9.0, 9.0, 9.0]]) * SCALES.length + ORIGIN
     assert np.isfinite(truth.on_points(far, 0.0)[0]).all()
     wall = (patch.points - ORIGIN) / SCALES.length
-    np.testing.assert_allclose(truth.on_wall(patch, 0.75), 1.5 * wall, atol=0.01)
+    np.testing.assert_allclose(truth.on_wall(patch, lumen, 0.75), 1.5 * wall, atol=0.01)
     np.testing.assert_allclose(truth.flow_rate(np.array([0, 0.5])), [3, 1])
     np.testing.assert_allclose(truth.pressure_drop(np.array([0, 0.75])), [3, 4])
 
@@ -461,7 +396,7 @@ def test_the_view_thins_many_times_out(tmp_path):
         pressure=np.multiply.outer(growing, patch.pressure[0]),
     )
     flows = [
-        SheetFlow(
+        SampledFlow(
             *(np.multiply.outer(growing, v[0]) for v in (f.velocity, f.pressure, f.vorticity)),
             spread={},
         )

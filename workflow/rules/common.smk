@@ -3,8 +3,7 @@ import sys
 
 import yaml
 
-from aiv_rba.errors import UserError
-from aiv_rba.files.experiment import check_exclude
+from aiv_rba.check.inputs import find_problems
 from aiv_rba.files.results import Results
 from aiv_rba.settings import check_experiment
 
@@ -21,13 +20,12 @@ VERSION = {
     "validation": 4,
 }
 
-# One line about a wrong key, before anything runs.
-try:
-    experiment = check_experiment(config)
-    results = Results(Path("results") / experiment.name)
-    check_exclude(experiment, results.folder)
-except UserError as error:
-    sys.exit(f"aiv-rba: error: {error}")
+# A line for each mistake, before anything runs. Memory and disk may be those of other machines.
+problems = find_problems(config, "experiment", Path("results"))
+if problems.lines:
+    sys.exit("\n".join(f"aiv-rba: error: {line}" for line in problems.lines))
+experiment = check_experiment(config)
+results = Results(Path("results") / experiment.name)
 
 
 def sources():

@@ -227,6 +227,12 @@ class Case:
     openings: tuple[Opening, ...] = ()
 
     @property
+    def corners(self) -> Array:
+        """Lower and upper corner (2, 3) of the box round walls and openings."""
+        points = np.concatenate([self.wall.points, *(o.points for o in self.openings)])
+        return np.stack([points.min(axis=0), points.max(axis=0)])
+
+    @property
     def relative_noise(self) -> Array:
         """Noise of each row over that of its component, (N, components); 1 without row's own."""
         tracks = self.tracks

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from aiv_rba.errors import UserError
+from aiv_rba.paths import check_file
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
@@ -25,8 +26,8 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str]) -> 
     """
     path = Path(path)
     allowed = ", ".join([*required, *optional])
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected a table with the columns {allowed}")
+    archive = ["ZIP"] if path.suffix == ".npz" else []
+    check_file(path, f"a table with the columns {allowed}", may_be=archive)
     table = _read_npz(path) if path.suffix == ".npz" else _read_csv(path)
     missing = [name for name in required if name not in table]
     if missing:

@@ -9,6 +9,7 @@ from aiv_rba.settings.loader import (
     load_stage,
     read_experiment,
     read_overlaid,
+    valid_sections,
 )
 from aiv_rba.settings.multipliers import (
     AnnealingSettings,
@@ -74,4 +75,5 @@ __all__ = [
     "load_stage",
     "read_experiment",
     "read_overlaid",
+    "valid_sections",
 ]

@@ -96,7 +96,7 @@ def _output_scales(case: Case) -> tuple[float, float, float, float]:
         max(sizes.get(name, largest if axis in along else other), 0.01 * largest)
         for axis, name in enumerate("uvw")
     )
-    length = float(np.ptp(case.wall.points[:, case.axis]))
+    length = float(np.ptp(case.corners[:, case.axis]))
     return u, v, w, _force(case) * length
 
 

@@ -110,8 +110,8 @@ class Velocimetry:
         duration = case.scales.nondimensional_period
         # Only an unsteady flow goes on from an initial state.
         self.time_span = (0.0, duration) if case.flow == "unsteady" else None
-        lower = np.append(0.0, case.wall.points.min(axis=0))
-        upper = np.append(duration, case.wall.points.max(axis=0))
+        lower = np.append(0.0, case.corners[0])
+        upper = np.append(duration, case.corners[1])
         self.network = FlowNetwork(
             settings.network,
             torch.tensor(lower, dtype=dtype),

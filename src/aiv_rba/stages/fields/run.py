@@ -23,7 +23,7 @@ def fields(settings: FieldsSettings, results: Results) -> None:
         If a file is damaged or the model belongs to another case.
     """
     inputs = [results.case, results.model, results.deviations]
-    with recorded(results.record("fields"), "fields", inputs):
+    with recorded(results, "fields", inputs):
         flow = open_flow(results.folder, settings.layers)
         times = flow.times(settings.times)
         series: dict[str, dict[float, str]] = {name: {} for name in ENDINGS}

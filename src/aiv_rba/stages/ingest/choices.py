@@ -67,7 +67,7 @@ def choose_scales(config: IngestSettings, found: Timed, enclosure: Enclosure) ->
     length, velocity = config.length_scale, config.velocity_scale
     if length == "auto":
         length = radius
-        reasons["length scale"] = f"{length:.4g} m, the hydraulic radius of the lumen"
+        reasons["length scale"] = f"{length:.4g} m, the {enclosure.radius_name} of the lumen"
     if velocity == "auto":
         measured = found.table.velocity
         axial = None if enclosure.axis is None else "uvw"[enclosure.axis]

@@ -52,7 +52,7 @@ def draw(path: Path, config: IngestSettings, case: Case) -> None:
     norm, colours = _colours(colour)
 
     first, second = (other for other in range(3) if other != case.axis)
-    width, height, depth = (float(np.ptp(wall[:, i])) for i in (case.axis, first, second))
+    width, height, depth = np.ptp(case.corners, axis=0)[[case.axis, first, second]]
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     axes = figure.subplot_mosaic(
         [["first", "across"], ["second", "across"]],

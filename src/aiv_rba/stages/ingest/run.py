@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, Tracks, write_case
 from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
@@ -71,10 +70,7 @@ def ingest(config: IngestSettings, results: Results) -> None:
     UserError
         At the first thing that is wrong with the input.
     """
-    for output in (results.case, results.ingestion, results.tracks_picture):
-        if output.is_dir():
-            raise UserError(f"{output}: is a folder, expected the name of a file to write")
-    with recorded(results.record("ingest"), "ingest", _sources(config)) as record:
+    with recorded(results, "ingest", _sources(config)) as record:
         warnings = _ingest(config, results)
         record["warnings"] = [warning.to_dict() for warning in warnings]
 

@@ -113,7 +113,7 @@ def _velocity(config: IngestSettings, case: Case, findings: Findings) -> dict[st
 def _wall(config: IngestSettings, case: Case, enclosure: Enclosure) -> dict[str, str]:
     unit = config.units.wall
     factor = case.scales.length / to_si(unit, "[length]", "ingest.units.wall")
-    extent = np.ptp(case.wall.points, axis=0) * factor
+    extent = np.ptp(case.corners, axis=0) * factor
     entries: dict[str, str] = {"lumen": case.lumen}
     if enclosure.axis is not None:
         lower, upper = (enclosure.outer.points[loop].mean(axis=0) for loop in enclosure.outer.loops)
@@ -127,7 +127,7 @@ def _wall(config: IngestSettings, case: Case, enclosure: Enclosure) -> dict[str,
     return entries | {
         "vertices, triangles": f"{len(case.wall.points)}, {len(case.wall.triangles)}",
         "extent x, y, z": f"{' x '.join(f'{size:.4g}' for size in extent)} {unit}",
-        "hydraulic radius": f"{enclosure.radius * factor:.4g} {unit}",
+        enclosure.radius_name: f"{enclosure.radius * factor:.4g} {unit}",
         "area of the wall": f"{enclosure.area * factor**2:.4g} {unit}^2",
         "wall function": f"{100 * case.wall_function.misfit:.2g} % of its size at the vertices",
         "volume of the lumen": f"{enclosure.volume * factor**3:.4g} {unit}^3",
@@ -160,10 +160,12 @@ def _closed_faces(config: IngestSettings, walls: Walls) -> dict[str, str]:
 
 
 def _face(area: float, centre: Array, normal: Array, unit: str) -> str:
-    place = ", ".join(f"{value:.4g}" for value in centre)
+    # What is nothing but rounding, and its sign, would be hard to read.
+    size = np.sqrt(area)
+    place = ", ".join(f"{value:.4g}" for value in np.round(centre / size, 6) * size + 0.0)
     text = f"{area:.4g} {unit}^2 round ({place}) {unit}"
     if normal.any():
-        text += f", outwards is ({', '.join(f'{value:.2f}' for value in normal)})"
+        text += f", outwards is ({', '.join(f'{v:.2f}' for v in np.round(normal, 2) + 0.0)})"
     return text
 
 

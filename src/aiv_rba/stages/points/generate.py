@@ -37,12 +37,10 @@ def collocate(settings: PointsSettings, results: Results) -> None:
         If the case cannot be read, a group or a part of the lumen stays empty, or there are fewer
         layers or times than sections of them.
     """
-    _check(settings)
+    check_counts(settings)
     with (
         processes("points") as group,
-        recorded(
-            results.record("points"), "points", [results.case], write=group.rank == 0
-        ) as record,
+        recorded(results, "points", [results.case], write=group.rank == 0) as record,
     ):
         case = read_case(results.case)
         partition = partition_of(case, settings, group)
@@ -120,7 +118,14 @@ def check_coverage(
     }
 
 
-def _check(settings: PointsSettings) -> None:
+def check_counts(settings: PointsSettings) -> None:
+    """Check that every section has a layer and a time of its own.
+
+    Raises
+    ------
+    UserError
+        If there are fewer layers or times than sections of them.
+    """
     for key, other in (("layers", "n_r"), ("time_levels", "n_t"), ("time_levels", "wall_n_t")):
         found, least = getattr(settings, key), getattr(settings, other)
         if found < least:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from scipy.interpolate import make_interp_spline
 
 from aiv_rba.files.formats import Array
 from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.scales import Scales
+from aiv_rba.stages.report.opened import OpeningFlow
 from aiv_rba.stages.report.phases import Phase
 from aiv_rba.stages.report.style import INFERRED, TRUE, WIDTH, image, styled
 from aiv_rba.stages.report.truth import TrueFields
@@ -72,23 +74,66 @@ def hydraulics(
                     lw=0,
                     label=of_band,
                 )
-            axes.axhline(0, color="0.6", lw=0.8)
-            for phase in phases:
-                axes.axvline(phase.time, color="0.6", lw=0.8, ls=(0, (4, 3)))
-                if phase.name != "as asked for":
-                    axes.annotate(
-                        phase.name,
-                        (phase.time, 1.01),
-                        xycoords=("data", "axes fraction"),
-                        ha="center",
-                        fontsize=8.5,
-                        color="0.35",
-                    )
-            axes.set(
-                xlabel="time (s)", ylabel=f"{label} ({unit.name})", xlim=(scales.start, scales.end)
-            )
+            _frame(axes, scales, phases)
+            axes.set_ylabel(f"{label} ({unit.name})")
             axes.legend()
         return image(figure)
+
+
+def openings(
+    table: pd.DataFrame, found: list[OpeningFlow], scales: Scales, phases: list[Phase]
+) -> bytes:
+    """Flow rates out of the openings with their sum, and mean pressures, over all times.
+
+    The bands are two standard deviations wide to each side.
+    """
+    times, fine = table.t_s.to_numpy(), np.linspace(0, 1, 241)
+    seconds = scales.start + fine * scales.period
+    with styled():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6), layout="constrained")
+        panels = (
+            (left, "flow rate out of the vessel", "flow rate", "rates"),
+            (right, "mean pressure", "pressure", "pressures"),
+        )
+        for axes, label, quantity, name in panels:
+            periodic = scales.flow == "periodic"
+            curves = {opening.name: getattr(opening, name) for opening in found}
+            bands = {opening.name: getattr(opening, f"{name}_std") for opening in found}
+            unit = unit_for(quantity, max(float(np.abs(v).max()) for v in curves.values()))
+            for number, (opening, values) in enumerate(curves.items()):
+                smooth = _smooth(values, fine, periodic=periodic) * unit.factor
+                colour = f"C{number}"
+                axes.plot(seconds, smooth, color=colour, label=opening)
+                axes.plot(times, values * unit.factor, "o", ms=4, color=colour)
+                if bands[opening] is not None:
+                    width = 2 * _smooth(bands[opening], fine, periodic=periodic) * unit.factor
+                    low, high = smooth - width, smooth + width
+                    axes.fill_between(seconds, low, high, alpha=0.25, color=colour, lw=0)
+            if name == "rates":
+                total = np.sum(list(curves.values()), axis=0)
+                smooth = _smooth(total, fine, periodic=periodic) * unit.factor
+                axes.plot(seconds, smooth, color="0.2", lw=1, ls=(0, (4, 2)), label="sum")
+            _frame(axes, scales, phases)
+            axes.set_ylabel(f"{label} ({unit.name})")
+            axes.legend(ncols=2 if len(curves) > 3 else 1)
+        return image(figure)
+
+
+def _frame(axes: Axes, scales: Scales, phases: list[Phase]) -> None:
+    """The axis of time with the phases, and zero."""
+    axes.axhline(0, color="0.6", lw=0.8)
+    for phase in phases:
+        axes.axvline(phase.time, color="0.6", lw=0.8, ls=(0, (4, 3)))
+        if phase.name != "as asked for":
+            axes.annotate(
+                phase.name,
+                (phase.time, 1.01),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                fontsize=8.5,
+                color="0.35",
+            )
+    axes.set(xlabel="time (s)", xlim=(scales.start, scales.end))
 
 
 def _smooth(values: Array, shares: Array, *, periodic: bool) -> Array:

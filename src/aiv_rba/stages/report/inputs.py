@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from aiv_rba.errors import UserError
+from aiv_rba.paths import check_file
 
 
 def read(path: Path) -> bytes:
@@ -20,10 +21,8 @@ def read(path: Path) -> bytes:
     UserError
         If it cannot be read.
     """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    check_file(path, "the output of an earlier stage")
+    return Path(path).read_bytes()
 
 
 def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:

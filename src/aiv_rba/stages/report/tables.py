@@ -13,8 +13,10 @@ from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.pages import Table
 from aiv_rba.settings.types import FlowKind
+from aiv_rba.stages.report.opened import OpeningFlow
 from aiv_rba.stages.report.units import Unit, unit_for
 from aiv_rba.stages.report.unrolled import Unrolled
+from aiv_rba.stages.report.wall_series import WallSeries
 from aiv_rba.time_modes import mean_over_time
 
 ENDED = {
@@ -66,6 +68,12 @@ def headlines(result: dict[str, Any]) -> dict[str, str]:
         lines[f"relative L2 of {name} against the truth"] = f"{100 * error:.2f} %"
     for name, spread in result["uncertainty"].get("relative", {}).items():
         lines[f"standard deviation of {SPREAD[name]}"] = f"{100 * spread:.2f} % of its size"
+    if "mass_imbalance" in result["quality"]["quantities"]:
+        for opening in result["openings"]:
+            rate = opening["mean_flow_rate_m3_s"]
+            text = unit_for("flow rate", abs(rate)).text(rate)
+            lines[f"mean flow rate out of {opening['name']}"] = text
+        lines["sum of the flow rates"] = f"{_percent(result['mass_imbalance'])} of the flow rate"
     lines["training"] = training_line(result)
     return lines
 
@@ -89,7 +97,12 @@ def suspicious(result: dict[str, Any]) -> str:
 
 
 def numbers(
-    table: pd.DataFrame, times: Array, peak_speed: Array, wall: Unrolled, kind: FlowKind
+    table: pd.DataFrame,
+    times: Array,
+    peak_speed: Array,
+    wall: Unrolled | WallSeries,
+    kind: FlowKind,
+    between: str = "",
 ) -> tuple[tuple[str, str], ...]:
     """Headline numbers of the flow: what, and how much.
 
@@ -100,9 +113,11 @@ def numbers(
     times, peak_speed
         (T,) in s, and the largest speed then, m/s.
     wall
-        The outer wall with its stress.
+        The outer wall of a tube, or all walls, with their stress.
     kind
         Whether the flow is periodic, steady or unsteady.
+    between
+        Between which openings the pressure drops, where it is not the whole length.
     """
     fastest = int(np.argmax(peak_speed))
     flow, drop = table.flow_rate_m3_s, table.pressure_drop_pa
@@ -126,13 +141,19 @@ def numbers(
             "flow rate" if steady else f"mean flow rate, {_range(flow, flow_unit)}",
             flow_unit.text(mean_flow, _deviation(table, "mean_flow_rate_std_m3_s")),
         ),
-        (
-            "pressure drop" if steady else f"mean pressure drop, {_range(drop, drop_unit)}",
-            drop_unit.text(mean_drop, _deviation(table, "mean_pressure_drop_std_pa")),
-        ),
         ("largest wall shear stress", unit_for("pressure", largest).text(largest, spread)),
     ]
-    if abs(mean_flow) > NO_NET_FLOW * flow.abs().max():
+    if drop.notna().all():
+        title = f"pressure drop{between}"
+        found.insert(
+            2,
+            (
+                title if steady else f"mean {title}, {_range(drop, drop_unit)}",
+                drop_unit.text(mean_drop, _deviation(table, "mean_pressure_drop_std_pa")),
+            ),
+        )
+    known = table.hydraulic_resistance_pa_s_m3.notna().all()
+    if known and abs(mean_flow) > NO_NET_FLOW * flow.abs().max():
         per_flow = table.hydraulic_resistance_pa_s_m3[0] / flow_unit.factor
         unit = unit_for("pressure", abs(per_flow))
         deviation = _deviation(table, "hydraulic_resistance_std_pa_s_m3")
@@ -146,6 +167,24 @@ def numbers(
             )
         )
     return tuple(found)
+
+
+def openings(found: list[OpeningFlow], imbalance: float) -> Table:
+    """Every opening with its area, mean flow rate and mean pressure, and the sum of the rates.
+
+    The last is also given over the flow rate through the vessel, root mean squares over time.
+    """
+    rates = np.array([opening.mean_rate for opening in found])
+    area = unit_for("area", max(opening.area for opening in found))
+    rate = unit_for("flow rate", float(np.abs(rates).max()))
+    pressure = unit_for("pressure", max(abs(opening.mean_pressure) for opening in found))
+    rows = [
+        (o.name, area.text(o.area), rate.text(mean), pressure.text(o.mean_pressure))
+        for o, mean in zip(found, rates, strict=True)
+    ]
+    total = area.text(sum(opening.area for opening in found))
+    rows.append((f"sum: {_percent(imbalance)} of the flow rate", total, rate.text(rates.sum()), ""))
+    return Table("Openings", rows, ("", "area", "mean flow rate out", "mean pressure"))
 
 
 def spread(uncertainty: dict[str, Any]) -> Table:

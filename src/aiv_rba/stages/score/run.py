@@ -9,9 +9,10 @@ from typing import Any
 from aiv_rba.errors import UserError
 from aiv_rba.fields.flow import Flow, open_flow
 from aiv_rba.files.differences import write_differences
-from aiv_rba.files.formats import atomic_path, open_h5
+from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.truth import TABLES, open_truth
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score.quality import quality
 from aiv_rba.stages.score.spread import coverage, shares_within, summary
@@ -26,7 +27,6 @@ from aiv_rba.stages.score.suspicious import (
 from aiv_rba.stages.score.tracks import noise_floor, on_tracks
 from aiv_rba.stages.score.truth import against_truth
 from aiv_rba.stages.score.truth_table import (
-    TABLES,
     against_table,
     compared_deviations,
     read_truth_table,
@@ -44,7 +44,7 @@ def score(settings: ScoreSettings, results: Results) -> None:
     """
     truth = [Path(settings.truth)] if settings.truth else []
     inputs = [results.case, results.model, results.deviations, *truth]
-    with recorded(results.record("score"), "score", inputs):
+    with recorded(results, "score", inputs):
         _score(settings, results)
 
 
@@ -79,7 +79,7 @@ def _score_fields(
             f"score.truth: found {path}, whose fields are harmonics of a period, expected a table "
             "for an unsteady flow"
         )
-    with open_h5(path, "truth") as file:
+    with open_truth(path) as file:
         result["noise_floor"] = noise_floor(path, file, experiment)
         known = known_outliers(path, file, experiment)
         compared = against_truth(file, experiment, flow.model)

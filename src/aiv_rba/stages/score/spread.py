@@ -60,7 +60,8 @@ def summary(flow: Flow) -> dict[str, Any]:
         ("pressure_drop", "pressure_drop{}_pa"),
     ):
         size = _mean_square(table[column.format("")].to_numpy())
-        if size:
+        # A flow at rest has no size, a vessel with one opening no pressure drop.
+        if size > 0:
             spread = _mean_square(table[column.format("_std")].to_numpy())
             relative[name] = float(np.sqrt(spread / size))
     parts = {source: mean_squares(source) for source in deviations.sources}
@@ -79,20 +80,21 @@ def coverage(flow: Flow, compared: Compared) -> dict[str, list[float]]:
     """How often the truth lies within an interval that is to hold it with a given probability.
 
     Shares for each of `nominal`, over points and times, for u, v, w, the pressure, the components
-    of the wall shear stress, and the flow rate.
+    of the wall shear stress and, where the truth has it, the flow rate.
     """
     places, at = compared.places, slice(None, None, EVERY)
     times = places.times[at]
     inside = flow.std.inside(places.inside, times)
     on_wall = flow.std.on_wall(places.on_wall, places.normals, times)
-    table = flow.hydraulics(flow.case.scales.seconds(times))
     velocity = np.array([found["velocity"] for found in inside])
     spread = {
         **{name: velocity[..., i] for i, name in enumerate("uvw")},
         "pressure": np.array([found["pressure"] for found in inside]),
         "wss": np.array([found["wall_shear_stress"] for found in on_wall]),
-        "flow_rate": table["flow_rate_std_m3_s"].to_numpy(),
     }
+    if "flow_rate" in compared.wrong:
+        table = flow.hydraulics(flow.case.scales.seconds(times))
+        spread["flow_rate"] = table["flow_rate_std_m3_s"].to_numpy()
     wrong = {name: values[at] for name, values in compared.wrong.items()}
     wrong |= {name: wrong["velocity"][..., i] for i, name in enumerate("uvw")}
     return shares_within({name: (wrong[name], deviation) for name, deviation in spread.items()})

@@ -12,8 +12,8 @@ from aiv_rba.errors import UserError
 from aiv_rba.fields.flow import Flow
 from aiv_rba.files.formats import Array
 from aiv_rba.files.tables import read_table
+from aiv_rba.geometry import nearest_on, surface_of
 from aiv_rba.stages.score.challenge import Pairs, challenge_errors
-from aiv_rba.stages.score.truth import nearest_on
 from aiv_rba.statistics import relative_l2
 
 POSITION = ("x", "y", "z")
@@ -21,8 +21,6 @@ VELOCITY = ("u", "v", "w")
 VORTICITY = ("vorticity_x", "vorticity_y", "vorticity_z")
 STRESS = ("wss_x", "wss_y", "wss_z")
 VALUES = (*VELOCITY, "p", *VORTICITY, *STRESS, "wss")
-TABLES = (".csv", ".npz")
-"""Extensions of tables; any other truth is a file of format aiv_rba/truth."""
 # Farthest that a row of the wall shear stress may lie off the wall, in hydraulic radii.
 OFF_WALL = 0.1
 # Times and rows of each at which standard deviations are compared with errors.
@@ -120,7 +118,7 @@ def _moved_onto_wall(wall: pd.DataFrame, flow: Flow) -> tuple[pd.DataFrame, int]
     scales = flow.case.scales
     origin = np.array(scales.origin)
     positions = (wall[[*POSITION]].to_numpy() - origin) / scales.length
-    nearest = nearest_on(flow.case.wall, positions)
+    nearest = nearest_on(surface_of(flow.case.wall), positions)
     near = np.linalg.norm(nearest - positions, axis=1) < OFF_WALL * flow.case.radius
     moved = wall[near].copy()
     moved[[*POSITION]] = nearest[near] * scales.length + origin

@@ -41,28 +41,32 @@ def check_length(evidence: Evidence) -> Iterator[InputWarning]:
     if share < LEAST_LENGTH:
         yield InputWarning(
             "length_coverage",
-            f"tracks cover only {100 * share:.2g} % of the length of the wall: check "
+            f"tracks cover only {100 * share:.2g} % of the length of the vessel: check "
             "ingest.units.length and wall",
         )
 
 
 def check_depth(evidence: Evidence) -> Iterator[InputWarning]:
     """Whether tracks reach across the vessel in both directions."""
-    case = evidence.case
-    for direction, share in enumerate(covered(case)):
-        if direction != case.axis and share < LEAST_DEPTH:
-            yield InputWarning(
-                "depth_coverage",
-                f"tracks cover only {100 * share:.2g} % of the width of the wall along "
-                f"{'xyz'[direction]}: the flow elsewhere follows from the equations alone; check "
-                "ingest.units if they should cover more",
-            )
+    axis = evidence.case.axis
+    shares = dict(zip("xyz", covered(evidence.case), strict=True))
+    few = [
+        f"{100 * share:.2g} % of the width of the vessel along {name}"
+        for name, share in shares.items()
+        if name != "xyz"[axis] and share < LEAST_DEPTH
+    ]
+    if few:
+        yield InputWarning(
+            "depth_coverage",
+            f"tracks cover only {' and '.join(few)}: the flow elsewhere follows from the equations "
+            "alone; check ingest.units if they should cover more",
+        )
 
 
 def covered(case: Case) -> Array:
-    """(3,) extent of nearly all rows along x, y and z over that of the wall."""
+    """(3,) extent of nearly all rows along x, y and z over that of the lumen."""
     low, high = np.percentile(case.tracks.points[:, 1:], RANGE, axis=0)
-    return np.asarray((high - low) / np.ptp(case.wall.points, axis=0))
+    return np.asarray((high - low) / np.ptp(case.corners, axis=0))
 
 
 def check_period(evidence: Evidence) -> Iterator[InputWarning]:

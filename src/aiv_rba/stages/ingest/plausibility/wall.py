@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial import KDTree
 
-from aiv_rba.files.case import Case
+from aiv_rba.files.case import Case, Opening, Wall
 from aiv_rba.files.formats import Array
 from aiv_rba.files.warnings import InputWarning
 from aiv_rba.stages.ingest.plausibility.evidence import Evidence
+from aiv_rba.stages.ingest.walls import vector_areas
 from aiv_rba.statistics import matched_deviation
 
 # Shares of the rows: those nearest to the wall, and those deepest in the vessel.
@@ -19,6 +20,8 @@ NEAR, DEEP = 0.3, 0.5
 MOST = 50_000
 # Fewest rows near the wall, and deep rows whose median velocity a row is compared with.
 FEWEST, NEIGHBOURS = 60, 20
+# The wall must be no farther from these rows than so many times the range of their distances.
+REACH = 2.0
 # Rows farther than so many deviations from the fit are mismatches.
 MISMATCH = 3.0
 # Speed at the wall over that in the depth from which a wall is doubted: 0.095 at most on the
@@ -49,14 +52,17 @@ def wall_speed(case: Case) -> tuple[float, float] | None:
     Each of the rows near the wall is compared with the median velocity of the deepest rows that
     are nearest to it in space and time: its velocity along that one is fitted by the size of that
     one times a linear function of the distance to the wall, whose constant is the speed at the
-    wall. None if the rows are too few or nothing moves.
+    wall. None if the rows are too few or too far from the wall, nothing moves, or the region is
+    not mostly enclosed by walls: round a body the velocity is no linear function for long.
     """
+    if _area(case.wall) < sum(_area(opening) for opening in case.openings):
+        return None
     every = -(-len(case.tracks.row) // MOST)
     points = case.tracks.points[::every]
     depth = _depth(case, points[:, 1:])
     near = depth <= np.quantile(depth, NEAR)
     deep = depth >= np.quantile(depth, DEEP)
-    if near.sum() < FEWEST:
+    if near.sum() < FEWEST or depth[near].min() > REACH * np.ptp(depth[near]):
         return None
     velocity = np.stack(list(case.tracks.velocity.values()), axis=1)[::every]
     moments = _moments(case, points)
@@ -69,6 +75,10 @@ def wall_speed(case: Case) -> tuple[float, float] | None:
     size = size[moving]
     along = np.sum((velocity[near] * reference)[moving], axis=1) / size
     return _constant(size[:, None] * np.vander(depth[near][moving], 2), along)
+
+
+def _area(surface: Wall | Opening) -> float:
+    return float(np.linalg.norm(vector_areas(surface.points, surface.triangles), axis=1).sum())
 
 
 def _depth(case: Case, places: Array) -> Array:

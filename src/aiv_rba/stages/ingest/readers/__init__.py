@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aiv_rba.errors import UserError
+from aiv_rba.paths import check_file
 from aiv_rba.settings.ingest import Format
 from aiv_rba.stages.ingest.readers.arrays import (
     read_flowtracks,
@@ -75,12 +76,13 @@ def read_raw(path: Path, format: Format, style: TextStyle) -> tuple[Format, RawT
     UserError
         If the file is missing or damaged.
     """
-    if not path.exists():
-        expected = "a folder" if format == "openptv" else "a CSV file of tracks"
-        raise UserError(f"{path}: not found, expected {expected}")
-    if path.is_dir() != (format == "openptv") and format != "auto":
-        found, expected = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
-        raise UserError(f"{path}: found {found}, expected {expected} of the format {format}")
+    if format == "openptv" and not path.is_dir():
+        found = "is a file" if path.exists() else "not found"
+        raise UserError(f"{path}: {found}, expected a folder of the format openptv")
+    if format not in ("auto", "openptv") or not path.is_dir():
+        zipped = ["ZIP"] if "npz" in (format, path.suffix.lower().removeprefix(".")) else []
+        coded = ["UTF-16", "UTF-32"] if style.encoding.lower() != "utf-8" else []
+        check_file(path, "a file of tracks", may_be=[*zipped, *coded])
     kind = find_format(path, style) if format == "auto" else format
     return kind, READERS[kind](path, style)
 
