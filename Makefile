@@ -70,12 +70,12 @@ records: .venv/installed  ## the most accurate solutions of both, side by side o
 twin: .venv/installed  ## make the bundled experiment anew (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --preset phantom --out data/perivascular
 
-# The truth is written last: a twin that has it is finished, and is not made again.
-results/twins/%/truth.h5: | .venv/installed
+# The experiment is written last: a twin that has it is finished, and is not made again.
+results/twins/%/experiment.yaml: | .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/aiv-rba twin --family $(FAMILY) --name $* --out $(@D)
 
 twins: .venv/installed  ## make the family of twins, CORES at a time (an hour or two)
-	$(MAKE) --jobs $(CORES) $(TWINS:%=results/twins/%/truth.h5)
+	$(MAKE) --jobs $(CORES) $(TWINS:%=results/twins/%/experiment.yaml)
 
 generalise: .venv/installed  ## the workflow on the judged half of the family (HALF=choose: the other); hours
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m studies.generalise --half $(HALF) --cores $(CORES)

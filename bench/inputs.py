@@ -14,10 +14,8 @@ from aiv_rba.problems.velocimetry.choices import resolve
 from aiv_rba.settings import GaussNewtonSettings, TrainSettings, read_experiment
 from aiv_rba.stages.ingest.run import ingest
 from aiv_rba.stages.points.generate import collocate
+from bench.measure import BUNDLED
 from bench.turns import Inputs
-
-BUNDLED = Path("workflow/config/perivascular.yaml")
-PAPER = Path("workflow/config/paper.yaml")
 
 
 def twice_the_tracks(case: Case) -> Case:

@@ -1,4 +1,4 @@
-"""What the benches share: rounds in which all take turns, their statistics, results."""
+"""What the benches share: experiments, rounds in which all take turns, statistics, results."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from statistics import median
 from typing import Any, TypeVar
 
 RESULTS = Path("results")
+BUNDLED = Path("workflow/config/perivascular.yaml")
+PAPER = Path("workflow/config/paper.yaml")
 Found = TypeVar("Found")
 
 

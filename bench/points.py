@@ -25,8 +25,7 @@ import yaml
 from aiv_rba.files.results import Results
 from aiv_rba.ranks.plan import collocation_memory, collocation_points
 from aiv_rba.settings import PointsSettings, load_stage
-from bench.inputs import BUNDLED, PAPER
-from bench.measure import write
+from bench.measure import BUNDLED, PAPER, write
 
 MIB = 2**20
 

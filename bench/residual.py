@@ -22,8 +22,7 @@ from aiv_rba.problems.velocimetry import navier_stokes
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import RBASettings, load_stage
-from bench.inputs import PAPER
-from bench.measure import in_turns, ratios, spread, timed, write
+from bench.measure import PAPER, in_turns, ratios, spread, timed, write
 
 POINTS, LAYERS, WIDTH = 5250, 8, 200
 PRODUCTS = 20

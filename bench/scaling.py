@@ -26,8 +26,8 @@ from aiv_rba.files.records import versions
 from aiv_rba.problems.velocimetry.share import Share, measure, write_points
 from aiv_rba.ranks.plan import NVIDIA, Cluster, Step, flops_per_row, messages, step_on_gpus
 from aiv_rba.settings import load_stage
-from bench.inputs import PAPER, write_inputs
-from bench.measure import ratios, spread, write
+from bench.inputs import write_inputs
+from bench.measure import PAPER, ratios, spread, write
 from bench.turns import QUIET, Inputs, Job, Turn, take_turns
 
 TABLES = Path(__file__).with_suffix(".md.j2")

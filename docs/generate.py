@@ -17,6 +17,7 @@ from aiv_rba.settings import json_schema
 
 # The order in which imports go: what is below knows nothing of what is above.
 PACKAGES = {
+    "check": "The check before any work",
     "stages": "The stages of the pipeline",
     "validation": "Accuracy on problems with a known solution",
     "twin": "Digital twins: data with a known truth",
@@ -198,7 +199,7 @@ def commands() -> str:
     names = re.findall(r"^ {4}([a-z][\w-]*)\b", listed, flags=re.MULTILINE)
     parts = [
         "# Commands\n\n`aiv-rba` has one subcommand for each stage and some more. Its exit code is "
-        "0 when it is done,\n2 for a mistake in the input, which is described in one line, and 75 "
+        "0 when it is done,\n2 for mistakes in the input, each described in one line, and 75 "
         "when it was asked to stop and\ncan be started again to continue.\n",
         f"```text\n{listed}```\n",
     ]

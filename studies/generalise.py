@@ -26,7 +26,7 @@ FIELDS = ("velocity", "pressure", "wss", "u", "v", "w", "flow_rate")
 # What a summary holds beside the errors, where the project's version writes it.
 KEPT = (
     *("truth", "truth_outside", "wss_wall_share", "validation", "noise_floor"),
-    *("quality", "uncertainty", "suspicious"),
+    *("quality", "uncertainty", "suspicious", "challenge"),
     *("amplitude_bias", "iterations", "ended", "chosen", "seconds", "seeds", "revision"),
 )
 
@@ -70,7 +70,7 @@ def work(name: str, member: Member, cores: int) -> dict[str, Any]:
     """
     logs = RESULTS / "twins" / "logs"
     folder = RESULTS / "twins" / name
-    if member.twin is not None and not (folder / "truth.h5").is_file():
+    if member.options is not None and not (folder / "experiment.yaml").is_file():
         command = [sys.executable, "-m", "aiv_rba.cli", "twin"]
         files = ["--family", str(FAMILY), "--name", name, "--out", str(folder)]
         run([*command, *files], logs / f"{name}_twin.log")

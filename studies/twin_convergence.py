@@ -65,6 +65,8 @@ def main() -> None:
     arguments = parser.parse_args()
     bundled = arguments.name == "bundled"
     twin = preset("phantom", 0) if bundled else find_twin(FAMILY, arguments.name)
+    if not isinstance(twin, Twin):
+        parser.error(f"found {arguments.name}, expected the name of a twin that is a duct")
     as_it_is = flow(twin)
     result = {}
     for name, discretisation in finer(twin.discretisation).items():

@@ -12,6 +12,7 @@ from scipy.special import jv
 from aiv_rba.files.case import Case, Tracks, Wall, write_case
 from aiv_rba.files.formats import create_h5
 from aiv_rba.files.results import Results
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.problems.velocimetry.deviations import CurvatureSamples, save_deviations
 from aiv_rba.problems.velocimetry.model import Model, save_model
 from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
@@ -24,6 +25,10 @@ from tests.training_case import parabola
 SCALES = Scales(2e-4, 3e-3, 1e3, 1e-3, 0.2, origin=(1e-3, -2e-3, 3e-3))
 RADIUS, LENGTH = 0.8, 4.0
 SPIN = 0.3
+WARNINGS = (
+    InputWarning("velocity_sign", "v runs against the displacement", fatal=True, accepted=True),
+    InputWarning("length_coverage", "tracks cover only 3 % of the length of the wall"),
+)
 
 
 class ExactFlow:
@@ -183,6 +188,8 @@ def write_records(results: Results):
     """Write the records of the stages before the report."""
     for number, stage in enumerate(("ingest", "points", "train", "fields", "score")):
         record = {"stage": stage, "seconds": 1.0 + number, "versions": {}, "revision": "abc"}
+        if stage == "ingest":
+            record["warnings"] = [warning.to_dict() for warning in WARNINGS]
         if stage == "train":
             record["training"] = training_facts()
         results.record(stage).parent.mkdir(exist_ok=True)

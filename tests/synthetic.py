@@ -1,7 +1,8 @@
-"""A small synthetic experiment with an exact solution: pulsatile flow in a straight tube.
+"""Small synthetic experiments with exact solutions: flows in a straight tube.
 
-The flow is the mean Poiseuille profile plus one Womersley harmonic, in a round tube or, with an
-inner radius, in the annulus between two coaxial tubes. Everything returned is in SI units.
+`Tube` is the mean Poiseuille profile plus one Womersley harmonic, in a round tube or, with an inner
+radius, in the annulus between two coaxial tubes. `DecayingSwirl` comes to rest in a round tube.
+Everything returned is in SI units.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyvista as pv
 import yaml
-from scipy.special import jv, yv
+from scipy.special import jn_zeros, jv, yv
 
 LENGTH_UNITS = {"m": 1.0, "mm": 1e-3, "um": 1e-6}
 TIME_UNITS = {"s": 1.0, "ms": 1e-3}
@@ -48,6 +49,16 @@ class Tube:
     period: float = 0.303
     pulsation: float = 1.0
     centre: tuple[float, float, float] = (2e-3, 1e-3, -1e-3)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What an experiment says of the times of this flow."""
+        return {"period": self.period}
+
+    @property
+    def measured(self) -> list[str]:
+        """Components of the velocity that a camera along z sees; all where the vessel lies so."""
+        return list("uvw" if self.axis == "z" else "uv")
 
     @property
     def along(self) -> int:
@@ -156,9 +167,115 @@ class Tube:
         return pd.DataFrame(columns)
 
 
+@dataclass(frozen=True)
+class SteadyTube(Tube):
+    """Poiseuille flow whose tracks have no times."""
+
+    pulsation: float = 0.0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """No period."""
+        return {"flow": "steady"}
+
+    def tracks(self, count: int = 60, rows: int = 10, seed: int = 0) -> pd.DataFrame:
+        """Exact tracks, in order of time."""
+        return super().tracks(count, rows, seed).drop(columns="t")
+
+
+@dataclass(frozen=True)
+class DecayingSwirl(Tube):
+    """Axial flow and swirl that come to rest, seen in space: an unsteady exact solution.
+
+    J0(a r) exp(-nu a^2 t) along the axis and J1(b r) exp(-nu b^2 t) around it, which vanish on the
+    wall; the pressure balances the centrifugal force and does not change along the axis.
+
+    Attributes
+    ----------
+    start, duration
+        First time of the recording, when the largest axial velocity is `speed`, and its length, s.
+    swirl
+        Factor of J1 over `speed` then.
+    """
+
+    speed: float = 5e-3
+    start: float = 12.0
+    duration: float = 0.06
+    swirl: float = 1.0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The window is that of the tracks."""
+        return {"flow": "unsteady"}
+
+    @property
+    def measured(self) -> list[str]:
+        """All components: several cameras follow the particles in space."""
+        return list("uvw")
+
+    @property
+    def wave_numbers(self) -> tuple[float, float]:
+        """A and b, 1/m."""
+        return jn_zeros(0, 1)[0] / self.radius, jn_zeros(1, 1)[0] / self.radius
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Rates of decay of the axial flow and of the swirl, 1/s."""
+        a, b = self.wave_numbers
+        return a**2 * self.viscosity / self.density, b**2 * self.viscosity / self.density
+
+    def velocity(self, t: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Velocity (N, 3) at times (N,) of the recording and points (N, 3), m/s."""
+        r, after = self.radius_of(points), np.asarray(t) - self.start
+        (a, b), (slow, fast) = self.wave_numbers, self.rates
+        turn = self.swirl * self.speed * jv(1, b * r) / r * np.exp(-fast * after)
+        first, second = (self.along + 1) % 3, (self.along + 2) % 3
+        offset = points - np.array(self.centre)
+        flow = np.empty_like(points)
+        flow[:, self.along] = self.speed * jv(0, a * r) * np.exp(-slow * after)
+        flow[:, first], flow[:, second] = -turn * offset[:, second], turn * offset[:, first]
+        return flow
+
+    def flow_rate(self, t: float) -> float:
+        """Flow rate along the axis, m^3/s."""
+        a, slow = self.wave_numbers[0], self.rates[0]
+        area = np.pi * self.radius**2
+        mean = 2 * self.speed * jv(1, a * self.radius) / (a * self.radius)
+        return float(area * mean * np.exp(-slow * (t - self.start)))
+
+    def tracks(self, count: int = 60, rows: int = 10, seed: int = 0) -> pd.DataFrame:
+        """Exact tracks: the particles keep their distance from the axis and run along helices."""
+        random = np.random.default_rng(seed)
+        r = self.radius * np.sqrt(random.uniform(0.01, 0.88, (count, 1)))
+        step = self.duration / 40
+        begin = random.uniform(0, self.duration - (rows - 1) * step, (count, 1))
+        # The first and the last instant are seen.
+        begin[0], begin[-1] = 0, self.duration - (rows - 1) * step
+        after = begin + step * np.arange(rows)
+        (a, b), (slow, fast) = self.wave_numbers, self.rates
+        path = -self.speed * jv(0, a * r) * np.exp(-slow * after) / slow
+        angle = -self.swirl * self.speed * jv(1, b * r) / r * np.exp(-fast * after) / fast
+        angle = angle + random.uniform(0, 2 * np.pi, (count, 1))
+        path = path - path.min(axis=1, keepdims=True)
+        inlet = random.uniform(0.02, 0.98, (count, 1)) * (
+            self.length - path.max(axis=1, keepdims=True)
+        )
+        points = np.empty((count, rows, 3))
+        points[..., self.along] = inlet + path
+        points[..., (self.along + 1) % 3] = r * np.cos(angle)
+        points[..., (self.along + 2) % 3] = r * np.sin(angle)
+        points = (points + np.array(self.centre)).reshape(-1, 3)
+        t = self.start + after.ravel()
+        columns = {"track": np.repeat(np.arange(count), rows), "t": t}
+        columns |= dict(zip("xyz", points.T, strict=True))
+        columns |= dict(zip("uvw", self.velocity(t, points).T, strict=True))
+        return pd.DataFrame(columns)
+
+
 def write_tube_experiment(
     folder: Path,
     *,
+    tube: Tube | None = None,
     axis: str = "y",
     length_unit: str = "um",
     time_unit: str = "s",
@@ -178,6 +295,8 @@ def write_tube_experiment(
     ----------
     folder
         Made if it is not there.
+    tube
+        The flow; one of the arguments below if it is left out.
     axis
         Vessel axis: "x", "y" or "z".
     length_unit, time_unit, wall_unit
@@ -198,7 +317,7 @@ def write_tube_experiment(
         Keys that replace those of the section of the same name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tube = tube_of(axis=axis, inner=inner, pulsation=pulsation)
+    tube = tube or tube_of(axis=axis, inner=inner, pulsation=pulsation)
     table = tube.tracks(tracks, seed=seed)
     sizes = table[["u", "v", "w"]]
     rms = float(np.sqrt((sizes**2).to_numpy().sum(axis=1).mean()))
@@ -206,9 +325,10 @@ def write_tube_experiment(
     table[["u", "v", "w"]] = sizes + noise * rms * errors
     length, time = LENGTH_UNITS[length_unit], TIME_UNITS[time_unit]
     table[["x", "y", "z"]] /= length
-    table["t"] /= time
+    if "t" in table:
+        table["t"] /= time
     table[["u", "v", "w"]] /= length / time
-    table = table.drop(columns=[] if axis == "z" else ["w"])
+    table = table.drop(columns=[name for name in "uvw" if name not in tube.measured])
     table.to_csv(folder / "tracks.csv", index=False, float_format="%.12g")
 
     walls = {"wall": tube.wall()}
@@ -223,7 +343,7 @@ def write_tube_experiment(
             "tracks": str(folder / "tracks.csv"),
             **{name: str(folder / f"{name}.{wall}") for name in walls},
             "fluid": {"density": tube.density, "viscosity": tube.viscosity},
-            "period": tube.period,
+            **tube.settings,
             "length_scale": tube.radius,
             "velocity_scale": tube.speed,
             "axis": axis,

@@ -9,6 +9,7 @@ from aiv_rba.files.case import Case, Tracks, Wall, WallFunction, write_case
 from aiv_rba.files.formats import create_h5
 from aiv_rba.files.results import Results
 from aiv_rba.scales import Scales
+from aiv_rba.settings.types import FlowKind
 
 RADIUS, LENGTH = 0.5, 2.0
 # The paper's network and soft no-slip, which has all three blocks of loss terms.
@@ -41,7 +42,9 @@ def parabola(radius: float) -> WallFunction:
     )
 
 
-def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11) -> None:
+def write_training_case(
+    folder: Path, *, groups: int = 23, wall_groups: int = 11, flow: FlowKind = "periodic"
+) -> None:
     """Write case.h5 and points.h5: tracks of Poiseuille flow in a tube; odd counts on purpose."""
     rng = np.random.default_rng(5)
     rows = 61
@@ -74,7 +77,7 @@ def write_training_case(folder: Path, *, groups: int = 23, wall_groups: int = 11
         wall=Wall(
             wall, wall * [1 / RADIUS, 0, 1 / RADIUS], np.array([[0, 1, 2]]), np.zeros(1, int)
         ),
-        scales=Scales(1e-3, 1e-3, 1e3, 1e-3, 1.0),
+        scales=Scales(1e-3, 1e-3, 1e3, 1e-3, 1.0, flow=flow),
         axis=1,
         lumen="single",
         radius=RADIUS,

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyvista as pv
+import yaml
 
 from aiv_rba.files.case import Opening, Wall
+from aiv_rba.geometry import Region
 
 SLANT = np.array([1.0, 2.0, 2.0]) / 3
 SLANTED_RADIUS, SLANTED_LENGTH = 1.0, 6.0
@@ -58,7 +62,8 @@ def bifurcation(spacing: float = 0.2) -> Shape:
         lambda x: _smooth_minimum(
             [_segment(x, np.zeros(3), 1.5 * h * d) - r for d, r, h in BRANCHES], 0.3
         ),
-        (-5.0, 5.0, -6.5, 6.5, -2.5, 4.5),
+        # Shifted, so that no end goes just through a vertex.
+        (-5.03, 5.0, -6.53, 6.5, -2.53, 4.5),
         spacing,
     )
     for direction, _, length in BRANCHES:
@@ -163,3 +168,53 @@ def _opened(mesh: pv.PolyData, ends: dict[str, np.ndarray]) -> Shape:
         normal = np.cross(b - a, c - a).sum(axis=0)
         openings.append(Opening(name, corners, faces, normal / np.linalg.norm(normal)))
     return Shape(wall, tuple(openings))
+
+
+def write_vessel_experiment(folder: Path, wall: Any, inside: Shape, **ingest: Any) -> Path:
+    """Write tracks in a shape and an experiment with them, lengths in mm; return its path.
+
+    Every tracer moves along (1, 2, 2) / 3, the faster the farther it is from the wall.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+    wall
+        The value of `ingest.wall`, such as the name of a file.
+    inside
+        The shape in which the tracks lie.
+    ingest
+        More keys of the section.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    region = Region(inside.wall, inside.openings)
+    rng = np.random.default_rng(0)
+    starts = rng.uniform(*region.bounds, (4000, 3))
+    starts = starts[region.distance(starts) < -0.1][:60]
+    speed = 1 - np.exp(-region.wall_distance(starts))
+    time = np.arange(10) / 50
+    points = starts[:, None] + 0.1 * time[:, None] * (speed[:, None] * SLANT)[:, None]
+    table = pd.DataFrame(
+        {
+            "track": np.repeat(np.arange(len(starts)), len(time)),
+            "t": np.tile(time, len(starts)),
+            **dict(zip("xyz", points.reshape(-1, 3).T, strict=True)),
+            **dict(zip("uvw", np.outer(SLANT, np.repeat(speed, len(time))), strict=True)),
+        }
+    )
+    table.to_csv(folder / "tracks.csv", index=False)
+    units = {"length": "mm", "velocity": "mm/s", "wall": "mm"}
+    experiment = {
+        "name": "vessel",
+        "ingest": {
+            "tracks": str(folder / "tracks.csv"),
+            "wall": wall,
+            "fluid": {"density": 1060.0, "viscosity": 3.5e-3},
+            "period": 1.0,
+            "units": units,
+            **ingest,
+        },
+    }
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump(experiment, sort_keys=False))
+    return path

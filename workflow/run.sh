@@ -4,7 +4,7 @@
 set -uo pipefail
 cores=$1
 shift
-aiv-rba init --check "$@" || exit 2
+aiv-rba check --on-ranks "$((cores < 2 ? cores : 2))" "$@" || exit 2
 started=$(mktemp)
 trap 'rm -f "$started"' EXIT
 if snakemake --quiet all --cores "$cores" --configfile "$@"; then

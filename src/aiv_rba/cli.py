@@ -9,23 +9,30 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from aiv_rba import __version__
 from aiv_rba.errors import Interrupted, UserError
-from aiv_rba.files.experiment import named_experiment, write_settings
+from aiv_rba.files.experiment import write_settings
 from aiv_rba.files.results import Results
+from aiv_rba.paths import check_output
 from aiv_rba.ranks.environment import find_rank
-from aiv_rba.settings import load_comparison, load_stage
+from aiv_rba.settings import ReadingSettings, load_comparison, load_stage, read_experiment
+from aiv_rba.settings.ingest import Format
+from aiv_rba.signals import raised_as_interrupt
 from aiv_rba.terminal import copied_to, fail, log_traceback, on_screen, say
 
 Arguments = argparse.Namespace
 
 
 # Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
+def _check(arguments: Arguments) -> None:
+    from aiv_rba.check.run import check
+
+    check(arguments.experiment, arguments.results, arguments.exclude, ranks=arguments.on_ranks)
+
+
 def _init(arguments: Arguments) -> None:
-    if arguments.check:
-        named_experiment(arguments.experiment, arguments.results, arguments.exclude)
-        return
     for path in write_settings(arguments.experiment, arguments.results, arguments.exclude):
         say(str(path))
 
@@ -34,6 +41,20 @@ def _ingest(arguments: Arguments) -> None:
     from aiv_rba.stages.ingest.run import ingest
 
     ingest(load_stage(_settings(arguments), "ingest"), Results(arguments.results))
+
+
+def _convert(arguments: Arguments) -> None:
+    from aiv_rba.stages.ingest.convert import convert
+
+    source, out = arguments.tracks, arguments.out
+    if source.suffix in (".yaml", ".yml"):
+        if arguments.format is not None:
+            raise UserError("found --format and an experiment, expected its ingest.format")
+        ingest = read_experiment(source).ingest
+        convert(ingest.track_files, ingest, out)
+    else:
+        settings = ReadingSettings(format=arguments.format or "auto")
+        convert((source,), settings, out, complete=False)
 
 
 def _points(arguments: Arguments) -> None:
@@ -67,6 +88,12 @@ def _report(arguments: Arguments) -> None:
     report(load_stage(_settings(arguments), "report"), Results(arguments.results))
 
 
+def _probe(arguments: Arguments) -> None:
+    from aiv_rba.stages.probe.run import probe_points
+
+    probe_points(Results(arguments.results), arguments.points, arguments.out)
+
+
 def _validate(arguments: Arguments) -> None:
     from aiv_rba.problems import find
     from aiv_rba.validation.run import validate
@@ -82,7 +109,7 @@ def _validate(arguments: Arguments) -> None:
 
 
 def _twin(arguments: Arguments) -> None:
-    from aiv_rba.twin.family import find_twin
+    from aiv_rba.twin.family import find_twin, make_twin
     from aiv_rba.twin.generate import generate
     from aiv_rba.twin.options import preset
 
@@ -94,7 +121,7 @@ def _twin(arguments: Arguments) -> None:
         if arguments.seed is not None:
             twin = replace(twin, seed=arguments.seed)
             experiment += f"_{arguments.seed}"
-        report = generate(twin, arguments.out, experiment)
+        report = make_twin(twin, arguments.out, experiment)
     else:
         report = generate(preset(arguments.preset, arguments.seed or 0), arguments.out)
     for name, value in report.items():
@@ -137,23 +164,47 @@ def _parser() -> argparse.ArgumentParser:
         subparser.set_defaults(command=command)
         return subparser
 
-    init = add("init", _init, "Check an experiment and write its settings into a folder.")
-    init.add_argument(
-        "experiment", type=Path, nargs="+", help="experiment (YAML), then overlays that change it"
+    check = add(
+        "check",
+        _check,
+        "Check an experiment and every file that it needs, and say what will be made of it.",
     )
-    init.add_argument(
-        "--results",
-        type=Path,
-        default=Path("results"),
-        help="where the folder, which has the experiment's name, is made (default: results)",
+    check.add_argument(
+        "--on-ranks",
+        type=int,
+        default=1,
+        metavar="N",
+        help="ranks that will make the points and train on this machine (default: 1)",
     )
-    init.add_argument(
-        "--exclude",
-        type=Path,
-        metavar="FILE",
-        help="rows or tracks to leave out (CSV with a column row or track), as ingest.exclude does",
+    init = add("init", _init, "Write the settings of an experiment into a folder.")
+    for subparser in (check, init):
+        subparser.add_argument(
+            "experiment",
+            type=Path,
+            nargs="+",
+            help="experiment (YAML), then overlays that change it",
+        )
+        subparser.add_argument(
+            "--results",
+            type=Path,
+            default=Path("results"),
+            help="where the folder, which has the experiment's name, is made (default: results)",
+        )
+        subparser.add_argument(
+            "--exclude",
+            type=Path,
+            metavar="FILE",
+            help="rows or tracks to leave out (CSV with a column row or track), as ingest.exclude "
+            "does",
+        )
+    convert = add("convert", _convert, "Write tracks of any format as plain CSV, to look at them.")
+    convert.add_argument(
+        "tracks", type=Path, help="file or folder of tracks, or the experiment (YAML) that reads it"
     )
-    init.add_argument("--check", action="store_true", help="check only, and write nothing")
+    convert.add_argument("out", type=Path, help="CSV file to write")
+    convert.add_argument(
+        "--format", choices=get_args(Format), help="format of the tracks (default: found out)"
+    )
     stages = {name: add(name, *what) for name, what in STAGES.items()}
     for subparser in stages.values():
         subparser.add_argument(
@@ -163,6 +214,12 @@ def _parser() -> argparse.ArgumentParser:
         "--tensorboard",
         action="store_true",
         help="write event files too (needs the extra 'tensorboard')",
+    )
+    probe = add("probe", _probe, "Answer at points and times of your own, in SI units.")
+    probe.add_argument("results", type=Path, help="folder of a finished experiment")
+    probe.add_argument("points", type=Path, help="CSV or npz with columns t (s), x, y, z (m)")
+    probe.add_argument(
+        "--out", type=Path, help="CSV to write (default: the folder probe of the results)"
     )
     validate = add("validate", _validate, "Compare methods on a problem with a known solution.")
     validate.add_argument("--problem", required=True, help="folder of aiv_rba/problems")
@@ -197,11 +254,14 @@ def _log(arguments: Arguments, rank: int) -> Path:
     """The log of a stage; ranks other than the first have their own."""
     results = Results(arguments.results)
     if not results.folder.is_dir():
+        found = "is a file" if results.folder.exists() else "not found"
         raise UserError(
-            f"{results.folder}: not found, expected the folder of an experiment: make it with "
+            f"{results.folder}: {found}, expected the folder of an experiment: make it with "
             "aiv-rba init"
         )
-    return results.rank_log(arguments.stage, rank) if rank else results.log(arguments.stage)
+    log = results.rank_log(arguments.stage, rank) if rank else results.log(arguments.stage)
+    check_output(log)
+    return log
 
 
 def _printed_by_first_rank(stage: str, error: UserError) -> bool:
@@ -230,6 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prefix = f"aiv-rba {arguments.stage}"
     with ExitStack() as stack:
         screen = stack.enter_context(on_screen())
+        stack.enter_context(raised_as_interrupt())
         try:
             rank, _, _ = find_rank(os.environ)
             screen.quiet = rank > 0
@@ -240,8 +301,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.verbose:
                 raise
             if not _printed_by_first_rank(arguments.stage, error):
-                fail(f"{prefix}: error: {error}")
+                for line in error.lines:
+                    fail(f"{prefix}: error: {line}")
             return 2
+        except KeyboardInterrupt as stop:
+            fail(f"{prefix}: ended by {stop}; run it again")
+            return 75
         except Interrupted as stop:
             fail(f"{prefix}: {stop}")
             return 75

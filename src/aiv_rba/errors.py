@@ -1,8 +1,29 @@
 """Why a stage may end early: mistakes that a user can correct, and requests to stop."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """A mistake in the input. Its message is one line: where, what was found, what was expected."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each mistake."""
+        return (str(self),)
+
+
+class UserErrors(UserError):
+    """Several mistakes in the input, a line each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each mistake."""
+        return tuple(str(self).split("\n"))
 
 
 class RankError(UserError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyvista as pv
@@ -12,7 +13,7 @@ from scipy.interpolate import CubicSpline, LinearNDInterpolator
 from scipy.spatial import KDTree
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.case import Opening, Wall
+from aiv_rba.files.case import Case, Opening, Wall
 from aiv_rba.files.formats import Array, IntArray
 
 SECTIONS = 41
@@ -133,7 +134,7 @@ class Lumen:
 
     @cached_property
     def _surface(self) -> pv.PolyData:
-        return pv.PolyData(self.wall.points, np.insert(self.wall.triangles, 0, 3, axis=1))
+        return surface_of(self.wall)
 
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (N, 3) lie in the lumen, by signed distance to the wall."""
@@ -182,7 +183,7 @@ class Region:
 
     @cached_property
     def _wall(self) -> pv.PolyData:
-        return pv.PolyData(self.wall.points, np.insert(self.wall.triangles, 0, 3, axis=1))
+        return surface_of(self.wall)
 
     @cached_property
     def boundary(self) -> pv.PolyData:
@@ -209,6 +210,11 @@ class Region:
         """Volume that it encloses."""
         return float(self.boundary.volume)
 
+    @cached_property
+    def radius(self) -> float:
+        """Hydraulic radius with the openings counted as walls: 2 volumes over the boundary."""
+        return float(2 * self.volume / self.boundary.area)
+
     def wall_distance(self, points: Array) -> Array:
         """Distance (N,) of points (N, 3) to the walls, without sign."""
         cloud = pv.PolyData(points).compute_implicit_distance(self._wall)
@@ -224,6 +230,26 @@ class Region:
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (N, 3) lie in the region."""
         return np.asarray(self.distance(points) <= 0)
+
+
+def lumen_of(case: Case) -> Lumen | Region:
+    """The lumen of a case, as a tube where it is one."""
+    if case.lumen == "general":
+        return Region(case.wall, case.openings)
+    return Lumen.from_wall(case.wall, case.axis)
+
+
+def surface_of(wall: Wall) -> pv.PolyData:
+    """The triangles of a wall."""
+    return pv.PolyData(wall.points, np.insert(wall.triangles, 0, 3, axis=1))
+
+
+def nearest_on(surface: pv.PolyData, points: Array) -> Array:
+    """Nearest points (N, 3) of the triangles of a surface."""
+    if not len(points):
+        return points
+    found: Any = surface.find_closest_cell(points, return_closest_point=True)
+    return np.asarray(found[1])
 
 
 def _centroids(wall: Wall, axis: int) -> tuple[Array, Array]:

@@ -6,11 +6,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
+import numpy as np
 import pint
+from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
+from aiv_rba.settings.types import FlowKind
 
 PressureScaling = Literal["inertial", "viscous"]
+
+# Share of the window by which a time may lie outside it: rounding.
+ROUNDING = 1e-9
 
 _registry: pint.UnitRegistry[Any] = pint.UnitRegistry()
 
@@ -21,7 +27,7 @@ def to_si(unit: str, dimension: str, key: str) -> float:
     Parameters
     ----------
     unit
-        A unit such as ``"um"``, ``"mm/s"`` or ``"s"``.
+        A unit such as ``"um"``, ``"mm/s"`` or ``"s"``, perhaps with a number: ``"0.65 um"``.
     dimension
         The dimension that it must have, such as ``"[length]"`` or ``"[length]/[time]"``.
     key
@@ -33,7 +39,7 @@ def to_si(unit: str, dimension: str, key: str) -> float:
         If `unit` is unknown or of another dimension.
     """
     try:
-        quantity = _registry.Quantity(1.0, unit)
+        quantity: pint.Quantity[Any] = _registry.Quantity(unit)
         fits = quantity.check(dimension)
     except Exception:
         raise UserError(f"{key}: unknown unit {unit!r}, expected a unit of {dimension}") from None
@@ -57,6 +63,10 @@ class Scales:
     balance stay of order one. Both read
 
         inertia (dv/dt + (v . grad) v) = -grad p + diffusion lap v.
+
+    A periodic flow has a `period`. An unsteady one is known in a window of the recording alone,
+    which begins at `start` and is as long as `period` says; nondimensional times count from there.
+    In a steady one the only time is zero, and `period` is a unit of time without a meaning.
     """
 
     length: float
@@ -66,6 +76,8 @@ class Scales:
     period: float
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     pressure_scaling: PressureScaling = "inertial"
+    flow: FlowKind = "periodic"
+    start: float = 0.0
 
     @property
     def time(self) -> float:
@@ -74,8 +86,48 @@ class Scales:
 
     @property
     def nondimensional_period(self) -> float:
-        """Period in units of L / U."""
+        """Period, or length of the window, in units of L / U."""
         return self.period / self.time
+
+    @property
+    def end(self) -> float:
+        """End of the period or of the window, s."""
+        return self.start + self.period
+
+    def shares(self, count: int) -> NDArray[np.float64]:
+        """Equally spaced times as shares of the period or window, (count,); one of a steady flow.
+
+        The end of a period is the beginning of the next and is left out; a window has both ends.
+        """
+        if self.flow == "steady":
+            return np.zeros(1)
+        return np.arange(count) / max(count - (self.flow == "unsteady"), 1)
+
+    def seconds(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Nondimensional times in s: in the period, or of the recording."""
+        return self.start + times * self.time
+
+    def time_of(self, seconds: float | None) -> float:
+        """Nondimensional time of one in s: in the period, or in the window of the recording.
+
+        Raises
+        ------
+        UserError
+            If the time lies outside the window, or there is none and the flow is not steady.
+        """
+        if self.flow == "steady":
+            return 0.0
+        if seconds is None:
+            raise UserError(f"time: found none, expected one in s, since the flow is {self.flow}")
+        if self.flow == "periodic":
+            return float(seconds % self.period) / self.time
+        elapsed = seconds - self.start
+        if not -ROUNDING <= elapsed / self.period <= 1 + ROUNDING:
+            raise UserError(
+                f"time: found {seconds:g} s, expected one in the window of the recording, "
+                f"{self.start:g} to {self.end:g} s"
+            )
+        return float(np.clip(elapsed, 0, self.period)) / self.time
 
     @property
     def reynolds(self) -> float:
@@ -84,7 +136,7 @@ class Scales:
 
     @property
     def womersley(self) -> float:
-        """Womersley number L sqrt(omega rho / mu), of the unit length."""
+        """Womersley number L sqrt(omega rho / mu) of a periodic flow, of the unit length."""
         omega = 2 * math.pi / self.period
         return self.length * math.sqrt(omega * self.density / self.viscosity)
 
@@ -123,9 +175,10 @@ class Scales:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Inverse of `to_dict`."""
         x, y, z = (float(value) for value in values["origin"])
-        numbers = ("length", "velocity", "density", "viscosity", "period")
+        numbers = ("length", "velocity", "density", "viscosity", "period", "start")
         return cls(
             **{name: float(values[name]) for name in numbers},
             origin=(x, y, z),
             pressure_scaling=values["pressure_scaling"],
+            flow=values["flow"],
         )

@@ -32,17 +32,23 @@ def matched_deviation(residual: Array, least: Array | float = 0.0) -> Array:
     return np.asarray(np.maximum(robust_deviation(residual), np.maximum(least, rounding)))
 
 
-def inlier_probability(residual: Array, measured: Array, least: Array | float = 0.0) -> Array:
+def inlier_probability(
+    residual: Array,
+    measured: Array,
+    least: Array | float = 0.0,
+    relative: Array | float = 1.0,
+) -> Array:
     """Probability (N,) that a row of the tracks is not a mismatch.
 
     A mixture of two kinds of rows: residuals (N, components) of matched ones are Gaussian, with a
-    standard deviation from the median absolute residual, at least `least`; a mismatched row has
+    standard deviation from the median absolute residual, at least `least`, times that of each row
+    `relative` (N, components) to it; a mismatched row has
     the velocity of any other track, so its measured velocity (N, components) has the Gaussian
     distribution of all of them. The share of mismatches is found by a few steps of expectation
     maximisation (Hogg, Bovy & Lang 2010, section 3). Unlike weights that fall slowly with the
     residual, these hardly shrink the flow towards the mean of the mismatches.
     """
-    spread = matched_deviation(residual, least)
+    spread = matched_deviation(residual / relative, least) * relative
     centre, width = measured.mean(axis=0), np.maximum(measured.std(axis=0), spread)
     matched = np.sum(-((residual / spread) ** 2) / 2 - np.log(spread), axis=1)
     mismatched = np.sum(-(((measured - centre) / width) ** 2) / 2 - np.log(width), axis=1)
@@ -72,7 +78,8 @@ def amplitude_bias(predicted: Array, measured: Array) -> list[tuple[float, float
 def chi_squared(predicted: Array, measured: Array, noise: Array) -> list[tuple[float, float]]:
     """Mean squared residual over the squared noise, and its standard error; 1 at the noise.
 
-    For each component (N, components) with noise of the standard deviation (components,),
+    For each component (N, components) with noise of the standard deviation (components,), or of
+    one for every row (N, components),
     sum p (measured - predicted)^2 / (noise^2 sum p), where p is the probability that a row
     matches. The standard error is that of Gaussian residuals.
     """

@@ -5,12 +5,14 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from aiv_rba import optimisers, problems
 from aiv_rba.cli import main
 from aiv_rba.settings import optimisers as optimiser_settings
+from aiv_rba.settings.warnings import WarningName
 
 GUIDES = Path(__file__).parents[2] / "docs/how-to"
 BLOCK = re.compile(r'```\{code-block\} \w+\n:caption: "`(\S+)`"\n\n(.*?)```', re.DOTALL)
@@ -32,6 +34,12 @@ def run_tests(code, path):
     assert tests
     for test in tests:
         test()
+
+
+def test_every_warning_is_explained():
+    _, _, text = (GUIDES / "warnings.md").read_text().partition("## The warnings")
+    explained = re.findall(r"^\| `(\w+)` \|", text.partition("## Fluids")[0], re.MULTILINE)
+    assert sorted(explained) == sorted(get_args(WarningName))
 
 
 @pytest.fixture

@@ -76,6 +76,49 @@ def test_flow_network_of_fourier_coefficients(no_slip, harmonics):
     assert torch.allclose(network.jet(x)[0], network.value(x), rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize("degree", [0, 1, 2, 25])
+def test_flow_network_of_polynomials_of_time(degree):
+    torch.manual_seed(2)
+    settings = FlowNetworkSettings(
+        layers=1, width=5, time_harmonics=degree, no_slip="soft", output_scales=(0.1, 1.0, 0.1, 9.0)
+    )
+    lower = torch.tensor([0.0, -1.0, 0.0, -2.0], dtype=torch.float64)
+    upper = lower + torch.tensor([0.7, 2.0, 6.0, 4.0], dtype=torch.float64)
+    network = FlowNetwork(settings, lower, upper, flow="unsteady")
+    x = lower + torch.rand(17, 4, dtype=torch.float64)
+    x[:2, 0] = torch.tensor([0.0, 0.7])
+    _assert_jet(network, x, NS)
+    values, rates = network.body.basis(x[:, 0])
+    s = 2 / 0.7 * x[:, 0].numpy() - 1
+    legendre = np.polynomial.Legendre
+    for k in range(degree + 1):
+        polynomial = legendre.basis(k)
+        np.testing.assert_allclose(values[:, k], polynomial(s), atol=1e-13)
+        expected = 2 / 0.7 * polynomial.deriv()(s)
+        np.testing.assert_allclose(rates[:, k], expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("time", ["coefficients", "input"])
+@pytest.mark.parametrize("flow", ["steady", "unsteady"])
+def test_time_of_flows_without_a_period(time, flow):
+    """A steady flow has no derivative in time; an unsteady one does not come back."""
+    settings = FlowNetworkSettings(
+        time=time,
+        time_harmonics=0 if flow == "steady" else 3,
+        no_slip="soft",
+        width=8,
+        output_scales=(1.0, 1.0, 1.0, 1.0),
+    )
+    lower, upper = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+    network = FlowNetwork(settings, lower, upper, flow=flow)
+    x = torch.rand(9, 4, dtype=torch.float64)
+    later = x + torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+    _assert_jet(network, x, NS)
+    same = torch.allclose(network.jet(x), network.jet(later), atol=1e-12)
+    assert same == (flow == "steady")
+    assert network.jet(x)[1].any() == (flow == "unsteady")
+
+
 def test_wall_distance_of_a_parabola():
     function = parabola(0.5)
     x = torch.tensor([[0.0, 3.0, 0.0], [0.5, 1.0, 0.0], [0.3, 2.0, 0.4]], dtype=torch.float64)

@@ -42,10 +42,10 @@ def assert_error(folder, capsys, fragment):
 
 
 CONFIGS = {
-    "not yaml": ("train: [", "not valid YAML"),
-    "a list": ("- 1", "found list, expected a mapping"),
-    "empty": ("", "found NoneType, expected a mapping"),
-    "unknown section": ("training: {}", "unknown key 'training'"),
+    "not yaml": ("train: [", "expected YAML"),
+    "a list": ("- 1", "found a list, expected a mapping"),
+    "empty": ("", "found nothing, expected a mapping"),
+    "unknown section": ("training: {}", "training: unknown key, did you mean train?"),
     "unknown key": ("train: {optimizer: {}}", "train.optimizer: unknown key"),
     "nested unknown key": ("train: {network: {depth: 3}}", "train.network.depth: unknown key"),
     "wrong type": ("train: {network: {width: wide}}", "train.network.width: found 'wide'"),
@@ -77,7 +77,7 @@ def test_wrong_configuration(folder, capsys, name):
 
 def test_missing_configuration(folder, capsys):
     (folder / "train.yaml").unlink()
-    assert_error(folder, capsys, "cannot be read")
+    assert_error(folder, capsys, "is a link that leads nowhere, expected a YAML file")
 
 
 @pytest.mark.parametrize("name", ["case.h5", "points.h5"])
@@ -85,7 +85,7 @@ def test_missing_damaged_foreign_and_old_files(folder, capsys, name):
     path = folder / name
     whole = path.read_bytes()
     path.unlink()
-    assert_error(folder, capsys, "not found")
+    assert_error(folder, capsys, "is a link that leads nowhere")
     path.write_bytes(whole[: len(whole) // 3])
     assert_error(folder, capsys, "not a readable HDF5 file")
     path.write_bytes(whole)

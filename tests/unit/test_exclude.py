@@ -105,8 +105,8 @@ def test_a_missing_list_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
             Results(tmp_path),
         )
     experiment = write_tube_experiment(tmp_path)
-    assert main(["init", "--check", str(experiment), "--exclude", "none.csv"]) == 2
-    assert "ingest.exclude: found no file none.csv, expected one" in capsys.readouterr().err
+    assert main(["check", str(experiment), "--exclude", "none.csv"]) == 2
+    assert "none.csv: not found, expected a CSV file of rows or tracks" in capsys.readouterr().err
 
 
 def test_init_writes_the_list_into_the_settings(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_list_that_the_experiment_makes_itself_is_refused(
     made.parent.mkdir(parents=True)
     made.write_text("row\n7\n")
     options = [str(experiment), "--results", str(tmp_path / "out"), "--exclude", str(made)]
-    for command in (["init"], ["init", "--check"]):
+    for command in (["init"], ["check"]):
         assert main([*command, *options]) == 2
         error = capsys.readouterr().err
         assert "which this experiment makes anew; expected a file elsewhere" in error

@@ -16,7 +16,7 @@ def test_make_knows_every_twin_of_the_family():
         ["make", "--dry-run", "twins"], capture_output=True, text=True, check=True
     ).stdout
     for name, member in load_family(generalise.FAMILY).items():
-        assert (f"results/twins/{name}/truth.h5" in told) == (member.twin is not None)
+        assert (f"results/twins/{name}/experiment.yaml" in told) == (member.options is not None)
 
 
 def outcome(error, seconds):

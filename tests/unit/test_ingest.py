@@ -118,10 +118,10 @@ def test_identity_depends_on_contents_and_settings_alone(tmp_path: Path) -> None
 
 
 def test_summary_tells_scales_noise_and_doubts(tmp_path: Path) -> None:
-    ingested(tmp_path, noise=0.1, pulsation=0.0, ingest={"velocity_scale": 1.5e-6})
+    ingested(tmp_path, noise=0.1, pulsation=0.0, ingest={"velocity_scale": 1.5e-5})
     text = (tmp_path / "ingest.txt").read_text()
     lines = {line[:26].strip(): line[26:] for line in text.splitlines() if line[:2] == "  "}
-    assert lines["Reynolds number"] == "0.001079"
+    assert lines["Reynolds number"] == "0.01079"
     assert lines["extent x, y, z"] == "1000 x 3000 x 1000 um"
     assert lines["rows read"] == "600"
     assert "rms velocity is" in text
@@ -139,8 +139,8 @@ def test_few_times_and_a_short_stretch_are_doubted(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "tracks.csv", index=False)
     again(experiment)
     text = (tmp_path / "ingest.txt").read_text()
-    assert "times cover only 0.1 % of the period" in text
-    assert "tracks cover only 0.095 % of the length" in text
+    assert "no row lies in 100 % of the period" in text
+    assert "tracks cover only 0.091 % of the length" in text
 
 
 def test_flow_across_the_planes_is_doubted_where_it_is_not_measured(tmp_path: Path) -> None:

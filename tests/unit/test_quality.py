@@ -44,7 +44,7 @@ def test_exact_flow_meets_equations_and_wall_and_is_good():
         assert found["quantities"][name]["value"] < 1e-6
         assert "standard_error" not in found["quantities"][name]
     assert (found["verdict"], found["because"]) == ("good", [])
-    missing = ("chi_squared_w", "velocity_std")
+    missing = ("chi_squared_w", "velocity_std", "mass_imbalance")
     assert list(found["quantities"]) == [name for name in KINDS if name not in missing]
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from aiv_rba.files.records import read_record, recorded, revision, versions
+from aiv_rba.files.results import Results
 
 
 def git(folder, *arguments):
@@ -41,17 +42,17 @@ def test_versions_are_those_that_run():
 
 
 def test_a_record_tells_inputs_and_what_the_stage_adds(tmp_path):
-    source, record = tmp_path / "a.csv", tmp_path / "records" / "x.json"
+    source, results = tmp_path / "a.csv", Results(tmp_path)
     source.write_text("1\n")
-    with recorded(record, "x", [source, tmp_path / "missing"]) as more:
+    with recorded(results, "train", [source, tmp_path / "missing"]) as more:
         more["training"] = {"steps": 3}
-    found = read_record(record)
+    found = read_record(results.record("train"))
     assert found["inputs"] == {str(source): hashlib.sha256(b"1\n").hexdigest()}
     assert found["training"] == {"steps": 3}
     assert datetime.fromisoformat(found["started"]).tzinfo is not None
 
 
 def test_a_stage_that_fails_leaves_no_record(tmp_path):
-    with pytest.raises(ValueError, match="no"), recorded(tmp_path / "x.json", "x", []):
+    with pytest.raises(ValueError, match="no"), recorded(Results(tmp_path), "train", []):
         raise ValueError("no")
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import yaml
 from aiv_rba import settings
 from aiv_rba.cli import main
 from aiv_rba.errors import UserError
-from aiv_rba.settings import check_experiment, json_schema, load_stage, read_experiment
+from aiv_rba.settings import json_schema, load_stage, read_experiment
 from tests.synthetic import write_tube_experiment
 
 LEAST = {
@@ -71,11 +71,6 @@ def test_old_keys_name_the_new_ones(tmp_path, text, message):
         load_stage(path, "train")
 
 
-def test_a_missing_data_file_is_named_before_anything_runs(tmp_path):
-    with pytest.raises(UserError, match=r"ingest.tracks: found no file t.csv, expected one"):
-        check_experiment(LEAST)
-
-
 def test_init_writes_the_settings_of_every_stage(tmp_path, capsys, monkeypatch):
     path = write_tube_experiment(tmp_path)
     overlay = tmp_path / "more.yaml"
@@ -95,16 +90,6 @@ def test_init_refuses_a_wrong_key_and_writes_nothing(tmp_path, capsys):
     assert main(["init", str(path), str(overlay), "--results", str(tmp_path / "out")]) == 2
     assert "train.sead: unknown key" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_init_can_check_only(tmp_path, capsys, monkeypatch):
-    path = write_tube_experiment(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    assert main(["init", "--check", str(path)]) == 0
-    assert capsys.readouterr().out == ""
-    assert not (tmp_path / "results").exists()
-    assert main(["init", "--check", str(path), "none.yaml"]) == 2
-    assert "none.yaml: cannot be read" in capsys.readouterr().err
 
 
 def test_a_stage_without_its_folder_says_how_to_make_one(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,19 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiv_rba.errors import UserError
-from aiv_rba.settings import Split, Units
+from aiv_rba.settings import Fluid, IngestSettings, Split, Units
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
 from aiv_rba.stages.ingest.velocities import differences, noise
 
 PERIOD = 0.3
-FILE = Path("tracks.csv")
 
 
 def made(time: np.ndarray, position: np.ndarray, track: np.ndarray | None = None) -> TrackTable:
     """Rows at unwrapped times, phase-merged."""
     count = len(time)
     return TrackTable(
-        line=np.arange(2, count + 2),
+        row=np.arange(count),
         time=np.mod(time, PERIOD),
         position=position,
         velocity={},
@@ -50,9 +50,9 @@ def uneven(count: int, seed: int = 0) -> np.ndarray:
 def worst(count: int) -> float:
     time = uneven(count)
     path, exact = spiral(time)
-    table = differences(made(time, path), PERIOD, FILE)
+    table = differences(made(time, path), PERIOD, "tracks.csv")
     found = np.stack([table.velocity[name] for name in "uvw"], axis=1)
-    return float(np.abs(found - exact[table.line - 2]).max())
+    return float(np.abs(found - exact[table.row]).max())
 
 
 def test_differences_are_of_second_order_through_the_end_of_the_cycle() -> None:
@@ -64,8 +64,8 @@ def test_differences_are_of_second_order_through_the_end_of_the_cycle() -> None:
 def test_differences_are_exact_for_constant_acceleration_at_uneven_times() -> None:
     time = np.cumsum(np.random.default_rng(3).uniform(0.004, 0.0055, 60))
     path = np.stack([3 - 2 * time + 5 * time**2, 7 * time**2, -time], axis=1)
-    table = differences(made(time, path), PERIOD, FILE)
-    at = time[table.line - 2]
+    table = differences(made(time, path), PERIOD, "tracks.csv")
+    at = time[table.row]
     np.testing.assert_allclose(table.velocity["u"], -2 + 10 * at, rtol=1e-9)
     np.testing.assert_allclose(table.velocity["v"], 14 * at, rtol=1e-9)
     np.testing.assert_allclose(table.velocity["w"], -1, rtol=1e-9)
@@ -75,16 +75,16 @@ def test_gaps_and_other_tracks_give_no_velocity() -> None:
     time = 0.005 * np.arange(40)
     keep = np.delete(np.arange(40), 10)
     track = np.where(keep < 20, 4, 1)
-    table = differences(made(time[keep], spiral(time[keep])[0], track), PERIOD, FILE)
+    table = differences(made(time[keep], spiral(time[keep])[0], track), PERIOD, "tracks.csv")
     ends = {0, 9, 11, 19, 20, 39}
-    assert set(keep[table.line - 2]) == set(range(40)) - ends - {10}
+    assert set(keep[table.row]) == set(range(40)) - ends - {10}
 
 
 def test_a_planar_file_gives_no_depth_velocity() -> None:
     time = 0.005 * np.arange(20)
     path = spiral(time)[0]
     path[:, 2] = 0.5
-    assert set(differences(made(time, path), PERIOD, FILE).velocity) == {"u", "v"}
+    assert set(differences(made(time, path), PERIOD, "tracks.csv").velocity) == {"u", "v"}
 
 
 def test_noise_is_found_below_motion_and_outliers() -> None:
@@ -104,6 +104,11 @@ def test_noise_needs_three_rows_in_a_row() -> None:
     table = made(0.01 * np.arange(12), np.zeros((12, 3)), np.arange(12) // 2)
     table.velocity["u"] = np.ones(12)
     assert noise(table) == {}
+
+
+def settings_of(path: Path, **more: Any) -> IngestSettings:
+    water = Fluid(density=1000.0, viscosity=1e-3)
+    return IngestSettings(tracks=str(path), wall="wall.stl", fluid=water, period=PERIOD, **more)
 
 
 def write(path: Path, **columns: object) -> pd.DataFrame:
@@ -129,8 +134,9 @@ def test_units_planes_and_lines(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     path.write_text("\ufeff" + "\n".join([*lines[:4], "", *lines[4:], "", ""]), encoding="utf-8")
     units = Units(length="mm", time="ms", velocity="cm/s")
-    table = read_tracks(path, units, PERIOD, with_velocity=True)
-    assert table.line.tolist() == [2, 3, 4, *range(6, 15)]
+    table = read_tracks(settings_of(path, units=units))
+    assert table.row.tolist() == [0, 1, 2, *range(4, 13)]
+    assert table.where(4) == f"{path}: line 6"
     np.testing.assert_allclose(table.time, 2e-5 * np.arange(12))
     np.testing.assert_allclose(table.position[:3, 2], [0.03, 0.01, 0.02])
     np.testing.assert_allclose(table.velocity["v"], 0.04)
@@ -142,8 +148,8 @@ def test_units_planes_and_lines(tmp_path: Path) -> None:
 def test_velocity_columns_need_not_exist_for_differences(tmp_path: Path) -> None:
     path = tmp_path / "tracks.csv"
     write(path).drop(columns=["u", "v"]).to_csv(path, index=False)
-    table = read_tracks(path, Units(), PERIOD, with_velocity=False)
-    found = differences(table, PERIOD, path)
+    table = read_tracks(settings_of(path, velocities="differences"))
+    found = differences(table, PERIOD, str(path))
     np.testing.assert_allclose(found.velocity["v"], 1e-6 / 0.02)
     assert set(found.velocity) == {"u", "v"}
 

@@ -76,14 +76,18 @@ def test_the_throat_of_a_stenosis_is_as_narrow_as_asked_for():
     assert np.hypot(x, z).max() == pytest.approx(1, rel=1e-3)
 
 
-def test_the_family_has_two_halves():
+def test_the_family_has_two_halves_and_some_for_show():
     family = load_family(FAMILY)
     halves = [member.half for member in family.values()]
     assert len(family) >= 12
     assert halves.count("choose") >= halves.count("judge") >= 6
     assert family["bundled"].half == "choose"
     assert Path(family["bundled"].experiment).is_file()
-    assert len({member.twin.seed for member in family.values() if member.twin}) == len(family) - 1
+    assert {name for name, member in family.items() if member.half == "show"} == {
+        *("bend_steady", "bifurcation", "wake")
+    }
+    seeds = {member.options.seed for member in family.values() if member.options}
+    assert len(seeds) == len(family) - 1
 
 
 def write(folder, text):
@@ -103,6 +107,7 @@ def write(folder, text):
         ("{wave: {kind: drawn, harmonics: 7}}", "harmonics: found 7"),
         ("{wave: {kind: listed, phases: [1]}}", "1 phases, expected none or 3"),
         ("{wave: {kind: listed, mean: 0, amplitudes: []}}", "the flow rate is zero"),
+        ("{flow: steady}", "flow: steady, expected a listed wave without amplitudes"),
     ],
 )
 def test_bad_options_are_told_in_one_line(tmp_path, capsys, twin, expected):
@@ -121,7 +126,9 @@ def test_bad_options_are_told_in_one_line(tmp_path, capsys, twin, expected):
         (None, "a", "cannot be read"),
         ("a: [", "a", "not valid YAML"),
         ("a: 3", "a", "expected a mapping of names"),
-        ("a: {half: choose}", "a", "expected either options of a twin or an experiment"),
+        ("a: {half: choose}", "a", "expected either options of a twin, a bifurcation"),
+        ("a: {half: show, twin: {}, wake: {}}", "a", "expected either options of a twin"),
+        ("a: {half: show, wake: {reynolds: 0}}", "a", "a.wake.reynolds: found 0"),
         ("a: {half: both, twin: {}}", "a", "a.half: found 'both'"),
         ("a: {half: judge, twin: {}}", "b", "found no twin 'b', expected one of a"),
         ("a: {half: judge, experiment: x.yaml}", "a", "is made already (x.yaml)"),

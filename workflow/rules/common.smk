@@ -3,8 +3,7 @@ import sys
 
 import yaml
 
-from aiv_rba.errors import UserError
-from aiv_rba.files.experiment import check_exclude
+from aiv_rba.check.inputs import find_problems
 from aiv_rba.files.results import Results
 from aiv_rba.settings import check_experiment
 
@@ -21,19 +20,19 @@ VERSION = {
     "validation": 4,
 }
 
-# One line about a wrong key, before anything runs.
-try:
-    experiment = check_experiment(config)
-    results = Results(Path("results") / experiment.name)
-    check_exclude(experiment, results.folder)
-except UserError as error:
-    sys.exit(f"aiv-rba: error: {error}")
+# A line for each mistake, before anything runs. Memory and disk may be those of other machines.
+problems = find_problems(config, "experiment", Path("results"))
+if problems.lines:
+    sys.exit("\n".join(f"aiv-rba: error: {line}" for line in problems.lines))
+experiment = check_experiment(config)
+results = Results(Path("results") / experiment.name)
 
 
 def sources():
     """Data files that the ingestion reads."""
     ingest = experiment.ingest
-    files = {"tracks": ingest.tracks, "walls": list(ingest.walls), "exclude": ingest.exclude}
+    tracks = [str(path) for path in ingest.track_files]
+    files = {"tracks": tracks, "walls": list(ingest.walls), "exclude": ingest.exclude}
     return {name: file for name, file in files.items() if file}
 
 
@@ -43,8 +42,9 @@ def truth():
 
 
 def differences():
-    """File of the differences from the true fields, by name, where they are known."""
-    return {"differences": results.differences} if truth() else {}
+    """File of the differences from true fields, by name; a table of true values gives none."""
+    fields = [file for file in truth() if Path(file).suffix not in (".csv", ".npz")]
+    return {"differences": results.differences} if fields else {}
 
 
 def pages(wildcards):

@@ -93,7 +93,7 @@ def sample_series(
 def jet_series(flow: NondimensionalFlow, positions: Array, times: Array) -> list[Array]:
     """Jets (6, N, 4) of a flow at positions (N, 3) and each of the times (T,), nondimensional.
 
-    A network that gives Fourier coefficients in time is evaluated once for all times.
+    A network that gives coefficients in time is evaluated once for all times.
     """
     if not isinstance(flow, FlowNetwork):
         return [_jet(flow, at_time(positions, time)) for time in times]
@@ -140,11 +140,6 @@ def nondimensional(points: ArrayLike, scales: Scales) -> Array:
     if given.ndim != 2 or given.shape[1] != 3:
         raise ValueError(f"points: found shape {given.shape}, expected (N, 3)")
     return np.asarray((given - np.array(scales.origin)) / scales.length)
-
-
-def in_period(time: float, scales: Scales) -> float:
-    """Nondimensional time in the period, of a time in s."""
-    return float(time % scales.period) / scales.time
 
 
 def at_time(positions: Array, time: float) -> Array:

@@ -12,6 +12,7 @@ from aiv_rba.fields.derived import NondimensionalFlow, sample_series
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.scales import Scales
+from aiv_rba.time_modes import mean_over_time
 
 ANGLES = 96
 RADII = 8
@@ -105,7 +106,7 @@ def hydraulics(
     """Flow rate, pressure drop and resistance at nondimensional times (N,), SI units.
 
     The flow rate is the mean over the sections; its spread over them measures how well mass is
-    conserved. Resistance is the cycle's mean drop over its mean flow rate.
+    conserved. Resistance is the mean drop over the mean flow rate of these times.
     """
     quadrature = cross_sections(lumen, heights(lumen, sections))
     rows = []
@@ -113,10 +114,13 @@ def hydraulics(
     for time, found in zip(times, series, strict=True):
         rates, pressure = flow_rates(found.velocity, found.pressure, scales, lumen, quadrature)
         drop = drop_over_length(pressure)
-        rows.append((time * scales.time, np.mean(rates), np.std(rates), float(drop)))
+        rows.append((scales.seconds(time), np.mean(rates), np.std(rates), float(drop)))
     table = pd.DataFrame(
         rows, columns=["t_s", "flow_rate_m3_s", "flow_rate_spread_m3_s", "pressure_drop_pa"]
     )
-    mean = table.mean()
-    table["hydraulic_resistance_pa_s_m3"] = mean.pressure_drop_pa / mean.flow_rate_m3_s
+    mean_drop, mean_rate = (
+        mean_over_time(table[name].to_numpy(), table.t_s.to_numpy(), scales.flow)
+        for name in ("pressure_drop_pa", "flow_rate_m3_s")
+    )
+    table["hydraulic_resistance_pa_s_m3"] = mean_drop / mean_rate
     return table

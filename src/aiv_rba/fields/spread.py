@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyvista as pv
 import torch
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
-from aiv_rba.fields.derived import Sample, in_period, in_si, nondimensional
+from aiv_rba.fields.derived import Sample, in_si, nondimensional
 from aiv_rba.fields.hydraulics import (
     SECTIONS,
     cross_sections,
@@ -20,17 +21,18 @@ from aiv_rba.fields.hydraulics import (
     flow_rates,
     heights,
 )
+from aiv_rba.fields.openings import pressure_column, rate_column
+from aiv_rba.fields.thinned import Thinned
+from aiv_rba.fields.through_openings import ThroughOpenings
 from aiv_rba.files.case import Case
-from aiv_rba.files.formats import Array, IntArray
-from aiv_rba.geometry import Lumen, apart
+from aiv_rba.files.formats import Array
+from aiv_rba.geometry import Lumen, Region
 from aiv_rba.problems.velocimetry.deviations import Deviations
 from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.time_modes import mean_over_time
 
 # Positions whose samples are held at a time.
 POSITIONS_AT_ONCE = 250
-# On a mesh they are computed on about so many lines from the centre to the wall, and interpolated
-# between the nearest ones.
-LINES, NEAREST = 400, 4
 # Points of the volume mesh over which the mean of the pressure is taken.
 GAUGE = 400
 # Quadrature of a section, coarser than that of the flow itself.
@@ -53,34 +55,41 @@ class StandardDeviations:
     ----------
     case, model, deviations
         The case, the network and the samples.
-    lumen
-        The lumen.
-    layers
-        (K, V, 3) copies of the vertices of the outer wall that make up the volume mesh.
+    through_openings
+        What flows through the openings.
+    lumen, mesh
+        The lumen and the mesh of it, nondimensional.
     """
 
     def __init__(
-        self, case: Case, model: Model, deviations: Deviations, lumen: Lumen, layers: Array
+        self,
+        case: Case,
+        model: Model,
+        deviations: Deviations,
+        through_openings: ThroughOpenings,
+        lumen: Lumen | Region,
+        mesh: pv.UnstructuredGrid,
     ) -> None:
         self.case = case
         self.model = model
         self.deviations = deviations
+        self.through_openings = through_openings
         self.lumen = lumen
-        self.layers = layers
+        self.mesh = mesh
 
-    def velocity(self, points: ArrayLike, time: float) -> Array:
+    def velocity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the velocity (N, 3), m/s, at points (N, 3)."""
-        return self._at(points, time)["velocity"]
+        return self.at(points, time)["velocity"]
 
-    def pressure(self, points: ArrayLike, time: float) -> Array:
+    def pressure(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the pressure (N,), Pa, at points (N, 3)."""
-        return self._at(points, time)["pressure"]
+        return self.at(points, time)["pressure"]
 
-    def vorticity(self, points: ArrayLike, time: float) -> Array:
+    def vorticity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the vorticity (N, 3), 1/s, at points (N, 3)."""
-        return self._at(points, time)["vorticity"]
+        return self.at(points, time)["vorticity"]
 
-    def wall_shear_stress(self, points: ArrayLike, time: float) -> Array:
+    def wall_shear_stress(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the wall shear stress (N, 3), Pa, at points (N, 3) of the wall.
 
         The normal is that of the nearest vertex of the wall.
@@ -91,50 +100,59 @@ class StandardDeviations:
         found = self.on_wall(positions, wall.normals[nearest], self._times([time]))
         return found[0]["wall_shear_stress"]
 
-    def flow_rate(self, time: float) -> float:
-        """Of the mean flow rate, m^3/s."""
-        rates, _ = self._rates_and_drops(np.array([time]), SECTIONS)
+    def flow_rate(self, time: float | None = None) -> float:
+        """Of the flow rate, m^3/s."""
+        rates, _ = self._rates_and_drops(self._times([time]), SECTIONS)
         return float(_rms(rates)[0])
 
-    def pressure_drop(self, time: float) -> float:
-        """Of the pressure drop over the whole length, Pa."""
-        _, drops = self._rates_and_drops(np.array([time]), SECTIONS)
+    def pressure_drop(self, time: float | None = None) -> float:
+        """Of the pressure drop, Pa."""
+        _, drops = self._rates_and_drops(self._times([time]), SECTIONS)
         return float(_rms(drops)[0])
 
     def hydraulics(self, table: pd.DataFrame, sections: int = SECTIONS) -> pd.DataFrame:
-        """Of flow rate, pressure drop, their means and resistance, for a table of `Flow`."""
-        rates, drops = self._rates_and_drops(table.t_s.to_numpy(), sections)
-        mean = table.flow_rate_m3_s.mean()
-        resistance = table.pressure_drop_pa.mean() / mean
-        # R = D / Q, to first order.
-        off = (drops.mean(axis=0) - resistance * rates.mean(axis=0)) / mean
-        return pd.DataFrame(
-            {
-                "flow_rate_std_m3_s": _rms(rates),
-                "pressure_drop_std_pa": _rms(drops),
-                "mean_flow_rate_std_m3_s": float(_rms(rates.mean(axis=0))),
-                "mean_pressure_drop_std_pa": float(_rms(drops.mean(axis=0))),
-                "hydraulic_resistance_std_pa_s_m3": float(_rms(off)),
-            },
-            index=table.index,
+        """Of flow rate, pressure drop, their means and resistance, for a table of `Flow`.
+
+        And of the flow rate and the mean pressure of every opening.
+        """
+        times = self._times(table.t_s)
+        rates, drops = self._rates_and_drops(times, sections)
+        mean_rate, mean_rates, mean_drops = (
+            mean_over_time(values, table.t_s.to_numpy(), self.case.flow)
+            for values in (table.flow_rate_m3_s.to_numpy(), rates, drops)
         )
+        # R = D / Q, to first order.
+        resistance = table.hydraulic_resistance_pa_s_m3.iloc[0]
+        off = (mean_drops - resistance * mean_rates) / mean_rate
+        columns = {
+            "flow_rate_std_m3_s": _rms(rates),
+            "pressure_drop_std_pa": _rms(drops),
+            "mean_flow_rate_std_m3_s": float(_rms(mean_rates)),
+            "mean_pressure_drop_std_pa": float(_rms(mean_drops)),
+            "hydraulic_resistance_std_pa_s_m3": float(_rms(off)),
+        }
+        if self.case.openings:
+            rates, pressures = self._at_openings(times)
+            pressures -= self._mean_pressures(times, None)[..., None]
+            for number, name in enumerate(self.through_openings.names):
+                columns[rate_column(name, "_std")] = _rms(rates[..., number])
+                columns[pressure_column(name, "_std")] = _rms(pressures[..., number])
+        return pd.DataFrame(columns, index=table.index)
 
-    def in_volume(self, times: Array) -> Iterator[dict[str, Array]]:
+    def in_volume(self, times: Iterable[float | None]) -> Iterator[dict[str, Array]]:
         """Of velocity, pressure and vorticity on the volume mesh, at times (T,), s."""
-        lines = _Lines.through(self.layers[-1], self._spacing)
-        found = self.inside(self.layers[:, lines.chosen].reshape(-1, 3), self._times(times))
-        for at_time in found:
-            yield {
-                name: lines.on_layers(values, len(self.layers)) for name, values in at_time.items()
-            }
+        points = np.asarray(self.mesh.points)
+        thinned = Thinned.of_mesh(self.lumen, self.mesh, self._wall_area)
+        for found in self.inside(points[thinned.chosen], self._times(times)):
+            yield {name: thinned.everywhere(values) for name, values in found.items()}
 
-    def on_vertices(self, times: Array) -> Iterator[dict[str, Array]]:
+    def on_vertices(self, times: Iterable[float | None]) -> Iterator[dict[str, Array]]:
         """Of wall shear stress, pressure and vorticity on the wall's vertices, at times (T,), s."""
         wall = self.case.wall
-        lines = _Lines.through(wall.points, self._spacing)
-        at = wall.points[lines.chosen], wall.normals[lines.chosen]
+        thinned = Thinned.on_surface(wall.points, self._wall_area)
+        at = wall.points[thinned.chosen], wall.normals[thinned.chosen]
         for found in self.on_wall(*at, self._times(times)):
-            yield {name: lines.on_layers(values, 1) for name, values in found.items()}
+            yield {name: thinned.everywhere(values) for name, values in found.items()}
 
     def inside(
         self, positions: Array, times: Array, source: str | None = None
@@ -163,40 +181,58 @@ class StandardDeviations:
 
         return self._series(positions, times, quantities, source)
 
-    def _at(self, points: ArrayLike, time: float) -> dict[str, Array]:
+    def at(self, points: ArrayLike, time: float | None = None) -> dict[str, Array]:
+        """Of velocity, pressure and vorticity at points (N, 3), at once."""
         return self.inside(nondimensional(points, self.case.scales), self._times([time]))[0]
 
-    def _times(self, times: ArrayLike) -> Array:
-        scales = self.case.scales
-        return np.array([in_period(float(time), scales) for time in np.asarray(times, dtype=float)])
+    def _times(self, times: Iterable[float | None]) -> Array:
+        return np.array([self.case.scales.time_of(time) for time in times])
 
-    @property
-    def _spacing(self) -> float:
-        """Distance of the lines on the wall."""
+    @cached_property
+    def _wall_area(self) -> float:
         faces = self.case.wall.points[self.case.wall.triangles]
         sides = np.diff(faces, axis=1)
-        area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1).sum() / 2
-        return float(np.sqrt(area / LINES))
+        return float(np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1).sum() / 2)
 
     def _rates_and_drops(self, times: Array, sections: int) -> tuple[Array, Array]:
-        """Samples (T, S) of flow rate, m^3/s, and pressure drop, Pa, at times (T,), s."""
-        scales = self.case.scales
+        """Samples (T, S) of flow rate, m^3/s, and pressure drop, Pa, at nondimensional times."""
+        if isinstance(self.lumen, Region):
+            main = self.through_openings.main
+            at_openings = self._at_openings(times)
+            return main.throughput(at_openings[0]), main.drop(at_openings[1])
         quadrature = cross_sections(self.lumen, heights(self.lumen, sections), ANGLES, RADII)
+        rates, drops = [], []
+        for velocity, pressure in self._samples_at(quadrature.points.reshape(-1, 3), times):
+            rate, pressure = flow_rates(
+                velocity, pressure, self.case.scales, self.lumen, quadrature
+            )
+            rates.append(rate.mean(axis=-1))
+            drops.append(drop_over_length(pressure))
+        return np.array(rates), np.array(drops)
+
+    def _at_openings(self, times: Array) -> tuple[Array, Array]:
+        """Samples (T, S, O) of flow rates and mean pressures of the openings, at times (T,)."""
+        if not self.case.openings:
+            return np.zeros((len(times), 1, 0)), np.zeros((len(times), 1, 0))
+        quadrature = self.through_openings.coarse_quadrature
+        rates, pressures = [], []
+        for velocity, pressure in self._samples_at(quadrature.points, times):
+            rates.append(quadrature.flow_rates(velocity, self.case.scales))
+            pressures.append(quadrature.mean_pressures(pressure))
+        return np.array(rates), np.array(pressures)
+
+    def _samples_at(self, positions: Array, times: Array) -> Iterator[tuple[Array, Array]]:
+        """Samples of velocity (S, N, 3) and pressure (S, N) at positions (N, 3), for each time."""
         whole: list[list[Sample]] = [[] for _ in times]
-        positions = quadrature.points.reshape(-1, 3)
-        for _, samples in self._samples(positions, self._times(times), derivatives=False):
+        for _, samples in self._samples(positions, times, derivatives=False):
             for blocks, sample in zip(whole, samples, strict=True):
                 blocks.append(sample)
-        rates, drops = [], []
         for blocks in whole:
             velocity, pressure = (
                 np.concatenate([getattr(block, name) for block in blocks], axis=1)
                 for name in ("velocity", "pressure")
             )
-            rate, pressure = flow_rates(velocity, pressure, scales, self.lumen, quadrature)
-            rates.append(rate.mean(axis=-1))
-            drops.append(drop_over_length(pressure))
-        return np.array(rates), np.array(drops)
+            yield velocity, pressure
 
     def _series(
         self, positions: Array, times: Array, quantities: Quantities, source: str | None
@@ -213,7 +249,7 @@ class StandardDeviations:
 
     def _mean_pressures(self, times: Array, source: str | None) -> Array:
         """Samples (T, S) of the pressure's mean over the volume mesh, Pa."""
-        points = self.layers.reshape(-1, 3)
+        points = np.asarray(self.mesh.points)
         points = points[:: -(-len(points) // GAUGE)]
         parts = [
             [sample.pressure for sample in samples]
@@ -235,39 +271,6 @@ class StandardDeviations:
                 self.model.network, here, at, source=source, derivatives=derivatives
             ).numpy()
             yield part, [in_si(found[:, t], self.model.scales) for t in range(len(at))]
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """Some of the points of a surface, and how to interpolate between them.
-
-    Attributes
-    ----------
-    chosen
-        (C,) numbers of the chosen points.
-    near, weights
-        (V, k): for every point of the surface the nearest chosen ones, by their place in `chosen`,
-        and their weights, inverse squares of the distances.
-    """
-
-    chosen: IntArray
-    near: IntArray
-    weights: Array
-
-    @classmethod
-    def through(cls, points: Array, spacing: float) -> Self:
-        """Lines through points (V, 3) that are `spacing` apart."""
-        chosen = apart(points, spacing)
-        nearest = list(range(1, min(NEAREST, len(chosen)) + 1))
-        distance, near = map(np.asarray, KDTree(points[chosen]).query(points, k=nearest))
-        inverse = 1 / np.maximum(distance, 1e-9 * spacing) ** 2
-        return cls(chosen, near, inverse / inverse.sum(axis=1, keepdims=True))
-
-    def on_layers(self, values: Array, layers: int) -> Array:
-        """Values (layers * V, ...) at all points from those (layers * C, ...) on the lines."""
-        on_lines = values.reshape(layers, len(self.chosen), *values.shape[1:])
-        whole = np.einsum("vk,lvk...->lv...", self.weights, on_lines[:, self.near])
-        return np.asarray(whole.reshape(-1, *values.shape[1:]))
 
 
 def _rms(samples: Array, axis: int = -1) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.files.formats import Array, IntArray, create_h5, open_h5
 from aiv_rba.scales import Scales
+from aiv_rba.settings.types import FlowKind
 
 LumenKind = Literal["single", "annular", "general"]
 
@@ -24,7 +25,8 @@ class Tracks:
     Attributes
     ----------
     points
-        (N, 4): t, x, y, z.
+        (N, 4): t, x, y, z; t counts from the start of the period or of the window of an unsteady
+        flow, and is zero in a steady one.
     velocity
         Measured components by name ("u", "v", perhaps "w"), each (N,).
     track, plane
@@ -33,6 +35,9 @@ class Tracks:
         (N,): number of the data row in the tracks file, from 0.
     validation
         (N,) bool: True for the rows that training does not see.
+    deviation
+        Standard deviation of the noise of those components for which every row has its own, each
+        (N,).
     """
 
     points: Array
@@ -41,6 +46,19 @@ class Tracks:
     plane: IntArray
     row: IntArray
     validation: NDArray[np.bool_]
+    deviation: dict[str, Array] = field(default_factory=dict)
+
+    def rows(self, chosen: NDArray[np.bool_] | IntArray) -> Tracks:
+        """The chosen rows."""
+        return Tracks(
+            points=self.points[chosen],
+            velocity={name: values[chosen] for name, values in self.velocity.items()},
+            track=self.track[chosen],
+            plane=self.plane[chosen],
+            row=self.row[chosen],
+            validation=self.validation[chosen],
+            deviation={name: values[chosen] for name, values in self.deviation.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -178,9 +196,11 @@ class Case:
     wall_error
         Standard deviation of the wall's position, nondimensional.
     noise
-        Standard deviation of the noise of each measured velocity component.
+        Standard deviation of the noise of each measured velocity component; where rows have their
+        own, that of their mean weight.
     harmonics
-        Harmonics of time that the measured velocities support.
+        Harmonics of time, or polynomials of time in an unsteady flow, that the measured velocities
+        support.
     chosen
         What the ingestion chose by itself, and why, for people to read.
     sources
@@ -205,6 +225,27 @@ class Case:
     sources: dict[str, str]
     identity: str
     openings: tuple[Opening, ...] = ()
+
+    @property
+    def corners(self) -> Array:
+        """Lower and upper corner (2, 3) of the box round walls and openings."""
+        points = np.concatenate([self.wall.points, *(o.points for o in self.openings)])
+        return np.stack([points.min(axis=0), points.max(axis=0)])
+
+    @property
+    def relative_noise(self) -> Array:
+        """Noise of each row over that of its component, (N, components); 1 without row's own."""
+        tracks = self.tracks
+        relative = np.ones((len(tracks.row), len(tracks.velocity)))
+        for column, name in enumerate(tracks.velocity):
+            if name in tracks.deviation:
+                relative[:, column] = tracks.deviation[name] / self.noise[name]
+        return relative
+
+    @property
+    def flow(self) -> FlowKind:
+        """Whether the flow is periodic, steady or unsteady."""
+        return self.scales.flow
 
     @property
     def main_component(self) -> str:
@@ -241,6 +282,8 @@ def write_case(path: Path, case: Case) -> None:
             tracks[name] = values
         for name in ("track", "plane", "row"):
             tracks[name] = getattr(case.tracks, name)
+        for name, values in case.tracks.deviation.items():
+            tracks[f"deviation_{name}"] = values
         tracks["split"] = case.tracks.validation.astype(np.uint8)
         wall = file.create_group("wall")
         for name in ("points", "normals", "triangles", "patch"):
@@ -278,6 +321,11 @@ def read_case(path: Path) -> Case:
                 plane=tracks["plane"][:],
                 row=tracks["row"][:],
                 validation=tracks["split"][:].astype(bool),
+                deviation={
+                    name: tracks[f"deviation_{name}"][:]
+                    for name in components
+                    if f"deviation_{name}" in tracks
+                },
             ),
             wall=Wall(*(wall[name][:] for name in ("points", "normals", "triangles", "patch"))),
             scales=Scales.from_dict(dict(file["scales"].attrs)),

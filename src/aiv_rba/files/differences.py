@@ -30,8 +30,8 @@ class Differences:
     wall_shear_stress
         Difference there, (K, M, 3), Pa.
     flow_rate, pressure_drop
-        The true ones (J,), m^3/s and Pa. The drop is not a number if the truth has no points near
-        the ends.
+        The true ones (J,), m^3/s and Pa; not a number where the truth does not say. It does not
+        say the drop if it has no points near the ends, or the vessel is no tube.
     """
 
     points: Array

@@ -31,15 +31,21 @@ def named_experiment(
     Raises
     ------
     UserError
-        If a file is missing, not YAML, or a key or value is wrong, or a file that it names does
-        not exist or is made by the experiment itself.
+        If a file is missing, not YAML, or keys or values are wrong, or the rows to leave out are
+        listed in a file that the experiment itself makes.
     """
-    document = read_overlaid(*paths)
-    if exclude is not None and isinstance(document.get("ingest"), dict):
-        document["ingest"] = document["ingest"] | {"exclude": str(exclude)}
+    document = read_document(paths, exclude)
     experiment = check_experiment(document, " + ".join(map(str, paths)))
     check_exclude(experiment, results / experiment.name)
     return document, results / experiment.name
+
+
+def read_document(paths: Sequence[Path], exclude: Path | None = None) -> dict[str, Any]:
+    """The mapping of an experiment with overlays, not checked; parameters as `named_experiment`."""
+    document = read_overlaid(*paths)
+    if exclude is not None and isinstance(document.get("ingest"), dict):
+        document["ingest"] = document["ingest"] | {"exclude": str(exclude)}
+    return document
 
 
 def check_exclude(experiment: Experiment, folder: Path) -> None:

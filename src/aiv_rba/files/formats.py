@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,35 +16,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
+from aiv_rba.paths import check_file, check_output
 
 VERSIONS = {
     "case": 5,
     "points": 3,
     "truth": 1,
     "model": 4,
-    "deviations": 1,
-    "checkpoint": 3,
+    "deviations": 2,
+    "checkpoint": 4,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""
+
+# How HDF5 names what it does not find.
+_QUOTED = re.compile(r"'([^']+)'")
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, link: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` if the block succeeds.
+
+    Temporary files that killed processes of this machine left in the folder are removed.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    link
+        Whether it is a link, which may replace an earlier one.
 
     Raises
     ------
     UserError
-        If the folder cannot be written to or the disk is full.
+        If something that is no file has that name, the folder cannot be written to, or the disk is
+        full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if not (link and path.is_symlink()):
+        check_output(path)
+    temporary = path.with_name(f".{path.name}{_owner(os.getpid())}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path.parent)
         yield temporary
         temporary.replace(path)
     except OSError as error:
@@ -51,6 +70,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
         # Where a parent is a file there is nothing to remove either.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _owner(process: object) -> str:
+    """End of the names of a process's temporary files."""
+    return f".{socket.gethostname()}.{process}.tmp"
+
+
+def _remove_stale(folder: Path) -> None:
+    for path in folder.glob(".*.tmp"):
+        process = path.name.split(".")[-2]
+        ours = process.isdecimal() and path.name.endswith(_owner(process))
+        if ours and not _runs(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def sha256(path: Path) -> str:
@@ -78,9 +120,7 @@ def open_h5(path: Path, kind: str) -> Iterator[h5py.File]:
     UserError
         If the file is missing, damaged, of another format or version, or lacks a dataset.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected an aiv_rba/{kind} file")
+    check_file(path, f"an aiv_rba/{kind} file")
     try:
         file = h5py.File(path, "r")
     except OSError:
@@ -95,7 +135,10 @@ def open_h5(path: Path, kind: str) -> Iterator[h5py.File]:
         try:
             yield file
         except KeyError as error:
-            raise UserError(f"{path}: damaged aiv_rba/{kind} file: {error.args[0]}") from error
+            name = _QUOTED.findall(str(error.args[0]))[-1:] or ["a part"]
+            raise UserError(
+                f"{path}: {name[0]!r} is missing, expected a whole aiv_rba/{kind} file"
+            ) from error
 
 
 def check_same_case(path: Path, found: str, expected: str) -> None:

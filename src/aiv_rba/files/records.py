@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,35 +16,48 @@ from typing import Any
 from aiv_rba import __version__
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import atomic_path, sha256
+from aiv_rba.files.results import Results
+from aiv_rba.paths import check_file, check_output
 
 PACKAGES = ("torch", "numpy", "scipy", "h5py", "pyvista")
 
 
 @contextmanager
 def recorded(
-    path: Path, stage: str, inputs: list[Path], *, write: bool = True
+    results: Results, stage: str, inputs: list[Path], *, write: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """Write the record of a stage if the block succeeds.
+    """Write the record of a stage if the block succeeds; refuse outputs that are no files.
 
     The record holds `stage`, `started` (UTC), `seconds`, `versions`, `revision` and the SHA-256 of
     each of the `inputs`; the block may add what else belongs to it to the dictionary that it gets.
 
     Parameters
     ----------
-    path
-        Where to write it, JSON.
+    results
+        Where the stage writes its files and the record.
     stage
         Name of the stage.
     inputs
         Files that it reads; those that do not exist are left to the stage to complain about.
     write
         Whether to write it at all: the first of several ranks does.
+
+    Raises
+    ------
+    UserError
+        If a folder, a link or the like has the name of an output.
     """
+    for output in results.outputs(stage):
+        check_output(output)
     if not write:
         yield {}
         return
     started, clock = datetime.now(UTC), time.perf_counter()
-    hashes = {str(file): sha256(file) for file in inputs if file.is_file()}
+    hashes = {}
+    for file in inputs:
+        with suppress(OSError):
+            if file.is_file():
+                hashes[str(file)] = sha256(file)
     more: dict[str, Any] = {}
     yield more
     record = {
@@ -55,7 +68,7 @@ def recorded(
         "revision": revision(Path(__file__)),
         "inputs": hashes,
     }
-    with atomic_path(path) as temporary:
+    with atomic_path(results.record(stage)) as temporary:
         temporary.write_text(json.dumps(record | more, indent=2) + "\n")
 
 
@@ -67,10 +80,9 @@ def read_record(path: Path) -> dict[str, Any]:
     UserError
         If it is missing or damaged.
     """
+    check_file(path, "the record of a stage")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
     except ValueError:
         raise UserError(f"{path}: not valid JSON, expected the record of a stage") from None
     if not isinstance(found, dict) or "seconds" not in found:

@@ -32,6 +32,21 @@ class Results:
         """Time and memory of a stage as the workflow engine measures them."""
         return self.folder / "timings" / f"{stage}.tsv"
 
+    def outputs(self, stage: str) -> tuple[Path, ...]:
+        """Files that a stage writes for people and for other stages."""
+        files = {
+            "ingest": (self.case, self.ingestion, self.tracks_picture),
+            "points": (self.points, self.groups_picture),
+            "train": (self.model, self.deviations, self.history),
+            "fields": (self.volume, self.wall, self.hydraulics, self.paraview),
+            "score": (
+                *(self.scores, self.suspicious_rows, self.suspicious_tracks),
+                self.differences,
+            ),
+            "report": (self.page, self.summary),
+        }
+        return (*files[stage], self.record(stage))
+
     @property
     def case(self) -> Path:
         """Ingested tracks and wall, HDF5."""
@@ -111,6 +126,10 @@ class Results:
     def differences(self) -> Path:
         """Inferred minus true fields, where the truth is known, HDF5."""
         return self.folder / "differences.h5"
+
+    def probe(self, name: str) -> Path:
+        """Answers at the points of a table of that name, CSV."""
+        return self.folder / "probe" / f"{name}.csv"
 
     @property
     def scores(self) -> Path:

@@ -10,6 +10,7 @@ import torch
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import VERSIONS, atomic_path
+from aiv_rba.paths import check_file
 
 
 def save_plain(path: Path, kind: str, content: dict[str, Any]) -> None:
@@ -42,8 +43,8 @@ def load_plain(path: Path, kind: str) -> dict[str, Any]:
         If the file is missing, damaged, or of another format or version.
     """
     expected = f"aiv_rba/{kind}"
-    if not Path(path).is_file():
-        raise UserError(f"{path}: not found, expected an {expected} file")
+    # A torch file is a ZIP archive itself.
+    check_file(path, f"an {expected} file", may_be=["ZIP"])
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:

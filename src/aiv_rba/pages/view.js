@@ -1,4 +1,4 @@
-/* The view to turn: surfaces coloured by a field that moves through the cycle. */
+/* The view to turn: surfaces coloured by a field that moves through its times. */
 (function () {
   "use strict";
   const byId = (id) => document.getElementById(id);
@@ -7,49 +7,58 @@
     ["vessel", "field", "time", "play", "clock"].map(byId);
   const MILLISECONDS = 180;
 
-  /* Single-precision numbers in base 64, row after row. */
-  function numbers(text) {
+  /* Numbers in base 64, row after row. */
+  function numbers(text, Kind = Float32Array) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return new Float32Array(bytes.buffer);
+    return new Kind(bytes.buffer);
   }
   function rows(values, start, columns, count) {
     return Array.from({ length: count }, (_, i) =>
       values.subarray(start + i * columns, start + (i + 1) * columns));
   }
-  const surfaces = data.surfaces.map((surface) => ({
-    on: surface.on,
-    rows: surface.rows,
-    columns: surface.columns,
-    place: ["x", "y", "z"].map((name) =>
-      rows(numbers(surface[name]), 0, surface.columns, surface.rows)),
-  }));
+  /* A surface is a grid of rows and columns, or has triangles. */
+  const surfaces = data.surfaces.map((surface) => {
+    const { on, points } = surface;
+    const [x, y, z] = ["x", "y", "z"].map((name) => numbers(surface[name]));
+    if (points) {
+      const [i, j, k] = ["i", "j", "k"].map((name) => numbers(surface[name], Int32Array));
+      return { on, points, shape: { type: "mesh3d", x, y, z, i, j, k } };
+    }
+    const grid = (values) => rows(values, 0, surface.columns, surface.rows);
+    return { on, rows: surface.rows, columns: surface.columns,
+      points: surface.rows * surface.columns,
+      shape: { type: "surface", x: grid(x), y: grid(y), z: grid(z) } };
+  });
   for (const shown of data.fields) {
     shown.values = shown.values.map((text) => text && numbers(text));
   }
 
   function trace(surface, number, shown, step) {
-    const [x, y, z] = surface.place;
-    const common = { type: "surface", x, y, z, uid: String(number), hoverinfo: "skip",
+    const common = { ...surface.shape, uid: String(number), hoverinfo: "skip",
       lighting: { ambient: 0.75, diffuse: 0.45, specular: 0.05, roughness: 0.9 } };
+    const mesh = surface.shape.type === "mesh3d";
+    const coloured = (values, start) => mesh
+      ? { intensity: values.subarray(start, start + surface.points) }
+      : { surfacecolor: rows(values, start, surface.columns, surface.rows) };
     if (surface.on !== shown.on) {
       /* The wall stays as glass round the cuts; the cuts are hidden behind the wall. */
       return { ...common, visible: surface.on === "wall", opacity: 0.13, showscale: false,
-        surfacecolor: rows(new Float32Array(surface.rows * surface.columns), 0,
-          surface.columns, surface.rows),
+        ...coloured(new Float32Array(surface.points), 0),
         cmin: 0, cmax: 1, colorscale: [[0, "#7d90a3"], [1, "#7d90a3"]] };
     }
-    const start = step * surface.rows * surface.columns;
+    const value = mesh ? "intensity" : "surfacecolor";
     return { ...common, visible: true, opacity: 1, hoverinfo: "text",
-      hovertemplate: `%{surfacecolor:.3g} ${shown.unit}<extra></extra>`,
-      surfacecolor: rows(shown.values[number], start, surface.columns, surface.rows),
+      hovertemplate: `%{${value}:.3g} ${shown.unit}<extra></extra>`,
+      ...coloured(shown.values[number], step * surface.points),
       cmin: shown.limits[0], cmax: shown.limits[1], colorscale: shown.colours,
       showscale: number === shown.first,
       colorbar: { title: { text: `${shown.name}<br>(${shown.unit})` }, thickness: 16, len: 0.75 } };
   }
 
-  /* All directions have one scale: numbers along the vessel are enough. */
-  const axis = (name) => ({ showticklabels: name === data.along, showspikes: false,
-    title: { text: name === data.along ? `${name} (${data.length})` : "" },
+  /* All directions have one scale: in a tube numbers along it are enough. */
+  const axis = (name) => ({ showticklabels: data.along.includes(name), showspikes: false,
+    range: data.ranges[name],
+    title: { text: data.along.includes(name) ? `${name} (${data.length})` : "" },
     backgroundcolor: "#fff", gridcolor: "#e3e8ed", zeroline: false });
   const layout = {
     uirevision: "keep", margin: { l: 0, r: 0, t: 0, b: 0 },
@@ -62,8 +71,8 @@
     const step = Number(time.value);
     const shown = data.fields[field.selectedIndex];
     const seconds = data.times[step];
-    clock.textContent =
-      `t = ${seconds.toPrecision(3)} s, ${(seconds / data.period).toFixed(2)} of the period`;
+    const share = ((seconds - data.began) / data.duration).toFixed(2);
+    clock.textContent = data.span && `t = ${seconds.toPrecision(3)} s, ${share} of the ${data.span}`;
     return Plotly.react(vessel, surfaces.map((s, i) => trace(s, i, shown, step)), layout,
       { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["resetCameraLastSave3d"] });
   }

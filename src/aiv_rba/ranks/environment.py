@@ -29,6 +29,8 @@ def find_rank(environment: Mapping[str, str]) -> tuple[int, int, int]:
             except ValueError:
                 found = ", ".join(f"{name}={environment[name]!r}" for name in names)
                 raise UserError(f"launch environment: {found}, expected whole numbers") from None
+            if size < 1:
+                raise UserError(f"launch environment: {names[1]}={size}, expected at least 1")
             if not 0 <= rank < size:
                 raise UserError(
                     f"launch environment: {names[0]}={rank}, expected 0 to {size - 1} "

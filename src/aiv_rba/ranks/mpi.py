@@ -74,8 +74,14 @@ def processes(stage: str) -> Iterator[Processes]:
     try:
         yield group
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            # A signal reaches all processes; what it was is said once.
+            if group.rank == 0:
+                print(f"aiv-rba {stage}: ended by {error}; run it again", file=sys.stderr)
+            comm.Abort(75)
         if isinstance(error, UserError):
-            print(f"aiv-rba {stage}: error: {error}", file=sys.stderr, flush=True)
+            for line in error.lines:
+                print(f"aiv-rba {stage}: error: {line}", file=sys.stderr, flush=True)
         else:
             traceback.print_exc()
         comm.Abort(2)

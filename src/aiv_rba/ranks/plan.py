@@ -209,3 +209,17 @@ def collocation_memory(section: PointsSettings, processes: int) -> float:
     slab = 32 * sum(collocation_points(section)) / processes
     samples = section.per_group * section.wall_patches
     return 300 * 2**20 + 1.02 * slab + 120 * samples
+
+
+def points_file_size(section: PointsSettings) -> float:
+    """Bytes of ``points.h5``: 32 for each point, its chunks filled up, and what HDF5 adds.
+
+    A chunk has one point of each of at most 4096 groups.
+    """
+    size = 0.0
+    for points in collocation_points(section):
+        groups = points // section.per_group
+        chunk = min(groups, 4096)
+        chunks = section.per_group * -(-groups // chunk)
+        size += chunks * (32 * chunk + 100)
+    return size

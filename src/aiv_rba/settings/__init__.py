@@ -2,13 +2,14 @@
 
 from aiv_rba.settings.experiment import STAGES, Experiment
 from aiv_rba.settings.fields import FieldsSettings
-from aiv_rba.settings.ingest import Fluid, IngestSettings, Split, Units
+from aiv_rba.settings.ingest import Fluid, IngestSettings, ReadingSettings, Split, Units
 from aiv_rba.settings.loader import (
     check_experiment,
     load_comparison,
     load_stage,
     read_experiment,
     read_overlaid,
+    valid_sections,
 )
 from aiv_rba.settings.multipliers import (
     AnnealingSettings,
@@ -58,6 +59,7 @@ __all__ = [
     "PerceptronSettings",
     "PointsSettings",
     "RBASettings",
+    "ReadingSettings",
     "ReportSettings",
     "SSBroydenSettings",
     "ScalarNetworkSettings",
@@ -73,4 +75,5 @@ __all__ = [
     "load_stage",
     "read_experiment",
     "read_overlaid",
+    "valid_sections",
 ]

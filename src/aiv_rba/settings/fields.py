@@ -12,8 +12,10 @@ class FieldsSettings:
     """Stage fields: VTK series and hydraulics."""
 
     times: Count = 12
-    """Equally spaced times over the period."""
+    """Equally spaced times over the period, or over the window with both its ends; a steady flow
+    has one."""
     layers: Count = 12
-    """Shrunk copies of the wall in the volume mesh."""
+    """Cells of the volume mesh from the middle of the lumen to its wall: in a tube layers between
+    shrunk copies of the wall, in any other vessel cells of a grid for each hydraulic radius."""
     sections: Count = 21
-    """Cross-sections on which the flow rate and the mean pressure are integrated."""
+    """Cross-sections of a tube on which the flow rate and the mean pressure are integrated."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
 
-from aiv_rba.settings.types import STRICT, Auto, Fraction, NonNegative, Positive, Seed
+from aiv_rba.settings.types import STRICT, Auto, FlowKind, Fraction, NonNegative, Positive, Seed
+from aiv_rba.settings.warnings import WarningName
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -21,12 +23,45 @@ class Fluid:
     """Dynamic viscosity, Pa s."""
 
 
+Format = Literal[
+    "auto",
+    "csv",
+    "trackpy",
+    "trackmate",
+    "openptv",
+    "flowtracks",
+    "myptv",
+    "davis",
+    "tecplot",
+    "matlab",
+    "npz",
+    "parquet",
+]
+Component = Literal["u", "v", "w"]
+Quantity = Literal[
+    "t",
+    "frame",
+    "x",
+    "y",
+    "z",
+    "z_plane",
+    "u",
+    "v",
+    "w",
+    "u_std",
+    "v_std",
+    "w_std",
+    "track",
+    "plane",
+]
+
+
 @dataclass(frozen=True, config=STRICT)
 class Units:
     """Units of the files."""
 
     length: str = "um"
-    """Unit of the positions in the tracks."""
+    """Unit of the positions in the tracks; with a number for pixels, such as 0.65 um."""
     time: str = "s"
     """Unit of the times in the tracks."""
     velocity: str = "um/s"
@@ -116,12 +151,41 @@ def _kind_of_wall(value: Any) -> str:
     return "tagged-file" if isinstance(value, str) else "tagged-shape"
 
 
-@dataclass(frozen=True, config=STRICT)
-class IngestSettings:
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReadingSettings:
+    """How files of tracks are read."""
+
+    format: Format = "auto"
+    """Format of the tracks; auto: by the extension and the first bytes."""
+    columns: dict[Quantity, str] = field(default_factory=dict)
+    """What the file calls a quantity, such as {t: Time, x: X_mm}; others have the names that are
+    usual in the format."""
+    separator: str = "auto"
+    """What separates the columns of a text file: a character, or whitespace; auto: comma,
+    semicolon, tab or whitespace, whichever splits the first line."""
+    decimal: Literal[".", ","] = "."
+    """Decimal separator of a text file."""
+    encoding: str = "utf-8"
+    """Encoding of a text file, such as latin-1 or utf-16."""
+    frame_rate: Positive | None = None
+    """Frames per second: the time is the number of the frame over it; none: times are read."""
+    plane_depth: float | tuple[float, ...] | None = None
+    """Depth of the plane in which tracks without z were seen, in units.length; a list of depths for
+    a list of files."""
+    velocities: Literal["columns", "differences"] = "columns"
+    """Take velocities from the columns, or from central differences along each track; formats
+    without velocities imply the latter."""
+    units: Units = field(default_factory=Units)
+    """Units of the files."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class IngestSettings(ReadingSettings):
     """Stage ingest: tracks, wall, units, scales."""
 
-    tracks: str
-    """CSV file of tracks: t, x, y, z (or z_plane), u, v[, w], track[, plane][, frame]."""
+    tracks: str | tuple[str, ...]
+    """File of tracks, or the folder of the format openptv, or a list of them. The columns of a CSV
+    file are t, x, y, z (or z_plane), u, v[, w], track[, plane][, frame][, u_std, v_std, w_std]."""
     wall: Annotated[
         Annotated[str, Tag("tagged-file")] | Annotated[WallShape, Tag("tagged-shape")],
         Discriminator(_kind_of_wall),
@@ -131,8 +195,13 @@ class IngestSettings:
     `{cylinder: {axis: z, radius: r, centre: [x, y], from: a, to: b}}`."""
     fluid: Fluid
     """Properties of the fluid."""
-    period: Positive
-    """Cardiac period, s."""
+    flow: FlowKind = "periodic"
+    """Whether the flow repeats itself, does not depend on time, or does neither."""
+    period: Positive | None = None
+    """Period of a periodic flow, s, such as that of the heart."""
+    window: tuple[float, float] | None = None
+    """First and last time of the recording of an unsteady flow that are used, s; rows outside are
+    dropped. Left out: those of the tracks."""
     length_scale: Positive | Auto = "auto"
     """Unit of length L, m; auto: the hydraulic radius of the lumen."""
     velocity_scale: Positive | Auto = "auto"
@@ -155,16 +224,30 @@ class IngestSettings:
     from their centres, or as one of any shape; auto: as a tube where it is one."""
     axis: Literal["auto", "x", "y", "z"] = "auto"
     """Axis of a tube in the coordinates of the files; auto: the one along which its ends lie."""
-    units: Units = field(default_factory=Units)
-    """Units of the files."""
-    velocities: Literal["columns", "differences"] = "columns"
-    """Take velocities from the columns, or from central differences along each track."""
+    phase: Literal["merged", "wrap"] = "merged"
+    """Whether times lie in [0, period) already, or are absolute and are taken modulo the period."""
+    velocity_std: dict[Component, Positive] = field(default_factory=dict)
+    """Standard deviation of the noise of measured components, in units.velocity, such as {u: 2.0};
+    for others, that of the columns u_std, v_std and w_std or else an estimate."""
     outside: Literal["drop", "keep", "error"] = "drop"
     """What to do with track points outside the wall."""
     exclude: str | None = None
     """CSV file of rows or tracks to leave out, such as suspicious_rows.csv of an earlier run."""
+    accept: tuple[WarningName, ...] = ()
+    """Warnings about the input that are not to stop the run, since the input is right."""
     split: Split = field(default_factory=Split)
     """Training and validation rows."""
+
+    @property
+    def track_files(self) -> tuple[Path, ...]:
+        """The files of the tracks."""
+        names = (self.tracks,) if isinstance(self.tracks, str) else self.tracks
+        return tuple(Path(name) for name in names)
+
+    @property
+    def tracks_named(self) -> str:
+        """The files of the tracks, for messages."""
+        return ", ".join(map(str, self.track_files))
 
     @property
     def inner_walls(self) -> tuple[str, ...]:
@@ -177,3 +260,24 @@ class IngestSettings:
     def walls(self) -> tuple[str, ...]:
         """Files of all walls."""
         return (self.wall, *self.inner_walls) if isinstance(self.wall, str) else self.inner_walls
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        """Each kind of flow has its own key of time."""
+        if self.flow == "periodic" and self.period is None:
+            raise ValueError(
+                "found no period, expected one in s, or flow: steady or flow: unsteady"
+            )
+        for key, kind in (("period", "periodic"), ("window", "unsteady")):
+            if getattr(self, key) is not None and self.flow != kind:
+                raise ValueError(
+                    f"found {key} with flow: {self.flow}, expected it with flow: {kind} only"
+                )
+        if self.phase == "wrap" and self.flow != "periodic":
+            raise ValueError(
+                f"found phase: wrap with flow: {self.flow}, expected it with flow: periodic only"
+            )
+        if self.window is not None and self.window[0] >= self.window[1]:
+            first, last = self.window
+            raise ValueError(f"found window [{first:g}, {last:g}], expected the earlier time first")
+        return self

@@ -23,7 +23,7 @@ class PointsSettings:
     """Groups of the interior points in depth: along the radius of a tube, by the distance to the
     wall in a general vessel."""
     n_t: Count = 5
-    """Temporal groups of the interior points."""
+    """Temporal groups of the interior points; in a steady flow so many groups in every place."""
     wall_n_t: Count = 5
     """Temporal groups of the wall points."""
     per_group: Count = 40
@@ -32,7 +32,7 @@ class PointsSettings:
     """Equally spaced shrunk copies of the wall of a tube; a general vessel is filled with as many
     candidates for a point as these copies would give."""
     time_levels: Count = 101
-    """Equally spaced times over the period with which the points are tiled."""
+    """Equally spaced times over the period or window with which the points are tiled."""
     bins: Literal["quantile", "uniform"] = "quantile"
     """Patches of a tube of equal numbers of wall points, or of equal angle and length."""
     seed: Seed = 0

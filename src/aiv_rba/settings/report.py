@@ -16,6 +16,6 @@ class ReportSettings:
 
     title: str = "Artificial intelligence velocimetry"
     """Title of the page."""
-    phases: Auto | tuple[Annotated[float, Field(ge=0, lt=1)], ...] = "auto"
-    """Phases of the cycle (t / T) that are drawn. `auto`: where the flow speeds up most, where it
-    is fastest, and where it is reversed or slowest."""
+    phases: Auto | tuple[Annotated[float, Field(ge=0, le=1)], ...] = "auto"
+    """Phases of the cycle (t / T), or shares of the window, that are drawn. `auto`: where the flow
+    speeds up most, where it is fastest, and where it is reversed or slowest."""

@@ -12,4 +12,5 @@ class ScoreSettings:
     """Stage score: what errors are measured against."""
 
     truth: str | None = None
-    """File with the true fields, where they are known."""
+    """True flow, where it is known: a table (CSV or npz) of t, x, y, z and any of u, v, w, p and
+    wss in SI units, or the fields of a twin."""

@@ -19,11 +19,13 @@ class FlowNetworkSettings(PerceptronSettings):
     """Network of the flow."""
 
     time: Literal["coefficients", "input"] = "coefficients"
-    """The network of the position alone gives Fourier coefficients of every field in time, or time
-    is one of its inputs as in the paper."""
+    """The network of the position alone gives coefficients of every field in time, of Fourier
+    series or, in an unsteady flow, of Legendre polynomials; or time is one of its inputs as in the
+    paper."""
     time_harmonics: Annotated[int, Field(ge=0)] | Auto = "auto"
-    """Harmonics of time; auto: as many as the tracks support. As an input, time is embedded by
-    them (Eq. 22), and 0 leaves it as it is."""
+    """Harmonics of time, or highest degree of the polynomials in an unsteady flow; auto: as many as
+    the tracks support. As an input, time is embedded by the harmonics of a periodic flow (Eq. 22),
+    and 0 leaves it as it is."""
     no_slip: Literal["exact", "soft"] = "exact"
     """Multiply the velocity by a function that vanishes on the wall (Eq. 20), or impose the
     condition on points of the wall by a loss term (Eq. 39)."""

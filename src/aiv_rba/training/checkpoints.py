@@ -113,8 +113,6 @@ class Checkpoints:
         self.skipped.add(self._path(step))
 
     def _newest(self) -> dict[str, Any] | None:
-        for killed in self.folder.glob(".step_*.tmp"):
-            killed.unlink()
         for path in self._sound():
             try:
                 return self._read(path)
@@ -138,7 +136,7 @@ class Checkpoints:
         save_plain(path, KIND, content)
         self.skipped.discard(path)
         if self.best_step == step:
-            with atomic_path(self.folder / BEST) as temporary:
+            with atomic_path(self.folder / BEST, link=True) as temporary:
                 temporary.symlink_to(path.name)
         for old in self._sound()[KEEP:]:
             if old != self._path(self.best_step):

@@ -1,4 +1,4 @@
-"""Stopping a training: SIGTERM, Ctrl-C, and SIGUSR1, which Slurm sends before a time limit."""
+"""Stopping a training: SIGTERM, SIGHUP, Ctrl-C, and SIGUSR1, which Slurm sends before its limit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import FrameType
 import torch
 
 from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.signals import unless_ignored
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -39,7 +40,8 @@ def stop_request(ranks: Ranks) -> Iterator[StopRequest]:
         # Only the main thread may handle signals; a training in another one cannot be stopped so.
         yield request
         return
-    before = {number: signal.signal(number, request._note) for number in SIGNALS}
+    heeded = (*SIGNALS, *unless_ignored(signal.SIGHUP))
+    before = {number: signal.signal(number, request._note) for number in heeded}
     try:
         yield request
     finally:

@@ -1,4 +1,4 @@
-"""A family of twins: one YAML file that lists them in two halves."""
+"""A family of twins: one YAML file that lists them in two halves, and some for show."""
 
 from __future__ import annotations
 
@@ -10,20 +10,30 @@ from pydantic.dataclasses import dataclass
 
 from aiv_rba.errors import UserError
 from aiv_rba.settings.types import STRICT
+from aiv_rba.twin.bifurcation import Bifurcation, generate_bifurcation
+from aiv_rba.twin.generate import generate
 from aiv_rba.twin.options import Twin
 from aiv_rba.twin.reading import validated
+from aiv_rba.twin.wake import Wake, generate_wake
 
 Half = Literal["choose", "judge"]
+Group = Literal[Half, "show"]
+Options = Twin | Bifurcation | Wake
 
 
 @dataclass(frozen=True, config=STRICT)
 class Member:
     """One twin of a family."""
 
-    half: Half
-    """Settings may be chosen by looking at the results of one half; the other is run once."""
+    half: Group
+    """Settings may be chosen by looking at the results of one half; the other is run once. Twins
+    for show belong to neither."""
     twin: Twin | None = None
-    """Its options; none if its files are there already."""
+    """Options of a duct."""
+    bifurcation: Bifurcation | None = None
+    """Options of a bifurcation."""
+    wake: Wake | None = None
+    """Options of a wake."""
     experiment: str | None = None
     """Configuration of a twin whose files are there already."""
     like_bundled: bool = False
@@ -31,8 +41,16 @@ class Member:
 
     def __post_init__(self) -> None:
         """Check that there are options or files."""
-        if (self.twin is None) == (self.experiment is None):
-            raise ValueError("expected either options of a twin or an experiment")
+        given = (self.twin, self.bifurcation, self.wake, self.experiment)
+        if sum(one is not None for one in given) != 1:
+            raise ValueError(
+                "expected either options of a twin, a bifurcation or a wake, or an experiment"
+            )
+
+    @property
+    def options(self) -> Options | None:
+        """Its options; none if its files are there already."""
+        return self.twin or self.bifurcation or self.wake
 
 
 def load_family(path: Path) -> dict[str, Member]:
@@ -56,7 +74,7 @@ def load_family(path: Path) -> dict[str, Member]:
     }
 
 
-def find_twin(path: Path, name: str) -> Twin:
+def find_twin(path: Path, name: str) -> Options:
     """The options of one twin of a family.
 
     Raises
@@ -67,10 +85,27 @@ def find_twin(path: Path, name: str) -> Twin:
     family = load_family(path)
     if name not in family:
         raise UserError(f"{path}: found no twin {name!r}, expected one of {', '.join(family)}")
-    twin = family[name].twin
+    twin = family[name].options
     if twin is None:
         raise UserError(
             f"{path}: {name}: is made already ({family[name].experiment}), expected a twin with "
             "options"
         )
     return twin
+
+
+def make_twin(twin: Options, out: Path, name: str) -> dict[str, float]:
+    """Write the files of a twin, experiment.yaml last; returns the solver's figures.
+
+    Raises
+    ------
+    UserError
+        If NGSolve is missing, the flow cannot be solved or a file cannot be written.
+    """
+    match twin:
+        case Bifurcation():
+            return generate_bifurcation(twin, out, name)
+        case Wake():
+            return generate_wake(twin, out, name)
+        case Twin():
+            return generate(twin, out, name)

@@ -26,15 +26,9 @@ def ngsolve() -> Any:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Discretisation:
-    """Resolution in space and time."""
+class Scheme:
+    """Order in space and resolution in time."""
 
-    section: Count = 4
-    """Elements along a side of the inner square of the O-grid; even where a wall has edges."""
-    rings: Count = 2
-    """Rings of elements round it."""
-    axial: Count = 30
-    """Elements along the axis."""
     order: Annotated[int, Field(ge=2)] = 3
     """Polynomial order of the velocity; pressure has one less."""
     steps: Count = 80
@@ -43,6 +37,18 @@ class Discretisation:
     """Cycles, the last of which is kept."""
     modes: Annotated[int, Field(ge=0)] = 6
     """Highest harmonic kept."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Discretisation(Scheme):
+    """Resolution of a duct in space and time."""
+
+    section: Count = 4
+    """Elements along a side of the inner square of the O-grid; even where a wall has edges."""
+    rings: Count = 2
+    """Rings of elements round it."""
+    axial: Count = 30
+    """Elements along the axis."""
     lookup: tuple[Count, Count, Count] = (121, 64, 17)
     """Grid along, round and across the vessel on which tracers look up the flow."""
 

@@ -28,7 +28,6 @@ PRESETS = {
     "phantom": (UNIT_LENGTH, UNIT_LENGTH / PERIOD),
     "physiological": (50e-6, 50e-6),
 }
-UNITS = {"um": 1e-6, "mm": 1e-3}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -84,6 +83,8 @@ class Twin:
     """Unit of speed of the twin, m/s, instead of the Reynolds number's."""
     wave: Waveform = field(default_factory=DrawnWave)
     """Flow rate over the cycle; at one unit of speed, a multiple of the vessel's section."""
+    flow: Literal["periodic", "steady"] = "periodic"
+    """What the experiment says of the flow; a steady one can also be said to be periodic."""
     ends: Ends = "periodic"
     """The vessel repeats after its length, or has open ends beyond buffers."""
     discretisation: Discretisation = field(default_factory=Discretisation)
@@ -94,6 +95,11 @@ class Twin:
     """The wall that is given."""
     truth: Truth = field(default_factory=Truth)
     """Points at which the truth is written."""
+
+    def __post_init__(self) -> None:
+        """Check that a flow which is said to be steady is so."""
+        if self.flow == "steady" and not (isinstance(self.wave, Wave) and self.wave.steady):
+            raise ValueError("flow: steady, expected a listed wave without amplitudes")
 
     @cached_property
     def _hydraulic(self) -> tuple[float, float]:

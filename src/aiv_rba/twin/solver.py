@@ -1,4 +1,4 @@
-"""Unsteady incompressible Navier-Stokes in a duct: Taylor-Hood hexahedra, SBDF3.
+"""Unsteady incompressible Navier-Stokes in a vessel: Taylor-Hood elements, SBDF3.
 
 Nondimensional, dv/dt + (v . grad) v = -grad p + lap v / Re. The flow rate is prescribed: a step
 is the response to the history plus a multiple of the response to a unit pressure difference, and
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.twin.geometry import Duct
-from aiv_rba.twin.mesh import Discretisation, Ends, deform, ngsolve, square_mesh
+from aiv_rba.twin.mesh import Discretisation, Ends, Scheme, deform, ngsolve, square_mesh
 
 Array = NDArray[np.float64]
 
@@ -24,12 +24,12 @@ Array = NDArray[np.float64]
 class Solution:
     """Periodic flow as Fourier modes, f(t) = Re sum_k c_k exp(2 pi i k t / T).
 
-    Points are given in the square duct; derivatives are physical.
+    Points are given in the mesh before it is bent; derivatives are physical.
 
     Attributes
     ----------
     mesh, displacement
-        The square duct and what bends it.
+        The mesh and what bends it.
     modes
         Cosine and sine part (velocity, pressure) of every harmonic.
     push
@@ -56,14 +56,14 @@ class Solution:
         self.wrap = wrap
         self.report = report
 
-    def evaluate(self, square: Array) -> tuple[Any, Any, Any]:
+    def evaluate(self, straight: Array) -> tuple[Any, Any, Any]:
         """Velocity (K, N, 3), pressure (K, N), velocity gradient (K, N, 3, 3), complex."""
         n = ngsolve()
-        height = square[:, 1]
+        height = straight[:, 1]
         if self.wrap is not None:
-            square = square.copy()
-            square[:, 1] %= self.wrap
-        points = self.mesh(*(np.ascontiguousarray(column) for column in square.T))
+            straight = straight.copy()
+            straight[:, 1] %= self.wrap
+        points = self.mesh(*(np.ascontiguousarray(column) for column in straight.T))
 
         def modes(pick: Callable[[Any], Any]) -> Any:
             return np.array(
@@ -73,7 +73,7 @@ class Solution:
                 ]
             )
 
-        count, rows = len(self.modes), len(square)
+        count, rows = len(self.modes), len(straight)
         pressure = modes(lambda f: f.components[1]).reshape(count, rows)
         return (
             modes(lambda f: f.components[0]),
@@ -93,7 +93,7 @@ class _Drive:
     through
         Functional u -> flow rate, so that a flow rate is a dot product.
     out
-        Functional u -> flow rate through the outlet.
+        Functional u -> flow rate through the outlets.
     """
 
     push: Any
@@ -112,7 +112,7 @@ def _drive(space: Any, ends: Ends, length: float) -> _Drive:
         functional.Assemble()
         return functional
 
-    out = functional(v * normal * n.ds("outlet"))
+    out = functional(v * normal * n.ds("outlet.*"))
     if ends == "periodic":
         return _Drive(functional(v[1] * n.dx), functional(v[1] / length * n.dx), out)
     inlet = -v * normal * n.ds("inlet")
@@ -155,10 +155,65 @@ def solve(
     UserError
         If the time steps are too long for the explicit convection.
     """
+    mesh = square_mesh(discretisation, *span, hollow=duct.core > 0, ends=ends)
+    displacement = deform(mesh, duct, discretisation.order)
+    return march(
+        mesh,
+        displacement,
+        flow_rate,
+        reynolds=reynolds,
+        period=period,
+        length=span[1] - span[0],
+        scheme=discretisation,
+        ends=ends,
+        progress=progress,
+    )
+
+
+def march(
+    mesh: Any,
+    displacement: Any,
+    flow_rate: Callable[[float], float],
+    *,
+    reynolds: float,
+    period: float,
+    length: float,
+    scheme: Scheme,
+    ends: Ends = "open",
+    compressibility: float = 0.0,
+    progress: Callable[[str], None] = print,
+) -> Solution:
+    """Step to the periodic state in any mesh with faces named wall, inlet and outlet.
+
+    There may be several outlets, whose names begin so.
+
+    Parameters
+    ----------
+    mesh, displacement
+        The mesh and what bends it.
+    flow_rate
+        Q(t), nondimensional, into the inlet.
+    reynolds, period
+        Reynolds number and nondimensional period.
+    length
+        Length after which a flow with periodic ends repeats.
+    scheme
+        Order in space and resolution in time.
+    ends
+        See `solve`.
+    compressibility
+        Minus the divergence over the pressure. The factorisation does not exchange rows, so that
+        a pressure with nothing on its diagonal may stop it: a little of this prevents that.
+    progress
+        Called with a line now and then.
+
+    Raises
+    ------
+    UserError
+        If the time steps are too long for the explicit convection.
+    """
     n = ngsolve()
-    d = discretisation
-    mesh = square_mesh(d, *span, hollow=duct.core > 0, ends=ends)
-    displacement = deform(mesh, duct, d.order)
+    d = scheme
     velocity = n.VectorH1(mesh, order=d.order, dirichlet="wall")
     pressure = n.H1(mesh, order=d.order - 1)
     space = (
@@ -166,7 +221,7 @@ def solve(
     )
     (u, p), (v, q) = space.TnT()
     dt = period / d.steps
-    progress(f"twin: {mesh.ne} hexahedra, {space.ndof} unknowns")
+    progress(f"twin: {mesh.ne} elements, {space.ndof} unknowns")
 
     stokes = n.BilinearForm(space, symmetric=True)
     stokes += (
@@ -175,6 +230,8 @@ def solve(
         - p * n.div(v)
         - q * n.div(u)
     ) * n.dx
+    if compressibility:
+        stokes += -compressibility * p * q * n.dx
     stokes.Assemble()
     free = space.FreeDofs()
     if ends == "periodic":
@@ -183,7 +240,7 @@ def solve(
     inverse = stokes.mat.Inverse(free, inverse="sparsecholesky")
     progress("twin: factorised")
 
-    drive = _drive(space, ends, span[1] - span[0])
+    drive = _drive(space, ends, length)
     unit = n.GridFunction(space)
     unit.vec.data = inverse * drive.push.vec
     unit_rate = n.InnerProduct(drive.through.vec, unit.vec)
@@ -237,4 +294,4 @@ def solve(
     }
     if ends == "open":
         return Solution(mesh, displacement, modes, 0 * push, None, report)
-    return Solution(mesh, displacement, modes, push, span[1] - span[0], report)
+    return Solution(mesh, displacement, modes, push, length, report)

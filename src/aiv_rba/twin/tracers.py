@@ -19,17 +19,9 @@ SHORTEST_RUN = 3
 
 
 @checked(frozen=True, config=STRICT)
-class Camera:
-    """Recording and tracking."""
+class Tracking:
+    """What is recorded of the tracers, and how badly."""
 
-    planes: tuple[float, ...] = (-0.3, -0.08, 0.14)
-    """Depths of the optical slabs, in length units of the twin."""
-    depths: tuple[Share, ...] = ()
-    """Depths as shares of the vessel's extent in depth, instead of `planes`."""
-    thickness: Positive = 0.08
-    """Thickness of the slabs, in length units of the twin."""
-    frames: Positive = 75.7
-    """Frames per cycle; not a whole number, so that merged phases fill the cycle."""
     rows: Count = 23_400
     """Rows wanted."""
     loss: Share = 0.03
@@ -45,16 +37,30 @@ class Camera:
     false_links: Share = 0
     """Share of tracks in which a run of rows has the velocities of a run of another track."""
 
-    def __post_init__(self) -> None:
-        """Check that there is a plane to see."""
-        if not (self.planes or self.depths):
-            raise ValueError("no plane, expected planes or depths")
-
     @property
     def noise(self) -> dict[str, float]:
         """Noise of every measured component."""
         noise = {"u": self.noise_u, "v": self.noise_v}
         return noise if self.noise_w is None else {**noise, "w": self.noise_w}
+
+
+@checked(frozen=True, config=STRICT)
+class Camera(Tracking):
+    """Recording in optical slabs."""
+
+    planes: tuple[float, ...] = (-0.3, -0.08, 0.14)
+    """Depths of the optical slabs, in length units of the twin."""
+    depths: tuple[Share, ...] = ()
+    """Depths as shares of the vessel's extent in depth, instead of `planes`."""
+    thickness: Positive = 0.08
+    """Thickness of the slabs, in length units of the twin."""
+    frames: Positive = 75.7
+    """Frames per cycle; not a whole number, so that merged phases fill the cycle."""
+
+    def __post_init__(self) -> None:
+        """Check that there is a plane to see."""
+        if not (self.planes or self.depths):
+            raise ValueError("no plane, expected planes or depths")
 
     def plane_depths(self, duct: Duct, axes: Axes) -> Array:
         """Depths of the slabs, in length units of the twin."""
@@ -121,21 +127,27 @@ def record(scene: Scene, camera: Camera, seed: int) -> tuple[pd.DataFrame, TrueR
         name: table[[f"{name}_{c}" for c in "uvw"]].to_numpy() for name in ("tracers", "tracks")
     }
 
-    measured = list(camera.noise)
-    for name, share in camera.noise.items():
-        rms = np.sqrt(np.mean(table[name] ** 2))
-        table[name] += share * rms * rng.standard_normal(len(table))
-    mismatched = rng.random(len(table)) < camera.outliers
-    others = rng.integers(len(table), size=int(mismatched.sum()))
-    table.loc[mismatched, measured] = table[measured].to_numpy()[others]
-    if camera.false_links:
-        taken, donors = false_links(table["track"].to_numpy(), camera.false_links, rng)
-        table.loc[taken, measured] = table.loc[donors, measured].to_numpy()
-        mismatched[taken] = True
+    mismatched = spoil(table, camera, rng)
     return (
-        table[["t", "x", "y", "z_plane", *measured, "track", "frame"]],
+        table[["t", "x", "y", "z_plane", *camera.noise, "track", "frame"]],
         TrueRows(truth, mismatched),
     )
+
+
+def spoil(table: pd.DataFrame, tracking: Tracking, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Add noise, mismatches and false links to a table; returns which rows are mismatches."""
+    measured = list(tracking.noise)
+    for name, share in tracking.noise.items():
+        rms = np.sqrt(np.mean(table[name] ** 2))
+        table[name] += share * rms * rng.standard_normal(len(table))
+    mismatched: NDArray[np.bool_] = rng.random(len(table)) < tracking.outliers
+    others = rng.integers(len(table), size=int(mismatched.sum()))
+    table.loc[mismatched, measured] = table[measured].to_numpy()[others]
+    if tracking.false_links:
+        taken, donors = false_links(table["track"].to_numpy(), tracking.false_links, rng)
+        table.loc[taken, measured] = table.loc[donors, measured].to_numpy()
+        mismatched[taken] = True
+    return mismatched
 
 
 def false_links(
@@ -218,31 +230,55 @@ def _one_cycle(
     linked = seen[:-1] & seen[1:] & (plane[:-1] == plane[1:]) & ~lost[1:]
     # A tracer that comes in again at the other end of a periodic duct is a new one to the camera.
     linked &= np.abs(np.diff(along, axis=0)) < duct.length / 2
-    both = linked[:-1] & linked[1:]
+    table = sightings(path, linked, interval, first_track, true)
+    table["t"] = (offset + table["frame"] * interval) % period
+    table["z_plane"] = planes[np.abs(table["z"].to_numpy()[:, None] - planes).argmin(axis=1)]
+    return table, first_track + table["track"].nunique()
 
+
+def sightings(
+    path: Array,
+    linked: NDArray[np.bool_],
+    interval: float,
+    first_track: int,
+    true: dict[str, Array] | None = None,
+) -> pd.DataFrame:
+    """A row for every sighting with a sighting before and after it, from paths of tracers.
+
+    Parameters
+    ----------
+    path
+        Positions (F, N, 3) at every frame.
+    linked
+        (F - 1, N): whether a tracer is seen in this frame and the next, as one track.
+    interval
+        Time between two frames.
+    first_track
+        Number of the first track.
+    true
+        True velocities (F, N, 3), whose components become columns behind their names.
+
+    Returns
+    -------
+    pandas.DataFrame
+        x, y, z; u, v, w as central differences over two intervals; track and frame.
+    """
+    both = linked[:-1] & linked[1:]
     difference = (path[2:] - path[:-2]) / (2 * interval)
     begins = np.concatenate([both[:1], both[1:] & ~both[:-1]])
     number = first_track + np.cumsum(begins.T.ravel()).reshape(begins.T.shape).T - 1
     tracer, step = np.nonzero(both.T)
     centre = step + 1
-    time = (offset + centre * interval) % period
-    at = path[centre, tracer]
-    table = pd.DataFrame(
-        {
-            "t": time,
-            "x": at[:, 0],
-            "y": at[:, 1],
-            "z_plane": planes[plane[centre, tracer]],
-        }
+    return pd.DataFrame(
+        {name: path[centre, tracer, i] for i, name in enumerate("xyz")}
         | {name: difference[step, tracer, i] for i, name in enumerate("uvw")}
         | {"track": number[step, tracer], "frame": centre}
         | {
             f"{name}_{component}": velocity[centre, tracer, i]
-            for name, velocity in true.items()
+            for name, velocity in (true or {}).items()
             for i, component in enumerate("uvw")
         }
     )
-    return table, first_track + int(begins.sum())
 
 
 def _seed(duct: Duct, rng: np.random.Generator, count: int, start: float, stop: float) -> Array:

@@ -48,6 +48,11 @@ class Wave:
         return float(value)
 
     @property
+    def steady(self) -> bool:
+        """Whether it never changes."""
+        return not any(self.amplitudes)
+
+    @property
     def rms(self) -> float:
         """Root mean square over the cycle."""
         return float(np.sqrt(self.mean**2 + sum(a**2 for a in self.amplitudes) / 2))

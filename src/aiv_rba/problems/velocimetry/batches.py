@@ -36,6 +36,8 @@ class Batches:
     ----------
     first_points
         (groups, 3) positions of the first interior batch, the same on all ranks.
+    relative_noise
+        (n, components): noise of each owned row of the tracks over that of its component.
     track
         (n,) track of each owned row, numbered from 0 among all tracks with training rows.
     tracks_in_all
@@ -85,6 +87,7 @@ class Batches:
         self.measured = tensor(
             np.stack([values[mine] for values in case.tracks.velocity.values()], axis=1)
         )
+        self.relative_noise = tensor(case.relative_noise[mine])
         self.track_count = len(training)
         number = np.unique(case.tracks.track[training], return_inverse=True)[1]
         self.track = torch.as_tensor(number[ranks.share(len(training))])

@@ -10,6 +10,7 @@ import numpy as np
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case
 from aiv_rba.settings import GaussNewtonSettings, GlobalWeights, OptimiserSettings, TrainSettings
+from aiv_rba.time_modes import coefficients, radians
 
 # Largest misfit of the wall function for no-slip to be called exact: vertices that scatter by seven
 # percent of the hydraulic radius about a smooth wall.
@@ -28,7 +29,7 @@ def resolve(settings: TrainSettings, case: Case) -> TrainSettings:
     ------
     UserError
         If no-slip is to be exact and the wall function does not vanish on the wall, or the
-        tracks have too few phases for the harmonics asked for.
+        tracks have too few times for the harmonics or polynomials asked for.
     """
     network = settings.network
     if network.no_slip == "exact" and case.wall_function.misfit > LARGEST_MISFIT:
@@ -40,7 +41,7 @@ def resolve(settings: TrainSettings, case: Case) -> TrainSettings:
     if network.time_harmonics == "auto":
         network = replace(network, time_harmonics=case.harmonics)
     elif network.time_harmonics:
-        _check_phases(network.time_harmonics, case)
+        _check_times(network.time_harmonics, case)
     if network.output_scales == "auto":
         network = replace(network, output_scales=_output_scales(case))
     blocks = [name for name in ROWS if name != "no_slip" or network.no_slip == "soft"]
@@ -67,12 +68,16 @@ def chosen(settings: TrainSettings, resolved: TrainSettings) -> dict[str, Any]:
     return found
 
 
-def _check_phases(harmonics: int, case: Case) -> None:
-    phases = len(np.unique(case.tracks.points[~case.tracks.validation, 0]))
-    needed = 2 * (2 * harmonics + 1)
-    if phases < needed:
+def _check_times(modes: int, case: Case) -> None:
+    if case.flow == "steady":
         raise UserError(
-            f"train.network.time_harmonics: found {harmonics} with {phases} distinct times in the "
+            f"train.network.time_harmonics: found {modes} in a steady flow, expected auto or 0"
+        )
+    times = len(np.unique(case.tracks.points[~case.tracks.validation, 0]))
+    needed = 2 * coefficients(case.flow, modes)
+    if times < needed:
+        raise UserError(
+            f"train.network.time_harmonics: found {modes} with {times} distinct times in the "
             f"training rows, expected at least {needed} times"
         )
 
@@ -91,7 +96,7 @@ def _output_scales(case: Case) -> tuple[float, float, float, float]:
         max(sizes.get(name, largest if axis in along else other), 0.01 * largest)
         for axis, name in enumerate("uvw")
     )
-    length = float(np.ptp(case.wall.points[:, case.axis]))
+    length = float(np.ptp(case.corners[:, case.axis]))
     return u, v, w, _force(case) * length
 
 
@@ -99,7 +104,9 @@ def _force(case: Case) -> float:
     """Viscous and unsteady force per volume at unit velocity in the hydraulic radius."""
     scales = case.scales
     viscous = scales.diffusion / case.radius**2
-    unsteady = scales.inertia * 2 * np.pi / scales.nondimensional_period * bool(case.harmonics)
+    # A pulse is mostly its first harmonic; of an unsteady flow the fastest wave is known.
+    modes = min(case.harmonics, 1) if case.flow == "periodic" else case.harmonics
+    unsteady = scales.inertia * radians(case.flow, modes) / scales.nondimensional_period
     return float(np.hypot(viscous, unsteady))
 
 

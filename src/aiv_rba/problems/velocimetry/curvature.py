@@ -142,8 +142,8 @@ def _track_rows(
     inputs = (batches.tracks.double(), batches.measured.double())
     with torch.no_grad():
         e = residuals.tracks(*inputs)
-    inliers = problem.factors(problem.batch(0), {"tracks": e}).get("tracks", torch.ones_like(e))
-    factors = inliers * e.new_tensor(problem.weights["tracks"]).sqrt()
+    own = problem.factors(problem.batch(0), {"tracks": e})["tracks"]
+    factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
     predicted, measured = (
         ranks.gather(values).cpu().numpy() for values in (e + inputs[1], inputs[1])
     )

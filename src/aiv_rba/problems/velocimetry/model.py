@@ -79,12 +79,13 @@ def load_model(path: Path) -> Model:
             for name, value in saved.items()
         }
         function = WallFunction(**values)
+    scales = Scales.from_dict(content["scales"])
     network = FlowNetwork(
         FlowNetworkSettings(**content["settings"]),
         content["lower"].double(),
         content["upper"].double(),
         function,
+        scales.flow,
     )
     network.load_state_dict(content["state"])
-    scales = Scales.from_dict(content["scales"])
     return Model(network.double().eval(), scales, content["identity"])

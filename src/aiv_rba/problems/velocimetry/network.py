@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -14,25 +13,31 @@ from aiv_rba.files.case import WallFunction
 from aiv_rba.networks.embedding import Fourier1D, Normalise
 from aiv_rba.networks.layers import MLP, CoordinateNetwork
 from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
+from aiv_rba.problems.velocimetry.time_basis import FourierBasis, LegendreBasis, time_basis
 from aiv_rba.problems.velocimetry.wall_distance import WallDistance
 from aiv_rba.settings import FlowNetworkSettings
+from aiv_rba.settings.types import FlowKind
+from aiv_rba.time_modes import coefficients
 
 
 class FlowNetwork(CoordinateNetwork):
     """Velocity and pressure, nondimensional; Eqs. 35-38.
 
-    With `time: coefficients` a network of the position gives the Fourier coefficients of every
-    field in time, so harmonics and their time derivatives are exact; with `time: input` the
-    network is one of (t, x, y, z), as in the paper.
+    With `time: coefficients` a network of the position gives the coefficients of every field in
+    time, of harmonics or, in an unsteady flow, of polynomials, so that these and their time
+    derivatives are exact; with `time: input` the network is one of (t, x, y, z), as in the paper.
 
     Parameters
     ----------
     settings
         Architecture, time, no-slip and output scales; nothing is left ``auto``.
     lower, upper
-        (4,) box of (t, x, y, z) in which the vessel and the period lie.
+        (4,) box of (t, x, y, z) in which the vessel and the period or window lie; time begins at
+        zero.
     function
         Wall function, needed where no-slip is exact.
+    flow
+        Whether the flow is periodic, steady or unsteady.
 
     Raises
     ------
@@ -48,6 +53,7 @@ class FlowNetwork(CoordinateNetwork):
         lower: Tensor,
         upper: Tensor,
         function: WallFunction | None = None,
+        flow: FlowKind = "periodic",
     ) -> None:
         super().__init__()
         harmonics, scales = settings.time_harmonics, settings.output_scales
@@ -55,7 +61,6 @@ class FlowNetwork(CoordinateNetwork):
             raise ValueError("the network's settings must be resolved, found auto")
         self.normalise = Normalise(lower, upper)
         self.wall_function = function
-        period = float(upper[0] - lower[0])
         self.body: _TimeAsInput | _TimeCoefficients
         if settings.time == "coefficients":
             distance = None
@@ -63,13 +68,15 @@ class FlowNetwork(CoordinateNetwork):
                 if function is None:
                     raise ValueError("no_slip: exact needs a wall function")
                 distance = WallDistance(function, lower.dtype)
-            self.body = _TimeCoefficients(settings, harmonics, period, distance, lower.dtype)
+            basis = time_basis(flow, harmonics, float(upper[0] - lower[0]), lower.dtype)
+            modes = coefficients(flow, harmonics)
+            self.body = _TimeCoefficients(settings, basis, modes, distance, lower.dtype)
         else:
             if settings.no_slip == "exact":
                 raise UserError(
                     "train.network: found time: input with no_slip: exact, expected no_slip: soft"
                 )
-            self.body = _TimeAsInput(settings, harmonics, self.normalise, lower.dtype)
+            self.body = _TimeAsInput(settings, harmonics, flow, self.normalise, lower.dtype)
         self.register_buffer("scales", torch.tensor(scales, dtype=lower.dtype))
         self.to(lower.dtype)
 
@@ -81,7 +88,7 @@ class FlowNetwork(CoordinateNetwork):
     def jets(self, positions: Tensor, times: Iterable[float]) -> Iterator[Tensor]:
         """Jets (6, N, 4) at positions (N, 3), at one time after the other.
 
-        Fourier coefficients in time are evaluated once for all of them.
+        Coefficients in time are evaluated once for all of them.
         """
         if not self.has_coefficients:
             for time in times:
@@ -91,7 +98,7 @@ class FlowNetwork(CoordinateNetwork):
 
     @property
     def has_coefficients(self) -> bool:
-        """Whether the network gives Fourier coefficients in time."""
+        """Whether the network gives coefficients in time."""
         return isinstance(self.body, _TimeCoefficients)
 
     def coefficients(self, positions: Tensor, *, derivatives: bool = True) -> Tensor:
@@ -155,21 +162,23 @@ def _mlp(settings: FlowNetworkSettings, inputs: int, outputs: int, second_order:
 
 
 class _TimeAsInput(nn.Module):
-    """A network of (t, x, y, z) on normalised coordinates."""
+    """A network of (t, x, y, z) on normalised coordinates; of (x, y, z) in a steady flow."""
 
     def __init__(
         self,
         settings: FlowNetworkSettings,
         harmonics: int,
+        flow: FlowKind,
         normalise: Normalise,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         second_order = torch.tensor(SECOND_ORDER, dtype=dtype)
         self.normalise = normalise
-        # Normalised time runs over [-1, 1], so its period is 2.
-        self.embed = Fourier1D(0, 2.0, harmonics, second_order) if harmonics else nn.Identity()
-        self.mlp = _mlp(settings, 3 + 2 * harmonics if harmonics else 4, 4, second_order)
+        # Normalised time runs over [-1, 1], so its period is 2; without harmonics it is left out.
+        embedded = flow == "steady" or (flow == "periodic" and harmonics > 0)
+        self.embed = Fourier1D(0, 2.0, harmonics, second_order) if embedded else nn.Identity()
+        self.mlp = _mlp(settings, 3 + 2 * harmonics if embedded else 4, 4, second_order)
 
     def forward(self, jet: Tensor) -> Tensor:
         """Jet (K, N, 4)."""
@@ -178,33 +187,30 @@ class _TimeAsInput(nn.Module):
 
 
 class _TimeCoefficients(nn.Module):
-    """sum_k a_k(x) cos(k w t) + b_k(x) sin(k w t), with a network of the position for a_k, b_k.
+    """sum_k c_k(x) f_k(t), with a network of the position for the c_k.
 
     The jet is that of the coordinates themselves: the network's jets are of the three positions
-    only, and time derivatives are those of the harmonics. Where no-slip is exact the velocity is
-    multiplied by the wall function phi (Eq. 20 with g = 0), which also is an input.
+    only, and time derivatives are those of the functions f_k, `basis`. Where no-slip is exact the
+    velocity is multiplied by the wall function phi (Eq. 20 with g = 0), which also is an input.
     """
 
-    frequencies: Tensor
     second_order: Tensor
 
     def __init__(
         self,
         settings: FlowNetworkSettings,
-        harmonics: int,
-        period: float,
+        basis: FourierBasis | LegendreBasis,
+        modes: int,
         distance: WallDistance | None,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         self.distance = distance
-        self.modes = 1 + 2 * harmonics
-        multiples = torch.arange(1, harmonics + 1, dtype=dtype)
-        self.register_buffer("frequencies", 2 * math.pi / period * multiples)
+        self.basis, self.modes = basis, modes
         # In a slender vessel the flow is nearly a function of phi and the axial coordinate.
         inputs = 3 if distance is None else 4
         self.register_buffer("second_order", torch.ones(3, dtype=dtype), persistent=False)
-        self.mlp = _mlp(settings, inputs, 4 * self.modes, self.second_order)
+        self.mlp = _mlp(settings, inputs, 4 * modes, self.second_order)
 
     def forward(self, jet: Tensor) -> Tensor:
         """Jet (K, N, 4)."""
@@ -212,7 +218,7 @@ class _TimeCoefficients(nn.Module):
         return self.at_times(self.coefficients(positions, derivatives=len(jet) > 1), time)
 
     def coefficients(self, positions: Tensor, *, derivatives: bool) -> Tensor:
-        """Jets (5, N, 4, modes) in space of a_k, b_k at positions (N, 3); or values (1, ...)."""
+        """Jets (5, N, 4, modes) in space of c_k at positions (N, 3); or values (1, ...)."""
         inputs = jets.seed(positions) if derivatives else positions.unsqueeze(0)
         if self.distance is None:
             modes = self.mlp(inputs)
@@ -230,15 +236,9 @@ class _TimeCoefficients(nn.Module):
 
         From values (..., 1, N, 4, modes) values (..., 1, N, 4).
         """
-        phase = time[:, None] * self.frequencies
-        cosine, sine = torch.cos(phase), torch.sin(phase)
-        waves = torch.cat([torch.ones_like(time)[:, None], cosine, sine], dim=1)
-        fields = torch.einsum("...nfm,nm->...nf", modes, waves)
+        values, rates = self.basis(time)
+        fields = torch.einsum("...nfm,nm->...nf", modes, values)
         if modes.shape[-4] == 1:
             return fields
-        rates = torch.cat(
-            [torch.zeros_like(time)[:, None], -self.frequencies * sine, self.frequencies * cosine],
-            dim=1,
-        )
         d_t = torch.einsum("...nfm,nm->...nf", modes[..., :1, :, :, :], rates)
         return torch.cat([fields[..., :1, :, :], d_t, fields[..., 1:, :, :]], dim=-3)

@@ -81,9 +81,6 @@ class Velocimetry:
         If the points belong to another case, or there are more ranks than groups.
     """
 
-    # A periodic flow has no initial state.
-    time_span: tuple[float, float] | None = None
-
     def __init__(self, settings: TrainSettings, case: Case, points: Path, ranks: Ranks) -> None:
         dtype = torch.float64 if settings.precision == "double" else torch.float32
         asked = settings.global_weights
@@ -110,13 +107,17 @@ class Velocimetry:
         self.main = list(case.tracks.velocity).index(case.main_component)
 
         torch.manual_seed(settings.seed)
-        lower = np.append(0.0, case.wall.points.min(axis=0))
-        upper = np.append(case.scales.nondimensional_period, case.wall.points.max(axis=0))
+        duration = case.scales.nondimensional_period
+        # Only an unsteady flow goes on from an initial state.
+        self.time_span = (0.0, duration) if case.flow == "unsteady" else None
+        lower = np.append(0.0, case.corners[0])
+        upper = np.append(duration, case.corners[1])
         self.network = FlowNetwork(
             settings.network,
             torch.tensor(lower, dtype=dtype),
             torch.tensor(upper, dtype=dtype),
             case.wall_function if settings.network.no_slip == "exact" else None,
+            case.flow,
         ).to(ranks.device)
         if settings.network.time == "coefficients" and settings.network.first_layer == "ridges":
             length = settings.network.ridge_length * case.radius
@@ -141,17 +142,24 @@ class Velocimetry:
         return self.batches.batch(step)
 
     def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
-        """Square roots of the probabilities that rows of the tracks are not mismatches, (n, 1)."""
-        if not self.settings.robust_weights:
-            return {}
+        """Square roots of the weights of the rows of the tracks, (n, components).
+
+        The weight is the probability that the row is not a mismatch, over the square of its noise
+        where that is not the same for all rows.
+        """
         e = residuals["tracks"].detach()
-        everyone = (
-            self.ranks.gather(values).double().cpu().numpy()
-            for values in (e, batch.inputs["tracks"][1])
+        relative = self.batches.relative_noise[batch.rows["tracks"]].to(e)
+        if not self.settings.robust_weights:
+            return {"tracks": 1 / relative}
+        measured = batch.inputs["tracks"][1]
+        errors, velocities, noises = (
+            self.ranks.gather(values).double().cpu().numpy() for values in (e, measured, relative)
         )
-        probability = torch.as_tensor(inlier_probability(*everyone), dtype=e.dtype)
+        found = inlier_probability(errors, velocities, relative=noises)
+        probability = torch.as_tensor(found, dtype=e.dtype)
         first = self.ranks.first_row(len(e))
-        return {"tracks": probability[first : first + len(e), None].sqrt().to(e.device)}
+        own = probability[first : first + len(e), None].sqrt().to(e.device)
+        return {"tracks": own / relative}
 
     @torch.no_grad()
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:

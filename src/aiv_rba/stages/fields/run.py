@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.records import recorded
@@ -25,9 +23,9 @@ def fields(settings: FieldsSettings, results: Results) -> None:
         If a file is damaged or the model belongs to another case.
     """
     inputs = [results.case, results.model, results.deviations]
-    with recorded(results.record("fields"), "fields", inputs):
+    with recorded(results, "fields", inputs):
         flow = open_flow(results.folder, settings.layers)
-        times = np.arange(settings.times) / settings.times * flow.period
+        times = flow.times(settings.times)
         series: dict[str, dict[float, str]] = {name: {} for name in ENDINGS}
         for number, (time, meshes) in enumerate(zip(times, flow.meshes(times), strict=True)):
             for mesh, (name, ending) in zip(meshes, ENDINGS.items(), strict=True):
@@ -39,4 +37,4 @@ def fields(settings: FieldsSettings, results: Results) -> None:
         write_script(results.paraview, flow.case.axis)
         with atomic_path(results.hydraulics) as temporary:
             flow.hydraulics(times, settings.sections).to_csv(temporary, index=False)
-    say(f"fields: {settings.times} times in {results.fields}")
+    say(f"fields: {len(times)} times in {results.fields}")

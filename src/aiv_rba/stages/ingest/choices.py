@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,15 @@ from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import PressureScaling, Scales, to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.enclosure import Enclosure
+from aiv_rba.stages.ingest.times import Timed
 from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
 from aiv_rba.stages.ingest.vessel import size_of
 from aiv_rba.statistics import robust_deviation
 
 MOST_HARMONICS = 8
+# Rows that the choice of harmonics is made from: whole tracks, drawn at random if there are more.
+ROWS_FOR_HARMONICS = 20_000
 # Least noise that is believed, over a component's rms and over the velocity scale: the network
 # does not follow the flow more closely.
 LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
@@ -36,7 +40,7 @@ class ChosenScales:
     reasons: dict[str, str]
 
 
-def choose_scales(config: IngestSettings, table: TrackTable, enclosure: Enclosure) -> ChosenScales:
+def choose_scales(config: IngestSettings, found: Timed, enclosure: Enclosure) -> ChosenScales:
     """The scales that the experiment gives, and the others from the data.
 
     Length: the hydraulic radius. Velocity: root mean square of the measured axial velocity or,
@@ -48,8 +52,8 @@ def choose_scales(config: IngestSettings, table: TrackTable, enclosure: Enclosur
     ----------
     config
         Section ``ingest``; a scale that is ``auto`` is chosen.
-    table
-        Rows in the wall, SI units.
+    found
+        Rows with their times, SI units.
     enclosure
         The walls, m; the origin is the middle of the box round them.
 
@@ -63,16 +67,16 @@ def choose_scales(config: IngestSettings, table: TrackTable, enclosure: Enclosur
     length, velocity = config.length_scale, config.velocity_scale
     if length == "auto":
         length = radius
-        reasons["length scale"] = f"{length:.4g} m, the hydraulic radius of the lumen"
+        reasons["length scale"] = f"{length:.4g} m, the {enclosure.radius_name} of the lumen"
     if velocity == "auto":
-        measured = table.velocity
+        measured = found.table.velocity
         axial = None if enclosure.axis is None else "uvw"[enclosure.axis]
         used = [axial] if axial in measured else list(measured)
         velocity = float(np.sqrt(sum(np.mean(measured[name] ** 2) for name in used)))
         if velocity == 0:
             raise UserError(
-                f"{config.tracks}: every velocity {', '.join(used)} is zero, expected tracers "
-                "that move, or ingest.velocity_scale"
+                f"{config.tracks_named}: every velocity {', '.join(used)} is zero, expected "
+                "tracers that move, or ingest.velocity_scale"
             )
         reasons["velocity scale"] = f"{velocity:.4g} m/s, rms of {', '.join(used)} on the tracks"
     pressure: PressureScaling
@@ -87,9 +91,12 @@ def choose_scales(config: IngestSettings, table: TrackTable, enclosure: Enclosur
         velocity=velocity,
         density=config.fluid.density,
         viscosity=config.fluid.viscosity,
-        period=config.period,
+        # In a steady flow any length of time will do.
+        period=found.duration or length / velocity,
         origin=origin,
         pressure_scaling=pressure,
+        flow=config.flow,
+        start=found.start,
     )
     return ChosenScales(scales, reasons)
 
@@ -128,17 +135,29 @@ def choose_wall_error(
     )
 
 
-def choose_noise(table: TrackTable, velocity: float) -> dict[str, float]:
+def choose_noise(
+    table: TrackTable,
+    velocity: float,
+    given: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """Standard deviation of each component's noise, in units of the velocity scale.
 
-    Bounded from below by 2 percent of the component's rms and 0.2 percent of the scale; where no
-    track has three rows in a row, 10 percent of the rms is assumed.
+    As it is `given`, in m/s, or else from the rows that have their own, so that the mean of their
+    weights is right. Where it is estimated, it is bounded from below by 2 percent of the
+    component's rms and 0.2 percent of the scale; where no track has three rows in a row, 10 percent
+    of the rms is assumed.
     """
-    measured = noise(table)
+    estimated, given = noise(table), given or {}
     chosen = {}
     for name, values in table.velocity.items():
+        if name in given:
+            chosen[name] = given[name] / velocity
+            continue
+        if name in table.deviation:
+            chosen[name] = float(np.mean(table.deviation[name] ** -2.0) ** -0.5) / velocity
+            continue
         rms = float(np.sqrt(np.mean(values**2))) / velocity
-        estimate = measured[name] / velocity if name in measured else ASSUMED * rms
+        estimate = estimated[name] / velocity if name in estimated else ASSUMED * rms
         chosen[name] = max(estimate, LEAST_OF_RMS * rms, LEAST_OF_SCALE)
     return chosen
 
@@ -166,6 +185,8 @@ def choose_harmonics(
     were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
     number.
 
+    Of many rows a part stands for all.
+
     Returns
     -------
     int, str
@@ -176,33 +197,79 @@ def choose_harmonics(
     UserError
         If the training rows have fewer than two distinct times.
     """
-    rows = ~tracks.validation
-    points = tracks.points[rows]
+    tracks, represented = training_part(tracks, ROWS_FOR_HARMONICS)
+    points = tracks.points
     phases = len(np.unique(points[:, 0]))
     if phases < 2:
         raise UserError(
             f"ingest: found {phases} distinct time in the training rows, expected at least 2"
         )
     most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
+    angles = 2 * np.pi * (points[:, 0] / period)[:, None] * np.arange(1, most + 1)
+    bases = [
+        np.hstack(
+            [np.ones((len(points), 1)), np.cos(angles[:, :number]), np.sin(angles[:, :number])]
+        )
+        for number in range(most + 1)
+    ]
     shapes = _shapes(function, points[:, 1:], axis)
-    criteria = np.zeros(most + 1)
+    best = most_informative(tracks, noise, shapes, bases, represented)
+    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+
+
+def training_part(tracks: Tracks, rows: int) -> tuple[Tracks, float]:
+    """The training rows, or of more than so many those of whole tracks drawn at random.
+
+    Returns
+    -------
+    Tracks, float
+        The rows, and how many each of them stands for.
+    """
+    training = np.flatnonzero(~tracks.validation)
+    chosen = training
+    if len(training) > rows:
+        names, number, sizes = np.unique(
+            tracks.track[training], return_inverse=True, return_counts=True
+        )
+        order = np.random.default_rng(0).permutation(len(names))
+        drawn = np.zeros(len(names), dtype=bool)
+        drawn[order[: 1 + np.searchsorted(np.cumsum(sizes[order]), rows)]] = True
+        chosen = training[drawn[number]]
+    return tracks.rows(chosen), len(training) / len(chosen)
+
+
+def most_informative(
+    tracks: Tracks,
+    noise: dict[str, float],
+    shapes: Array,
+    bases: list[Array],
+    represented: float = 1.0,
+) -> int:
+    """Number of the functions of time (N, ...) that serve best, by the information criterion.
+
+    With functions of space `shapes` (N, ...) at all rows, each of which stands for so many that are
+    `represented`; see `choose_harmonics`.
+    """
+    criteria = np.zeros(len(bases))
     for name, values in tracks.velocity.items():
-        fits = [
-            _misfit(shapes, points[:, 0] / period, values[rows] / noise[name], number)
-            for number in range(most + 1)
-        ]
-        independent = _independent(fits[-1], tracks.track[rows], tracks.row[rows])
+        fits = [misfit(shapes, basis, values / noise[name]) for basis in bases]
+        independent = _independent(fits[-1], tracks.track, tracks.row) * represented
         # Values are in units of their noise: what is far below it says nothing.
         mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
-        parameters = shapes.shape[1] * (1 + 2 * np.arange(most + 1))
+        parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
         criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
-    best = int(np.argmin(criteria))
-    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+    return int(np.argmin(criteria))
+
+
+def values_of(function: WallFunction, positions: Array) -> Array:
+    """Phi at positions (N, 3), in parts since each of them meets every source."""
+    parts = np.array_split(positions, 1 + len(positions) // 2_000)
+    return np.concatenate([function(part) for part in parts])
 
 
 def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array:
     """(N, 4) functions of space."""
-    phi = function(positions)
+    phi = values_of(function, positions)
     phi = phi / np.abs(phi).max()
     if axis is None:
         spread = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=False)[2]
@@ -213,11 +280,9 @@ def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 
 
-def _misfit(shapes: Array, phase: Array, values: Array, harmonics: int) -> Array:
-    """What the shapes and so many harmonics do not fit, outliers capped."""
-    angles = 2 * np.pi * phase[:, None] * np.arange(1, harmonics + 1)
-    waves = np.hstack([np.ones((len(phase), 1)), np.cos(angles), np.sin(angles)])
-    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(phase), -1)
+def misfit(shapes: Array, waves: Array, values: Array) -> Array:
+    """What shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
+    matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(values), -1)
     kept = np.ones(len(values), dtype=bool)
     for _ in range(3):
         solution = np.linalg.lstsq(matrix[kept], values[kept], rcond=None)[0]

@@ -84,7 +84,7 @@ class Enclosure:
 
     @cached_property
     def rims(self) -> list[list[int]]:
-        """For each loop of each wall, the loop of the outer wall at which it ends."""
+        """For each loop of each wall, the loop of the outer wall at which it ends, -1 for none."""
         rims = [list(range(len(self.outer.loops)))]
         caps = [mesh_of(self.outer.points, triangles) for triangles in self._caps[0]]
         for wall in self.inner:
@@ -95,7 +95,7 @@ class Enclosure:
                     abs(float(middle.compute_implicit_distance(mesh)["implicit_distance"][0]))
                     for mesh in caps
                 ]
-                ends_at.append(int(np.argmin(apart)))
+                ends_at.append(int(np.argmin(apart)) if apart else -1)
             rims.append(ends_at)
         return rims
 
@@ -117,10 +117,18 @@ class Enclosure:
         In a lumen that is no tube at most half of its least extent, which is less where most of
         the faces round it are open.
         """
-        hydraulic = 2 * self.volume / self.area
+        return min(2 * self.volume / self.area, self._most)
+
+    @property
+    def radius_name(self) -> str:
+        """What `radius` is."""
+        return "half least extent" if self.radius == self._most else "hydraulic radius"
+
+    @property
+    def _most(self) -> float:
         if self.axis is not None:
-            return hydraulic
-        return min(hydraulic, float(np.ptp(self.outer.points, axis=0).min()) / 2)
+            return np.inf
+        return float(np.ptp(self.outer.points, axis=0).min()) / 2
 
     @cached_property
     def reach(self) -> Array:
@@ -243,7 +251,7 @@ class Enclosure:
         """Check that a wall ends at openings only; vertices (N, 3) that are not near them."""
         clear = np.ones(len(wall.points), dtype=bool)
         corners, number = self.ends
-        for loop, rim in zip(wall.loops, rims or [-1] * len(wall.loops), strict=True):
+        for loop, rim in zip(wall.loops, rims, strict=True):
             ends_there = False
             if rim >= 0:
                 face = corners[number == rim]

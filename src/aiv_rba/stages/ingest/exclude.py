@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.stages.ingest.tracks import TrackTable, read_csv
+from aiv_rba.stages.ingest.readers.text import read_lines
+from aiv_rba.stages.ingest.tracks import TrackTable
 
 KINDS = ("row", "track")
 
 
-def excluded_rows(path: Path, table: TrackTable, tracks: Path) -> NDArray[np.bool_]:
+def excluded_rows(path: Path, table: TrackTable, tracks: str) -> NDArray[np.bool_]:
     """Which rows of the tracks a list names.
 
     Parameters
@@ -23,9 +24,9 @@ def excluded_rows(path: Path, table: TrackTable, tracks: Path) -> NDArray[np.boo
         columns do not matter, but where there is a column `suspicious`, only lines with a 1 in it
         count. The tables that stage score writes are such files.
     table
-        All rows of the tracks file.
+        All rows of the tracks.
     tracks
-        The tracks file, for messages.
+        The files of the tracks, for messages.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def excluded_rows(path: Path, table: TrackTable, tracks: Path) -> NDArray[np.boo
     UserError
         If the file is missing, has neither column, or names something that the tracks do not have.
     """
-    text = read_csv(path, "a CSV file of rows or tracks to exclude")
+    text = read_lines(path, "a CSV file of rows or tracks to exclude", text=True).fillna("")
     names = list(text.columns)
     kind = next((name for name in KINDS if name in names), None)
     if kind is None:
@@ -44,7 +45,7 @@ def excluded_rows(path: Path, table: TrackTable, tracks: Path) -> NDArray[np.boo
     if "suspicious" in names:
         text = text[_whole_numbers(path, text.index, "suspicious", text["suspicious"]) == 1]
     numbers = _whole_numbers(path, text.index, kind, text[kind])
-    there = table.line - 2 if kind == "row" else table.track
+    there = table.row if kind == "row" else table.track
     unknown = ~np.isin(numbers, there)
     if unknown.any():
         line, number = text.index[unknown][0], numbers[unknown][0]

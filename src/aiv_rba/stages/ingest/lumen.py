@@ -16,7 +16,14 @@ from aiv_rba.stages.ingest.caps import cap
 from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.faces import Face, check_holes, chosen_faces, find_faces, opened
 from aiv_rba.stages.ingest.shapes import make_shape
-from aiv_rba.stages.ingest.tubes import TOGETHER, ends_apart, hidden_share, tube_along, why_not
+from aiv_rba.stages.ingest.tubes import (
+    TOGETHER,
+    end_share,
+    ends_apart,
+    hidden_share,
+    tube_along,
+    why_not,
+)
 from aiv_rba.stages.ingest.walls import Surface, mesh_of, near, read_surfaces
 
 # A tube has at most this share of its wall hidden from the centres of its sections: scattered
@@ -75,7 +82,7 @@ def read_walls(config: IngestSettings) -> Walls:
 
     if config.boundaries:
         faces = chosen_faces(faces or find_faces(outer), config.boundaries, source)
-    tube, reason = _tube(config, outer, faces, inner, source)
+    tube, reason = _tube(config, outer, faces, inner, (source, *names))
     if tube is None:
         faces = faces or find_faces(outer)
         check_holes(outer, faces, config.boundaries, source, unit)
@@ -104,7 +111,7 @@ def _tube(
     outer: Surface,
     faces: Sequence[Face],
     inner: Sequence[Surface],
-    source: str,
+    names: Sequence[str],
 ) -> tuple[Enclosure | None, str]:
     """The enclosure of a tube, or None where the lumen is no tube; and why.
 
@@ -116,8 +123,8 @@ def _tube(
         The walls as they were read.
     faces
         The faces of the outer wall, where it is known which of them are open.
-    source
-        What the outer wall is called.
+    names
+        What the walls are called, the outer one first.
     """
     if config.vessel == "general":
         return None, "general, as given"
@@ -125,21 +132,21 @@ def _tube(
         outer = opened(outer, faces)
     longest = np.argsort(-np.ptp(outer.points, axis=0), kind="stable").tolist()
     tubes = {axis: tube_along(outer, axis, with_ends=not faces) for axis in longest}
-    along = [axis for axis in longest if tubes[axis] is not None]
+    shares = {axis: end_share(tube, axis) for axis, tube in tubes.items() if tube is not None}
+    # A facet of the side may look like an end too, but is small for one.
+    along = [axis for axis, share in shares.items() if share > max(shares.values()) / 2]
     wanted = along[0] if along else longest[0]
     if config.axis != "auto":
         wanted = "xyz".index(config.axis)
         if along and wanted not in along:
             raise UserError(
-                f"{source}: axis is '{config.axis}', but the ends of the wall lie along "
+                f"{names[0]}: axis is '{config.axis}', but the ends of the wall lie along "
                 f"{'xyz'[along[0]]}, expected ingest.axis: {'xyz'[along[0]]}"
             )
     tube, tubes_within = tubes[wanted], [tube_along(wall, wanted) for wall in inner]
     within = [wall for wall in tubes_within if wall is not None]
     if config.vessel == "tube":
-        for name, wall, found in zip(
-            (source, *config.inner_walls), (outer, *inner), (tube, *tubes_within), strict=False
-        ):
+        for name, wall, found in zip(names, (outer, *inner), (tube, *tubes_within), strict=True):
             if found is None:
                 raise UserError(f"{name}: {why_not(wall, wanted, config.units.wall)}")
         if len(inner) > 1:
@@ -156,6 +163,9 @@ def _tube(
         return None, f"general, since it has {len(inner)} inner walls"
     # An inner wall that is open, but not where the outer one is, is a mistake and no body.
     closed = [wall for wall in inner if not wall.loops]
+    if inner and not closed and not within:
+        file = config.inner_walls[0] if config.inner_walls else config.wall
+        raise UserError(f"{file}: {why_not(inner[0], wanted, config.units.wall)}")
     if closed and not (within and ends_apart(tube, within[0], wanted) <= TOGETHER):
         return None, "general, since there is a body in it"
     hidden = max(hidden_share(tube, wall, wanted) for wall in (tube, *within))

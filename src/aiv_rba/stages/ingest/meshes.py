@@ -16,6 +16,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import Array, IntArray
+from aiv_rba.paths import check_file
 from aiv_rba.stages.ingest.images import IMAGES, image_surface
 
 _READERS: dict[str, Any] = {
@@ -50,6 +51,27 @@ class Mesh:
     resolution: float
 
 
+def check_wall_file(path: Path) -> None:
+    """Refuse what is no file of a wall, by its first bytes and its name.
+
+    Raises
+    ------
+    UserError
+        If it is not.
+    """
+    compressed = ["gzip"] if _is_image(path) else []
+    check_file(path, "a triangulated wall or a label image", may_be=compressed)
+    if not _is_image(path) and path.suffix.lower() not in _READERS:
+        raise UserError(
+            f"{path}: found extension {path.suffix!r}, expected one of "
+            f"{', '.join((*_READERS, *IMAGES))}"
+        )
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(IMAGES)
+
+
 def load_mesh(path: Path) -> Mesh:
     """Read a surface mesh, or the surface of what is labelled in an image.
 
@@ -58,15 +80,8 @@ def load_mesh(path: Path) -> Mesh:
     UserError
         If the file cannot be read or holds no three-dimensional surface.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected a triangulated wall or a label image")
-    image = path.name.lower().endswith(IMAGES)
-    suffix = path.suffix.lower()
-    if not image and suffix not in _READERS:
-        raise UserError(
-            f"{path}: found extension {path.suffix!r}, expected one of "
-            f"{', '.join((*_READERS, *IMAGES))}"
-        )
+    check_wall_file(path)
+    image = _is_image(path)
     # VTK's own complaints have many lines.
     loud = vtkObject.GetGlobalWarningDisplay()
     vtkObject.GlobalWarningDisplayOff()

@@ -15,6 +15,9 @@ from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import to_si
 from aiv_rba.settings import IngestSettings
 
+# Rows that are drawn, at random if there are more.
+MOST_ROWS = 30_000
+
 
 def draw(path: Path, config: IngestSettings, case: Case) -> None:
     """Draw the rows in the wall: two views from the side and one along the axis.
@@ -34,17 +37,22 @@ def draw(path: Path, config: IngestSettings, case: Case) -> None:
     speed = case.scales.velocity / to_si(speed_unit, "[length]/[time]", "ingest.units.velocity")
     origin = np.array(case.scales.origin) / case.scales.length
     wall = (case.wall.points + origin) * length
-    points = (case.tracks.points[:, 1:] + origin) * length
+    rows = len(case.tracks.row)
+    drawn = np.arange(rows)
+    if rows > MOST_ROWS:
+        drawn = np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False)
+    points = (case.tracks.points[drawn, 1:] + origin) * length
+    velocity = {name: values[drawn] for name, values in case.tracks.velocity.items()}
     component = "uvw"[case.axis]
-    if case.lumen != "general" and component in case.tracks.velocity:
-        colour, label = case.tracks.velocity[component] * speed, f"axial velocity {component}"
+    if case.lumen != "general" and component in velocity:
+        colour, label = velocity[component] * speed, f"axial velocity {component}"
     else:
-        squares = [values**2 for values in case.tracks.velocity.values()]
+        squares = [values**2 for values in velocity.values()]
         colour, label = np.sqrt(np.sum(squares, axis=0)) * speed, "measured speed"
     norm, colours = _colours(colour)
 
     first, second = (other for other in range(3) if other != case.axis)
-    width, height, depth = (float(np.ptp(wall[:, i])) for i in (case.axis, first, second))
+    width, height, depth = np.ptp(case.corners, axis=0)[[case.axis, first, second]]
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     axes = figure.subplot_mosaic(
         [["first", "across"], ["second", "across"]],
@@ -79,8 +87,9 @@ def draw(path: Path, config: IngestSettings, case: Case) -> None:
     axes["across"].set_title(axis, fontsize="medium")
     axes["first"].set_title("from the sides", fontsize="medium")
     figure.colorbar(dots, ax=list(axes.values()), label=f"{label} ({speed_unit})", extend="both")
-    rows, tracks = len(points), len(np.unique(case.tracks.track))
-    figure.suptitle(f"{rows} rows of {tracks} tracks in the wall")
+    tracks = len(np.unique(case.tracks.track))
+    part = f", {MOST_ROWS} of them drawn" if rows > MOST_ROWS else ""
+    figure.suptitle(f"{rows} rows of {tracks} tracks in the wall{part}")
     figure.savefig(path, format="png", dpi=150, bbox_inches="tight")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.scales import to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.enclosure import Enclosure
@@ -39,7 +40,7 @@ class Findings:
     excluded: int
     noise: dict[str, float]
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[InputWarning, ...]
 
 
 def summarise(
@@ -55,7 +56,8 @@ def summarise(
         "Scales": _scales(case),
         "Chosen from the data": case.chosen,
     }
-    lines = [f"Ingested {config.tracks} and {', '.join(walls.names)}", f"case {case.identity[:12]}"]
+    files = f"{config.tracks_named} and {', '.join(walls.names)}"
+    lines = [f"Ingested {files}", f"case {case.identity[:12]}"]
     for title, entries in sections.items():
         if entries:
             lines += ["", title, *(f"  {name:<24}{value}" for name, value in entries.items())]
@@ -69,7 +71,13 @@ def _tracks(config: IngestSettings, case: Case, findings: Findings) -> dict[str,
     rows = len(tracks.row)
     trained = int(np.sum(~tracks.validation))
     sides = [len(np.unique(tracks.track[side])) for side in (~tracks.validation, tracks.validation)]
-    time = tracks.points[:, 0] * scales.time
+    time = scales.seconds(tracks.points[:, 0])
+    covered = {
+        "periodic": f"{time.min():.4g} to {time.max():.4g} s of the period {scales.period:.4g} s",
+        "steady": "none, the flow is steady",
+        "unsteady": f"{time.min():.4g} to {time.max():.4g} s of the recording",
+    }
+    planes = len(np.unique(tracks.plane))
     entries = {"rows read": f"{findings.rows}"}
     if config.velocities == "differences":
         entries["without difference"] = f"{findings.rows - findings.computed} (ends of tracks)"
@@ -80,12 +88,12 @@ def _tracks(config: IngestSettings, case: Case, findings: Findings) -> dict[str,
     return entries | {
         "outside the wall": f"{findings.outside} ({share:.2g} %) {fate}".rstrip(),
         "outside, tolerated": f"{findings.tolerated}",
-        "rows used": f"{rows} in {len(np.unique(tracks.track))} tracks, "
-        f"{len(np.unique(tracks.plane))} plane(s)",
+        "rows used": f"{rows} in {len(np.unique(tracks.track))} tracks"
+        + (f", {planes} planes" if planes > 1 else ""),
         "split": f"by {config.split.by}, seed {config.split.seed}: "
         f"{trained} rows train ({100 * trained / rows:.1f} %), {rows - trained} validate; "
         f"tracks {sides[0]} and {sides[1]}",
-        "time": f"{time.min():.4g} to {time.max():.4g} s of the period {scales.period:.4g} s",
+        "time": covered[case.flow],
     }
 
 
@@ -105,7 +113,7 @@ def _velocity(config: IngestSettings, case: Case, findings: Findings) -> dict[st
 def _wall(config: IngestSettings, case: Case, enclosure: Enclosure) -> dict[str, str]:
     unit = config.units.wall
     factor = case.scales.length / to_si(unit, "[length]", "ingest.units.wall")
-    extent = np.ptp(case.wall.points, axis=0) * factor
+    extent = np.ptp(case.corners, axis=0) * factor
     entries: dict[str, str] = {"lumen": case.lumen}
     if enclosure.axis is not None:
         lower, upper = (enclosure.outer.points[loop].mean(axis=0) for loop in enclosure.outer.loops)
@@ -119,7 +127,7 @@ def _wall(config: IngestSettings, case: Case, enclosure: Enclosure) -> dict[str,
     return entries | {
         "vertices, triangles": f"{len(case.wall.points)}, {len(case.wall.triangles)}",
         "extent x, y, z": f"{' x '.join(f'{size:.4g}' for size in extent)} {unit}",
-        "hydraulic radius": f"{enclosure.radius * factor:.4g} {unit}",
+        enclosure.radius_name: f"{enclosure.radius * factor:.4g} {unit}",
         "area of the wall": f"{enclosure.area * factor**2:.4g} {unit}^2",
         "wall function": f"{100 * case.wall_function.misfit:.2g} % of its size at the vertices",
         "volume of the lumen": f"{enclosure.volume * factor**3:.4g} {unit}^3",
@@ -152,23 +160,30 @@ def _closed_faces(config: IngestSettings, walls: Walls) -> dict[str, str]:
 
 
 def _face(area: float, centre: Array, normal: Array, unit: str) -> str:
-    place = ", ".join(f"{value:.4g}" for value in centre)
+    # What is nothing but rounding, and its sign, would be hard to read.
+    size = np.sqrt(area)
+    place = ", ".join(f"{value:.4g}" for value in np.round(centre / size, 6) * size + 0.0)
     text = f"{area:.4g} {unit}^2 round ({place}) {unit}"
     if normal.any():
-        text += f", outwards is ({', '.join(f'{value:.2f}' for value in normal)})"
+        text += f", outwards is ({', '.join(f'{v:.2f}' for v in np.round(normal, 2) + 0.0)})"
     return text
 
 
 def _scales(case: Case) -> dict[str, str]:
     scales = case.scales
     origin = ", ".join(f"{value:.6g}" for value in scales.origin)
+    duration = f"{scales.period:.4g} s = {scales.nondimensional_period:.4g} L / U"
+    of_time = {
+        "periodic": {"period": duration, "Womersley number": f"{scales.womersley:.4g}"},
+        "steady": {},
+        "unsteady": {"window": f"{scales.start:.4g} to {scales.end:.4g} s, {duration}"},
+    }
     return {
         "length L": f"{scales.length:.4g} m",
         "velocity U": f"{scales.velocity:.4g} m/s",
         "time L / U": f"{scales.time:.4g} s",
-        "period": f"{scales.period:.4g} s = {scales.nondimensional_period:.4g} L / U",
         "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
         "origin x, y, z": f"({origin}) m",
         "Reynolds number": f"{scales.reynolds:.4g}",
-        "Womersley number": f"{scales.womersley:.4g}",
+        **of_time[case.flow],
     }

@@ -11,6 +11,7 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.case import Wall
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.geometry import Lumen
+from aiv_rba.stages.ingest.caps import cap
 from aiv_rba.stages.ingest.walls import (
     Surface,
     enclosed_volume,
@@ -51,6 +52,13 @@ def tube_along(surface: Surface, axis: int, *, with_ends: bool = True) -> Surfac
         notes=notes,
         goes_on=True,
     )
+
+
+def end_share(tube: Surface, axis: int) -> float:
+    """Area of the smaller end of a tube along `axis` over its mean section."""
+    ends = [vector_areas(tube.points, cap(tube.points, [loop])).sum(axis=0) for loop in tube.loops]
+    section = abs(enclosed_volume(tube.points, tube.triangles)) / np.ptp(tube.points[:, axis])
+    return float(min(abs(end[axis]) for end in ends) / section)
 
 
 def why_not(surface: Surface, axis: int, unit: str) -> str:

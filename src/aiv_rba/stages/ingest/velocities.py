@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable
+from aiv_rba.files.formats import Array
+from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
+from aiv_rba.stages.ingest.tracks import TrackTable
 
 
-def differences(table: TrackTable, period: float, path: Path) -> TrackTable:
+def differences(table: TrackTable, period: float | None, files: str) -> TrackTable:
     """Velocities from the positions along each track.
 
-    Rows of one track are taken in the order of the file. Time is phase-merged, so a step from t1
-    to t2 lasts (t2 - t1) modulo the period. A step longer than 1.5 times the median one is a gap
+    In a periodic flow rows of one track are taken in the order of the file. Time is phase-merged,
+    so a step from t1 to t2 lasts (t2 - t1) modulo the period. Without a period rows are taken in
+    the order of time. A step longer than 1.5 times the median one is a gap
     that splits the track. At every row with both neighbours, steps h1 before and h2 after,
 
         v = (h1^2 x_next + (h2^2 - h1^2) x - h2^2 x_last) / (h1 h2 (h1 + h2)),
@@ -29,27 +32,25 @@ def differences(table: TrackTable, period: float, path: Path) -> TrackTable:
     UserError
         If a step has no duration, rows are out of order, or too few rows are left.
     """
-    table = table.rows(np.argsort(table.track, kind="stable"))
-    same = table.track[1:] == table.track[:-1]
-    step = np.mod(np.diff(table.time), period)
+    table, same, step = in_tracks(table, period)
     still = same & (step == 0)
     if still.any():
-        line = table.line[1:][still][0]
+        row = table.row[1:][still][0]
         raise UserError(
-            f"{path}: line {line}: same time as the row before in track "
+            f"{table.where(row)}: same time as the row before in track "
             f"{table.track[1:][still][0]}, expected distinct times for velocities: differences"
         )
     usual = float(np.median(step[same])) if same.any() else 0.0
-    if usual > period / 4:
+    if period is not None and usual > period / 4:
         raise UserError(
-            f"{path}: rows of a track are {usual / period:.2f} periods apart, expected rows in "
+            f"{files}: rows of a track are {usual / period:.2f} periods apart, expected rows in "
             "order of time and at least four in a period for velocities: differences"
         )
     joined = same & (step <= 1.5 * usual)
     inner = 1 + np.nonzero(joined[1:] & joined[:-1])[0]
     if len(inner) < MINIMUM_ROWS:
         raise UserError(
-            f"{path}: found {len(inner)} rows with both neighbours in their track, expected at "
+            f"{files}: found {len(inner)} rows with both neighbours in their track, expected at "
             f"least {MINIMUM_ROWS} for velocities: differences"
         )
     h1, h2 = step[inner - 1, None], step[inner, None]
@@ -59,6 +60,28 @@ def differences(table: TrackTable, period: float, path: Path) -> TrackTable:
     names = "uv" if planar else "uvw"
     components = {name: slope[:, column] for column, name in enumerate(names)}
     return replace(table.rows(inner), velocity=components)
+
+
+def in_tracks(
+    table: TrackTable, period: float | None
+) -> tuple[TrackTable, NDArray[np.bool_], Array]:
+    """Rows track by track, and the steps from each row to the next.
+
+    With a period, s, rows of a track stay in the order of the file, and a step lasts its time
+    modulo the period; without one they are put in order of time.
+
+    Returns
+    -------
+    table, same, step
+        The rows (N,); whether a step (N - 1,) stays in its track; how long it lasts, s.
+    """
+    if period is None:
+        table = table.rows(np.lexsort((table.time, table.track)))
+        step = np.diff(table.time)
+    else:
+        table = table.rows(np.argsort(table.track, kind="stable"))
+        step = np.mod(np.diff(table.time), period)
+    return table, table.track[1:] == table.track[:-1], step
 
 
 def noise(table: TrackTable) -> dict[str, float]:

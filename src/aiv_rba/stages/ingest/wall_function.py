@@ -13,11 +13,11 @@ from aiv_rba.files.formats import Array
 from aiv_rba.geometry import apart
 from aiv_rba.stages.ingest.continuation import LENGTH
 from aiv_rba.stages.ingest.enclosure import Enclosure
-from aiv_rba.stages.ingest.walls import Surface
+from aiv_rba.stages.ingest.walls import Surface, enclosed_volume
 
 SOURCES, MOST_SOURCES = 1600, 3000
-# Fewest sources in a body.
-LEAST_SOURCES = 150
+# Most sources within an inner wall for the sake of its thinness.
+MOST_OF_BODY = 600
 # Sources lie this many of their spacings outside the lumen, where their fields have smoothed out
 # on the wall; nearer ones leave bumps, farther ones make the system singular.
 OFFSET = 3.5
@@ -175,9 +175,12 @@ def _spacings(enclosure: Enclosure) -> tuple[float, list[tuple[float, list[Surfa
     groups: dict[float, list[Surface]] = {}
     for wall in enclosure.walls:
         size = np.linalg.norm(wall.areas, axis=1).sum()
+        own = spacing
+        if enclosure.axis is None and wall is not enclosure.outer:
+            # What is thin in a large region needs more sources.
+            radius = 2 * abs(enclosed_volume(wall.points, wall.triangles, wall.loops)) / size
+            own = min(spacing, max(LONGEST * radius, np.sqrt(size / MOST_OF_BODY)))
         if size > 0:
-            # A small body in a large region needs sources too.
-            own = min(spacing, np.sqrt(size / LEAST_SOURCES)) if wall.loops == () else spacing
             groups.setdefault(float(own), []).append(wall)
     return float(spacing), list(groups.items())
 

@@ -37,12 +37,10 @@ def collocate(settings: PointsSettings, results: Results) -> None:
         If the case cannot be read, a group or a part of the lumen stays empty, or there are fewer
         layers or times than sections of them.
     """
-    _check(settings)
+    check_counts(settings)
     with (
         processes("points") as group,
-        recorded(
-            results.record("points"), "points", [results.case], write=group.rank == 0
-        ) as record,
+        recorded(results, "points", [results.case], write=group.rank == 0) as record,
     ):
         case = read_case(results.case)
         partition = partition_of(case, settings, group)
@@ -120,7 +118,14 @@ def check_coverage(
     }
 
 
-def _check(settings: PointsSettings) -> None:
+def check_counts(settings: PointsSettings) -> None:
+    """Check that every section has a layer and a time of its own.
+
+    Raises
+    ------
+    UserError
+        If there are fewer layers or times than sections of them.
+    """
     for key, other in (("layers", "n_r"), ("time_levels", "n_t"), ("time_levels", "wall_n_t")):
         found, least = getattr(settings, key), getattr(settings, other)
         if found < least:
@@ -133,10 +138,12 @@ def slab(
     """The points (group, batch, 4) of this rank's groups.
 
     A group walks through the candidates of its cell from a random start and takes them again in
-    turn when they run out; the time of each point is one of the levels of its section.
+    turn when they run out; the time of each point is one of the levels of its section. In a steady
+    flow there is one level, and the temporal sections of a cell are other points of it.
     """
     own = group.share(n_t * len(cells.counts))
-    first, levels = time_bins(settings.time_levels, n_t)
+    times = case.scales.shares(settings.time_levels) * case.scales.nondimensional_period
+    first, levels = time_bins(len(times), n_t)
     batch = np.arange(settings.per_group)[None]
     points = np.empty((own.stop - own.start, settings.per_group, 4))
     rows = max(1, BLOCK // max(settings.per_group, int(cells.counts.max())))
@@ -152,7 +159,7 @@ def slab(
         level = first[i_t] + (
             uniform(settings.seed, 4 * purpose + 1, number, batch) * levels[i_t]
         ).astype(np.int64)
-        block[..., 0] = level / settings.time_levels * case.scales.nondimensional_period
+        block[..., 0] = times[level]
         block[..., 1:] = cells.positions(cell[:, 0], candidate)
     return points
 

@@ -96,6 +96,6 @@ def _rank_bins(values: Array, bins: int) -> IntArray:
 
 
 def time_bins(levels: int, n_t: int) -> tuple[IntArray, IntArray]:
-    """First level and number of levels of each of n_t temporal sections of the period."""
+    """First level and number of levels of each of n_t temporal sections."""
     edges = np.arange(n_t + 1) * levels // n_t
     return edges[:-1], np.diff(edges)

@@ -13,7 +13,8 @@ from matplotlib.colors import Normalize
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import across
 from aiv_rba.stages.report.phases import Phase
-from aiv_rba.stages.report.sheets import SheetFlow, Sheets
+from aiv_rba.stages.report.sampling import SampledFlow
+from aiv_rba.stages.report.sheets import Sheets
 from aiv_rba.stages.report.style import DIFFERENCE, WIDTH, image, styled, symmetric
 from aiv_rba.stages.report.truth import TrueFields
 from aiv_rba.stages.report.units import Unit, unit_for
@@ -24,14 +25,14 @@ ARROWS_ALONG, ARROWS_OUT = 9, 3
 
 @dataclass(frozen=True)
 class Row:
-    """One row of panels: a scalar field on every sheet.
+    """One row of panels: a scalar field on every sheet or cut.
 
     Attributes
     ----------
     name
         "inferred", "truth" or "difference".
     values
-        The field on every sheet, SI units.
+        The field on each of them, SI units.
     limits
         Range of the colours, SI units.
     unit
@@ -39,7 +40,7 @@ class Row:
     colours
         Colour map.
     velocity
-        Velocity on every sheet for the arrows, or None.
+        Velocity on each of them for the arrows, or None.
     """
 
     name: str
@@ -57,24 +58,13 @@ class Row:
 
 
 def fields_at(
-    cut: Sheets, flows: list[SheetFlow], phase: Phase, axis: int, truth: TrueFields | None
+    cut: Sheets, flows: list[SampledFlow], phase: Phase, axis: int, truth: TrueFields | None
 ) -> bytes:
     """Speed and pressure on the cut along the vessel and on cross-sections.
 
     Rows: inferred and, where it is known, the truth and the difference.
     """
-    velocity = [flow.velocity[phase.number] for flow in flows]
-    pressure = [flow.pressure[phase.number] for flow in flows]
-    true_velocity, true_pressure = None, None
-    if truth is not None:
-        wrong = [truth.on_points(sheet.points, phase.share) for sheet in cut.all]
-        true_velocity = [v - dv for v, (dv, _) in zip(velocity, wrong, strict=True)]
-        true_pressure = [p - dp for p, (_, dp) in zip(pressure, wrong, strict=True)]
-    speeds = [None if v is None else _speed(v) for v in (velocity, true_velocity)]
-    halves = {
-        "speed": _rows("speed", SPEED, speeds[0], speeds[1], (velocity, true_velocity)),
-        "pressure": _rows("pressure", SIGNED, pressure, true_pressure, (None, None)),
-    }
+    halves = halves_of([sheet.points for sheet in cut.all], flows, phase, truth)
     with styled():
         height = 0.95 + 1.3 * len(halves["speed"])
         figure = plt.figure(figsize=(WIDTH, height), layout="constrained")
@@ -83,6 +73,24 @@ def fields_at(
             part.suptitle(label, fontweight="bold", fontsize=11)
             _draw(part, cut, rows, label, axis, shown)
         return image(figure)
+
+
+def halves_of(
+    pieces: list[Array], flows: list[SampledFlow], phase: Phase, truth: TrueFields | None
+) -> dict[str, list[Row]]:
+    """Rows of speed and of pressure, at the points (..., 3), m, of every piece."""
+    velocity = [flow.velocity[phase.number] for flow in flows]
+    pressure = [flow.pressure[phase.number] for flow in flows]
+    true_velocity, true_pressure = None, None
+    if truth is not None:
+        wrong = [truth.on_points(points, phase.share) for points in pieces]
+        true_velocity = [v - dv for v, (dv, _) in zip(velocity, wrong, strict=True)]
+        true_pressure = [p - dp for p, (_, dp) in zip(pressure, wrong, strict=True)]
+    speeds = [None if v is None else _speed(v) for v in (velocity, true_velocity)]
+    return {
+        "speed": _rows("speed", SPEED, speeds[0], speeds[1], (velocity, true_velocity)),
+        "pressure": _rows("pressure", SIGNED, pressure, true_pressure, (None, None)),
+    }
 
 
 def _speed(velocity: list[Array]) -> list[Array]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from scipy.interpolate import make_interp_spline
 
 from aiv_rba.files.formats import Array
 from aiv_rba.harmonics import fourier, modes_of
+from aiv_rba.scales import Scales
+from aiv_rba.stages.report.opened import OpeningFlow
 from aiv_rba.stages.report.phases import Phase
 from aiv_rba.stages.report.style import INFERRED, TRUE, WIDTH, image, styled
 from aiv_rba.stages.report.truth import TrueFields
@@ -18,9 +22,9 @@ BLOCKS = {"no_slip": "no-slip", "tracks": "tracks", "navier_stokes": "Navier-Sto
 
 
 def hydraulics(
-    table: pd.DataFrame, period: float, phases: list[Phase], truth: TrueFields | None
+    table: pd.DataFrame, scales: Scales, phases: list[Phase], truth: TrueFields | None
 ) -> bytes:
-    """Flow rate and pressure drop over the cycle, with the truth where it is known.
+    """Flow rate and pressure drop over all times, with the truth where it is known.
 
     The bands are two standard deviations wide to each side or, where there are none, the spread of
     the flow rate over the sections.
@@ -28,6 +32,7 @@ def hydraulics(
     times = table.t_s.to_numpy()
     flow, drop = table.flow_rate_m3_s.to_numpy(), table.pressure_drop_pa.to_numpy()
     fine = np.linspace(0, 1, 241)
+    seconds = scales.start + fine * scales.period
     with styled():
         figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.3), layout="constrained")
         panels = (
@@ -46,20 +51,22 @@ def hydraulics(
                 true = of(fine)
                 if np.isfinite(true).all():
                     axes.plot(
-                        fine * period,
+                        seconds,
                         true * unit.factor,
                         color=TRUE,
                         lw=3.5,
                         alpha=0.6,
                         label="truth",
                     )
-            # Between its times a periodic quantity is that of its Fourier modes.
-            smooth, width = (_smooth(v, fine) * unit.factor for v in (values, band))
-            axes.plot(fine * period, smooth, color=INFERRED, label="inferred")
+            smooth, width = (
+                _smooth(v, fine, periodic=scales.flow == "periodic") * unit.factor
+                for v in (values, band)
+            )
+            axes.plot(seconds, smooth, color=INFERRED, label="inferred")
             axes.plot(times, values * unit.factor, "o", ms=4, color=INFERRED)
             if band.any():
                 axes.fill_between(
-                    fine * period,
+                    seconds,
                     smooth - width,
                     smooth + width,
                     alpha=0.25,
@@ -67,24 +74,73 @@ def hydraulics(
                     lw=0,
                     label=of_band,
                 )
-            axes.axhline(0, color="0.6", lw=0.8)
-            for phase in phases:
-                axes.axvline(phase.time, color="0.6", lw=0.8, ls=(0, (4, 3)))
-                if phase.name != "as asked for":
-                    axes.annotate(
-                        phase.name,
-                        (phase.time, 1.01),
-                        xycoords=("data", "axes fraction"),
-                        ha="center",
-                        fontsize=8.5,
-                        color="0.35",
-                    )
-            axes.set(xlabel="time (s)", ylabel=f"{label} ({unit.name})", xlim=(0, period))
+            _frame(axes, scales, phases)
+            axes.set_ylabel(f"{label} ({unit.name})")
             axes.legend()
         return image(figure)
 
 
-def _smooth(values: Array, shares: Array) -> Array:
+def openings(
+    table: pd.DataFrame, found: list[OpeningFlow], scales: Scales, phases: list[Phase]
+) -> bytes:
+    """Flow rates out of the openings with their sum, and mean pressures, over all times.
+
+    The bands are two standard deviations wide to each side.
+    """
+    times, fine = table.t_s.to_numpy(), np.linspace(0, 1, 241)
+    seconds = scales.start + fine * scales.period
+    with styled():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6), layout="constrained")
+        panels = (
+            (left, "flow rate out of the vessel", "flow rate", "rates"),
+            (right, "mean pressure", "pressure", "pressures"),
+        )
+        for axes, label, quantity, name in panels:
+            periodic = scales.flow == "periodic"
+            curves = {opening.name: getattr(opening, name) for opening in found}
+            bands = {opening.name: getattr(opening, f"{name}_std") for opening in found}
+            unit = unit_for(quantity, max(float(np.abs(v).max()) for v in curves.values()))
+            for number, (opening, values) in enumerate(curves.items()):
+                smooth = _smooth(values, fine, periodic=periodic) * unit.factor
+                colour = f"C{number}"
+                axes.plot(seconds, smooth, color=colour, label=opening)
+                axes.plot(times, values * unit.factor, "o", ms=4, color=colour)
+                if bands[opening] is not None:
+                    width = 2 * _smooth(bands[opening], fine, periodic=periodic) * unit.factor
+                    low, high = smooth - width, smooth + width
+                    axes.fill_between(seconds, low, high, alpha=0.25, color=colour, lw=0)
+            if name == "rates":
+                total = np.sum(list(curves.values()), axis=0)
+                smooth = _smooth(total, fine, periodic=periodic) * unit.factor
+                axes.plot(seconds, smooth, color="0.2", lw=1, ls=(0, (4, 2)), label="sum")
+            _frame(axes, scales, phases)
+            axes.set_ylabel(f"{label} ({unit.name})")
+            axes.legend(ncols=2 if len(curves) > 3 else 1)
+        return image(figure)
+
+
+def _frame(axes: Axes, scales: Scales, phases: list[Phase]) -> None:
+    """The axis of time with the phases, and zero."""
+    axes.axhline(0, color="0.6", lw=0.8)
+    for phase in phases:
+        axes.axvline(phase.time, color="0.6", lw=0.8, ls=(0, (4, 3)))
+        if phase.name != "as asked for":
+            axes.annotate(
+                phase.name,
+                (phase.time, 1.01),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                fontsize=8.5,
+                color="0.35",
+            )
+    axes.set(xlabel="time (s)", xlim=(scales.start, scales.end))
+
+
+def _smooth(values: Array, shares: Array, *, periodic: bool) -> Array:
+    """Between equally spaced times: by Fourier modes of a period, or by a spline over a window."""
+    if not periodic:
+        at, degree = np.linspace(0, 1, len(values)), min(3, len(values) - 1)
+        return np.asarray(make_interp_spline(at, values, k=degree)(shares))
     modes = modes_of(values)
     return np.array([fourier(modes, share) for share in shares])
 

@@ -10,9 +10,7 @@ from typing import Any
 import pandas as pd
 
 from aiv_rba.errors import UserError
-
-# A warning that asks to check something, or tells of rows outside the wall, doubts the input.
-SERIOUS = (": check ", "outside the wall")
+from aiv_rba.paths import check_file
 
 
 def read(path: Path) -> bytes:
@@ -23,10 +21,8 @@ def read(path: Path) -> bytes:
     UserError
         If it cannot be read.
     """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    check_file(path, "the output of an earlier stage")
+    return Path(path).read_bytes()
 
 
 def read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -64,17 +60,6 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if table.empty:
         raise UserError(f"{path}: found no rows, expected the output of an earlier stage")
     return table
-
-
-def read_warnings(summary: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Serious and other warnings in the summary of the ingestion; none if there is no summary."""
-    if not summary.is_file():
-        return (), ()
-    _, _, text = read(summary).decode("utf-8").partition("\nWarnings\n")
-    found = [line.removeprefix("  - ") for line in text.splitlines() if line.startswith("  - ")]
-    found = [warning for warning in found if warning != "none"]
-    serious = [w for w in found if any(sign in w for sign in SERIOUS)]
-    return tuple(serious), tuple(w for w in found if w not in serious)
 
 
 def check_names(path: Path, found: Container[str], expected: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Phases of the cycle that tell most, chosen from the flow rate."""
+"""Moments that tell most of the flow, chosen from the flow rate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiv_rba.files.formats import Array
+from aiv_rba.scales import Scales
+from aiv_rba.settings.types import FlowKind
 
 # A flow rate that varies by less than this share of its size is called steady, and one whose
 # smallest value is beyond this share on the other side of zero is called reversed.
@@ -23,45 +25,54 @@ class Phase:
     number
         Its place among the times.
     time, share
-        Seconds, and the share of the period.
+        Seconds, and the share of the period or window.
     name
         What the flow does then.
+    flow
+        Whether the flow is periodic, steady or unsteady.
     """
 
     number: int
     time: float
     share: float
     name: str
+    flow: FlowKind = "periodic"
 
     @property
     def title(self) -> str:
         """For headings: what the flow does, and when."""
-        return f"{self.name.capitalize()}: t = {self.time:.3g} s ({self.share:.2f} of the period)"
+        if self.flow == "steady":
+            return self.name.capitalize()
+        span = "period" if self.flow == "periodic" else "window"
+        return f"{self.name.capitalize()}: t = {self.time:.3g} s ({self.share:.2f} of the {span})"
 
 
 def telling_phases(
-    times: Array, period: float, flow_rate: Array, wanted: str | tuple[float, ...]
+    times: Array, scales: Scales, flow_rate: Array, wanted: str | tuple[float, ...]
 ) -> list[Phase]:
     """Phases to draw among times (T,) in s, by flow rates (T,), in the order of the story.
 
     Automatic ones are where the flow speeds up most, where it is fastest, and where it is
     reversed or slowest; one if it is steady. A time is drawn once.
     """
-    if wanted == "auto":
-        found = _chosen(flow_rate)
+    periodic = scales.flow == "periodic"
+    shares = (times - scales.start) / scales.period
+    if wanted == "auto" or scales.flow == "steady":
+        found = _chosen(flow_rate, periodic=periodic)
     else:
-        shares = times / period
         found = {}
         for phase in map(float, wanted):
-            distance = np.abs((shares - phase + 0.5) % 1 - 0.5)
+            distance = np.abs(shares - phase)
+            if periodic:
+                distance = np.minimum(distance, 1 - distance)
             found.setdefault(int(np.argmin(distance)), "as asked for")
     return [
-        Phase(number, float(times[number]), float(times[number] / period), name)
+        Phase(number, float(times[number]), float(shares[number]), name, scales.flow)
         for number, name in found.items()
     ]
 
 
-def _chosen(flow_rate: Array) -> dict[int, str]:
+def _chosen(flow_rate: Array, *, periodic: bool) -> dict[int, str]:
     """Numbers of the times, with what the flow does there."""
     fastest = int(np.argmax(np.abs(flow_rate)))
     if np.ptp(flow_rate) <= STEADY * np.abs(flow_rate[fastest]):
@@ -69,8 +80,9 @@ def _chosen(flow_rate: Array) -> dict[int, str]:
     forward = flow_rate * np.sign(flow_rate[fastest])
     lowest = int(np.argmin(forward))
     reverses = forward[lowest] < -REVERSED * forward[fastest]
-    # The flow rate is periodic: central differences go round.
-    rise = np.roll(forward, -1) - np.roll(forward, 1)
+    # The differences of a periodic flow rate go round.
+    around = np.pad(forward, 1, mode="wrap" if periodic else "edge")
+    rise = around[2:] - around[:-2]
     rise[[fastest, lowest]] = 0
     rising = int(np.argmax(rise))
     found = {rising: "speeding up"} if rise[rising] > 0 else {}

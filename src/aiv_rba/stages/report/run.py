@@ -14,28 +14,19 @@ from aiv_rba.files.differences import read_differences
 from aiv_rba.files.formats import atomic_path, check_same_case, open_h5
 from aiv_rba.files.records import read_record, recorded
 from aiv_rba.files.results import Results
-from aiv_rba.geometry import Lumen, across
+from aiv_rba.files.warnings import InputWarning
 from aiv_rba.pages import Figure, Section, Verdict, render
 from aiv_rba.settings import ReportSettings
 from aiv_rba.stages.report import figures, tables
-from aiv_rba.stages.report.field_figures import fields_at
-from aiv_rba.stages.report.inputs import check_names, read, read_csv, read_json, read_warnings
-from aiv_rba.stages.report.phases import telling_phases
-from aiv_rba.stages.report.sheets import sample_series, sheets
+from aiv_rba.stages.report.inputs import check_names, read, read_csv, read_json
+from aiv_rba.stages.report.opened import OpeningFlow, drops_between, imbalance_in, opened
+from aiv_rba.stages.report.phases import Phase, telling_phases
+from aiv_rba.stages.report.pictures import Pictures, pictures_of
 from aiv_rba.stages.report.truth import TrueFields
-from aiv_rba.stages.report.unrolled import unroll
-from aiv_rba.stages.report.view import view
-from aiv_rba.stages.report.wall_figures import wall_map
 from aiv_rba.terminal import say
 
 EARLIER = ("ingest", "points", "train", "fields", "score")
-HYDRAULICS = (
-    "t_s",
-    "flow_rate_m3_s",
-    "flow_rate_spread_m3_s",
-    "pressure_drop_pa",
-    "hydraulic_resistance_pa_s_m3",
-)
+HYDRAULICS = ("t_s", "flow_rate_m3_s", "pressure_drop_pa", "hydraulic_resistance_pa_s_m3")
 SCORED = (
     *("case", "validation", "amplitude_bias", "quality", "rows", "histograms", "suspicious"),
     "uncertainty",
@@ -50,6 +41,10 @@ HOW_SPREAD = {
     "none": "There are no standard deviations: train.uncertainty.method: ensemble gives them, at "
     "the cost of further trainings.",
 }
+HOW_MUCH_PASSES = (
+    "The flow rate of a vessel of any shape is half the sum of the magnitudes of those of its "
+    "openings. They would sum to zero if mass were conserved exactly."
+)
 HOW_TRUTH_IS_DRAWN = (
     "The truth is known at {points} scattered points: the difference (inferred minus true) is "
     "interpolated between them, and the truth drawn is the inferred field less that difference."
@@ -65,7 +60,7 @@ def report(settings: ReportSettings, results: Results) -> None:
         If a file is missing or damaged.
     """
     inputs = [results.case, results.points, results.history, results.scores, results.hydraulics]
-    with recorded(results.record("report"), "report", inputs):
+    with recorded(results, "report", inputs):
         _report(settings, results)
 
 
@@ -91,28 +86,33 @@ def _report(settings: ReportSettings, results: Results) -> None:
     check_same_case(results.scores, str(scored["case"]), experiment.identity)
     for series in (results.volume, results.wall):
         read(series)
-    table = read_csv(results.hydraulics, HYDRAULICS)
+    spread = () if experiment.lumen == "general" else ("flow_rate_spread_m3_s",)
+    table = read_csv(results.hydraulics, HYDRAULICS + spread)
     course = read_csv(results.history, ("step",))
-    serious, doubts = read_warnings(results.ingestion)
     records = {stage: read_record(results.record(stage)) for stage in EARLIER}
+    check_names(results.record("ingest"), records["ingest"], ("warnings",))
     check_names(results.record("train"), records["train"], ("training", "versions", "revision"))
     drawings = [read(results.tracks_picture), read(results.groups_picture)]
 
-    lumen = Lumen.from_wall(experiment.wall, experiment.axis)
     truth = None
-    if "truth" in scored:
+    if "noise_floor" in scored:  # A table of true values has no fields to draw.
         differences = read_differences(results.differences, experiment.identity)
-        truth = TrueFields(differences, lumen, experiment.scales)
-    answer = _answer(settings, experiment, lumen, results, table, truth)
+        truth = TrueFields(differences, experiment.scales)
+    openings = opened(experiment, table)
+    pictures = pictures_of(experiment, results, truth)
+    answer = _answer(settings, experiment, pictures, table, openings, truth)
     training = records["train"]["training"]
     seconds = {stage: record["seconds"] for stage, record in records.items()}
-    result = _summary(experiment, scored, records["train"], seconds)
+    warnings = records["ingest"]["warnings"]
+    result = _summary(experiment, scored, records["train"], seconds) | {"warnings": warnings}
+    if openings:
+        result["openings"] = [opening.to_dict() for opening in openings]
+        result["mass_imbalance"] = imbalance_in(table)
     html = render(
         settings.title,
         [
             *answer,
             _quality(result, scored["histograms"]),
-            *([Section("Warnings", notes=doubts)] if doubts else []),
             Section(
                 "Methods",
                 figures=(
@@ -129,7 +129,7 @@ def _report(settings: ReportSettings, results: Results) -> None:
         ],
         lead=_lead(experiment),
         verdict=_verdict(result["quality"]),
-        alerts=serious,
+        alerts=tuple(str(InputWarning.from_dict(warning)) for warning in warnings),
     )
     with atomic_path(results.page) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -142,12 +142,19 @@ def _report(settings: ReportSettings, results: Results) -> None:
 
 
 def _lead(case: Case) -> str:
-    tracks = len(np.unique(case.tracks.track))
-    components = " and ".join(case.tracks.velocity)
+    tracks, scales = len(np.unique(case.tracks.track)), case.scales
+    *others, last = case.tracks.velocity
+    components = " and ".join(filter(None, (", ".join(others), last)))
+    reynolds = f"Reynolds number {scales.reynolds:.2g}"
+    of_time = {
+        "periodic": f"Period {scales.period:.3g} s, {reynolds}, Womersley number "
+        f"{scales.womersley:.2g}",
+        "steady": f"Steady flow, {reynolds}",
+        "unsteady": f"Unsteady flow from {scales.start:.3g} to {scales.end:.3g} s, {reynolds}",
+    }
     return (
         f"Flow inferred from {len(case.tracks.row):,} measurements of {components} on {tracks:,} "
-        f"tracks and from the wall of the vessel. Period {case.scales.period:.3g} s, Reynolds "
-        f"number {case.scales.reynolds:.2g}, Womersley number {case.scales.womersley:.2g}."
+        f"tracks and from the wall of the vessel. {of_time[case.flow]}."
     )
 
 
@@ -163,67 +170,85 @@ def _verdict(quality: dict[str, Any]) -> Verdict:
 def _answer(
     settings: ReportSettings,
     case: Case,
-    lumen: Lumen,
-    results: Results,
+    pictures: Pictures,
     table: pd.DataFrame,
+    openings: list[OpeningFlow],
     truth: TrueFields | None,
 ) -> list[Section]:
     """The inferred flow: numbers, fields, the view to turn, wall shear stress, hydraulics."""
-    scales = case.scales
-    patches = unroll(results.wall, lumen, scales)
-    cut = sheets(patches, lumen, scales)
-    sampled = sample_series(results.volume, cut)
+    sampled = pictures.sampled
     flow_rate = table.flow_rate_m3_s.to_numpy()
-    phases = telling_phases(sampled.times, scales.period, flow_rate, settings.phases)
+    phases = telling_phases(sampled.times, case.scales, flow_rate, settings.phases)
     fastest = int(np.argmax(np.abs(flow_rate)))
     how = ""
     if truth is not None:
         how = " " + HOW_TRUTH_IS_DRAWN.format(points=f"{len(truth.differences.points):,}")
     drawn: list[Figure] = []
     for phase in phases:
-        caption = (
-            "Speed and pressure on a cut along the vessel, which follows its centre line, and on "
-            "the cross-sections A and B; arrows show the flow along the axis. Across the vessel "
-            "the cut is stretched. Every phase has its own colours."
-        )
-        picture = fields_at(cut, sampled.flows, phase, case.axis, truth)
         # What holds for every phase is said once.
-        drawn.append(Figure(picture, "" if drawn else caption + how, phase.title))
-    numbers = tables.numbers(table, sampled.times, sampled.peak_speed, patches[0])
-    start, towards = ("xyz"[i] for i in across(case.axis))
-    stress = (
-        f"Magnitude on the outer wall: angle about the centre line, from {start} towards "
-        f"{towards}, against the place along the vessel. Every phase has its own colours."
-    )
+        caption = "" if drawn else pictures.of_flow + how
+        drawn.append(Figure(pictures.flow(phase), caption, phase.title))
+    stress = pictures.of_stress
     if truth is not None:
         stress += (
             f" The truth is drawn from {len(truth.differences.wall_points):,} points as above."
         )
-    curves = "Dots are the times of the output, lines the Fourier series through them. " + (
-        "The bands are two standard deviations to each side."
-        if "flow_rate_std_m3_s" in table
-        else "The band of the flow rate is its spread over the cross-sections."
+    between = drops_between(openings) if case.lumen == "general" else ""
+    numbers = tables.numbers(
+        table, sampled.times, sampled.peak_speed, pictures.wall, case.flow, between
     )
+    sections = [
+        Section("The flow", numbers=numbers, figures=tuple(drawn)),
+        Section("The vessel to turn", view=pictures.view(fastest)),
+        Section("Wall shear stress", figures=(Figure(pictures.stress(phases), stress),)),
+    ]
+    return [*sections, *_hydraulics(case, table, openings, phases, truth)]
+
+
+def _hydraulics(
+    case: Case,
+    table: pd.DataFrame,
+    openings: list[OpeningFlow],
+    phases: list[Phase],
+    truth: TrueFields | None,
+) -> list[Section]:
+    """The course in time and the openings, as far as there are any."""
+    general = case.lumen == "general"
+    notes = (HOW_MUCH_PASSES,) if general and openings else ()
+    known = (tables.openings(openings, imbalance_in(table)),) if openings else ()
+    if case.flow == "steady" or (general and not openings):
+        # There is no course in time, and the numbers of the vessel stand above.
+        return [Section("Openings", notes, tables=known)] if known else []
+    course = _courses(case, table, openings, phases, truth)
+    return [Section("Flow rate and pressure drop", notes, figures=(course,), tables=known)]
+
+
+def _courses(
+    case: Case,
+    table: pd.DataFrame,
+    openings: list[OpeningFlow],
+    phases: list[Phase],
+    truth: TrueFields | None,
+) -> Figure:
+    """Curves over time: of a tube as a whole, or of the openings of any other vessel."""
+    through = "the Fourier series" if case.flow == "periodic" else "a cubic spline"
+    caption = f"Dots are the times of the output, lines {through} through them."
+    if bands := "flow_rate_std_m3_s" in table:
+        caption += " The bands are two standard deviations to each side."
+    if case.lumen == "general":
+        caption += (
+            " Flow rates are those out of the vessel: negative where fluid enters. Pressures are "
+            "means over the openings, relative to the mean over the vessel."
+        )
+        return Figure(figures.openings(table, openings, case.scales, phases), caption)
+    if not bands:
+        caption += " The band of the flow rate is its spread over the cross-sections."
     if truth is not None:
-        curves += (
+        caption += (
             " The true pressure drop is that between the mean pressures of the truth's points in "
             "the first and the last twenty-first of the vessel, scaled to its length."
         )
-    return [
-        Section("The flow", numbers=numbers, figures=tuple(drawn)),
-        Section(
-            "The vessel to turn",
-            view=view(patches, cut, sampled, scales.period, fastest, case.axis),
-        ),
-        Section(
-            "Wall shear stress",
-            figures=(Figure(wall_map(patches[0], phases, case.axis, truth), stress),),
-        ),
-        Section(
-            "Flow rate and pressure drop",
-            figures=(Figure(figures.hydraulics(table, scales.period, phases, truth), curves),),
-        ),
-    ]
+    return Figure(figures.hydraulics(table, case.scales, phases, truth), caption)
 
 
 def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
@@ -251,6 +276,8 @@ def _quality(result: dict[str, Any], histograms: dict[str, Any]) -> Section:
     ]
     if "coverage" in uncertainty:
         shown.insert(2, tables.covered(uncertainty["coverage"]))
+    if "challenge" in result:
+        shown.append(tables.challenge(result["challenge"]))
     return Section(
         "Quality",
         notes=notes,
@@ -285,7 +312,7 @@ def _summary(
         "case": case.identity,
         "sources": case.sources,
     }
-    for name in ("truth", "truth_outside", "wss_wall_share", "noise_floor"):
+    for name in ("truth", "truth_outside", "challenge", "wss_wall_share", "noise_floor"):
         if name in scored:
             result[name] = scored[name]
     return result

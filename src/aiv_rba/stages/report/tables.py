@@ -12,8 +12,12 @@ from aiv_rba import __version__
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.pages import Table
+from aiv_rba.settings.types import FlowKind
+from aiv_rba.stages.report.opened import OpeningFlow
 from aiv_rba.stages.report.units import Unit, unit_for
 from aiv_rba.stages.report.unrolled import Unrolled
+from aiv_rba.stages.report.wall_series import WallSeries
+from aiv_rba.time_modes import mean_over_time
 
 ENDED = {
     "iterations": "as many as allowed",
@@ -28,6 +32,7 @@ QUANTITIES = {
     "pressure": "pressure",
     "vorticity": "vorticity",
     "wss": "wall shear stress",
+    "wss_magnitude": "magnitude of the wall shear stress",
     "flow_rate": "flow rate",
 }
 SPREAD = {name: QUANTITIES[name] for name in ("velocity", "pressure", "wss", "flow_rate")} | {
@@ -47,6 +52,8 @@ def headlines(result: dict[str, Any]) -> dict[str, str]:
     """Lines to print at the end, from the summary."""
     because = reasons(result["quality"])
     lines = {"verdict": ": ".join(filter(None, (result["quality"]["verdict"], because)))}
+    for warning in result["warnings"]:
+        lines[f"warning {warning['name']}"] = warning["text"]
     for name, error in result["validation"].items():
         text = f"{100 * error:.2f} %"
         if "noise_floor" in result:
@@ -61,6 +68,12 @@ def headlines(result: dict[str, Any]) -> dict[str, str]:
         lines[f"relative L2 of {name} against the truth"] = f"{100 * error:.2f} %"
     for name, spread in result["uncertainty"].get("relative", {}).items():
         lines[f"standard deviation of {SPREAD[name]}"] = f"{100 * spread:.2f} % of its size"
+    if "mass_imbalance" in result["quality"]["quantities"]:
+        for opening in result["openings"]:
+            rate = opening["mean_flow_rate_m3_s"]
+            text = unit_for("flow rate", abs(rate)).text(rate)
+            lines[f"mean flow rate out of {opening['name']}"] = text
+        lines["sum of the flow rates"] = f"{_percent(result['mass_imbalance'])} of the flow rate"
     lines["training"] = training_line(result)
     return lines
 
@@ -84,7 +97,12 @@ def suspicious(result: dict[str, Any]) -> str:
 
 
 def numbers(
-    table: pd.DataFrame, times: Array, peak_speed: Array, wall: Unrolled
+    table: pd.DataFrame,
+    times: Array,
+    peak_speed: Array,
+    wall: Unrolled | WallSeries,
+    kind: FlowKind,
+    between: str = "",
 ) -> tuple[tuple[str, str], ...]:
     """Headline numbers of the flow: what, and how much.
 
@@ -95,7 +113,11 @@ def numbers(
     times, peak_speed
         (T,) in s, and the largest speed then, m/s.
     wall
-        The outer wall with its stress.
+        The outer wall of a tube, or all walls, with their stress.
+    kind
+        Whether the flow is periodic, steady or unsteady.
+    between
+        Between which openings the pressure drops, where it is not the whole length.
     """
     fastest = int(np.argmax(peak_speed))
     flow, drop = table.flow_rate_m3_s, table.pressure_drop_pa
@@ -106,19 +128,32 @@ def numbers(
     place = np.unravel_index(np.argmax(stress), stress.shape)
     largest = float(stress[place])
     spread = float(wall.spread["stress"][place]) if wall.spread else None
+    mean_flow, mean_drop = (
+        float(mean_over_time(values.to_numpy(), times, kind)) for values in (flow, drop)
+    )
+    steady = kind == "steady"
     found = [
-        (f"largest speed, at {times[fastest]:.3g} s", unit_for("speed", peak).text(peak)),
         (
-            f"mean flow rate, {_range(flow, flow_unit)}",
-            flow_unit.text(flow.mean(), _deviation(table, "mean_flow_rate_std_m3_s")),
+            "largest speed" + ("" if steady else f", at {times[fastest]:.3g} s"),
+            unit_for("speed", peak).text(peak),
         ),
         (
-            f"mean pressure drop, {_range(drop, drop_unit)}",
-            drop_unit.text(drop.mean(), _deviation(table, "mean_pressure_drop_std_pa")),
+            "flow rate" if steady else f"mean flow rate, {_range(flow, flow_unit)}",
+            flow_unit.text(mean_flow, _deviation(table, "mean_flow_rate_std_m3_s")),
         ),
         ("largest wall shear stress", unit_for("pressure", largest).text(largest, spread)),
     ]
-    if abs(flow.mean()) > NO_NET_FLOW * flow.abs().max():
+    if drop.notna().all():
+        title = f"pressure drop{between}"
+        found.insert(
+            2,
+            (
+                title if steady else f"mean {title}, {_range(drop, drop_unit)}",
+                drop_unit.text(mean_drop, _deviation(table, "mean_pressure_drop_std_pa")),
+            ),
+        )
+    known = table.hydraulic_resistance_pa_s_m3.notna().all()
+    if known and abs(mean_flow) > NO_NET_FLOW * flow.abs().max():
         per_flow = table.hydraulic_resistance_pa_s_m3[0] / flow_unit.factor
         unit = unit_for("pressure", abs(per_flow))
         deviation = _deviation(table, "hydraulic_resistance_std_pa_s_m3")
@@ -126,11 +161,30 @@ def numbers(
             deviation /= flow_unit.factor
         found.append(
             (
-                f"for each {flow_unit.name}: resistance, mean drop over mean flow",
+                f"for each {flow_unit.name}: resistance, "
+                + ("drop over flow" if steady else "mean drop over mean flow"),
                 unit.text(per_flow, deviation),
             )
         )
     return tuple(found)
+
+
+def openings(found: list[OpeningFlow], imbalance: float) -> Table:
+    """Every opening with its area, mean flow rate and mean pressure, and the sum of the rates.
+
+    The last is also given over the flow rate through the vessel, root mean squares over time.
+    """
+    rates = np.array([opening.mean_rate for opening in found])
+    area = unit_for("area", max(opening.area for opening in found))
+    rate = unit_for("flow rate", float(np.abs(rates).max()))
+    pressure = unit_for("pressure", max(abs(opening.mean_pressure) for opening in found))
+    rows = [
+        (o.name, area.text(o.area), rate.text(mean), pressure.text(o.mean_pressure))
+        for o, mean in zip(found, rates, strict=True)
+    ]
+    total = area.text(sum(opening.area for opening in found))
+    rows.append((f"sum: {_percent(imbalance)} of the flow rate", total, rate.text(rates.sum()), ""))
+    return Table("Openings", rows, ("", "area", "mean flow rate out", "mean pressure"))
 
 
 def spread(uncertainty: dict[str, Any]) -> Table:
@@ -235,6 +289,28 @@ def bias(result: dict[str, Any]) -> Table:
     return Table("Amplitude", rows, ("", "measured exceeds inferred by"))
 
 
+def challenge(errors: dict[str, float]) -> Table:
+    """Bias and random errors as the data-assimilation challenges give them."""
+    units = {
+        "velocity": ("speed", "bulk speed"),
+        "vorticity": ("size of the vorticity", "bulk speed / hydraulic radius"),
+        "pressure": ("pressure", "density x bulk speed squared"),
+    }
+    rows = [
+        (
+            title,
+            f"{errors[f'{name}_bias']:.2g}",
+            f"{errors[f'{name}_random']:.2g}",
+            unit,
+            f"{errors['pressure_correlation']:.4f}" if name == "pressure" else "",
+        )
+        for name, (title, unit) in units.items()
+        if f"{name}_bias" in errors
+    ]
+    title = f"Bias and random error, bulk speed {errors['bulk_speed_m_s']:.3g} m/s"
+    return Table(title, rows, ("", "bias", "random error", "in units of", "correlation"))
+
+
 def _percent(error: float | None) -> str:
     return "" if error is None else f"{100 * error:.2f} %"
 
@@ -246,13 +322,20 @@ def _whole_percent(share: float | None) -> str:
 def methods(case: Case, result: dict[str, Any], training: dict[str, Any]) -> tuple[Table, ...]:
     """Scales, what was chosen from the data, and the settings of the training."""
     scales = case.scales
+    of_time = {
+        "periodic": {
+            "period": f"{scales.period:.4g} s",
+            "Womersley number": f"{scales.womersley:.4g}",
+        },
+        "steady": {},
+        "unsteady": {"window": f"{scales.start:.4g} to {scales.end:.4g} s"},
+    }
     tables = {
         "Scales": {
             "length": f"{scales.length:.4g} m",
             "velocity": f"{scales.velocity:.4g} m/s",
-            "period": f"{scales.period:.4g} s",
             "Reynolds number": f"{scales.reynolds:.4g}",
-            "Womersley number": f"{scales.womersley:.4g}",
+            **of_time[case.flow],
             "pressure": f"{scales.pressure:.4g} Pa ({scales.pressure_scaling})",
         },
         "Chosen from the data": {k: plain(v) for k, v in result["chosen"].items()},

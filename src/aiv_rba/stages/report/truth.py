@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
-from scipy.spatial import Delaunay
+from scipy.spatial import Delaunay, KDTree
 
 from aiv_rba.files.differences import Differences
 from aiv_rba.files.formats import Array
@@ -20,6 +20,9 @@ from aiv_rba.geometry import Lumen
 from aiv_rba.harmonics import fourier
 from aiv_rba.scales import Scales
 from aiv_rba.stages.report.unrolled import Unrolled, on_grid
+
+# Points of the truth next to one of the wall between which its stress is interpolated.
+NEAREST = 4
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,11 @@ class TrueFields:
     ----------
     differences
         Inferred minus true fields.
-    lumen, scales
-        The vessel, nondimensional, and its scales.
+    scales
+        Scales of the case.
     """
 
     differences: Differences
-    lumen: Lumen
     scales: Scales
 
     def flow_rate(self, shares: Array) -> Array:
@@ -61,20 +63,32 @@ class TrueFields:
             found[outside] = NearestNDInterpolator(self._tetrahedra.points, values)(wanted[outside])
         return found[..., :3], found[..., 3]
 
-    def on_wall(self, patch: Unrolled, share: float) -> Array:
+    def on_vertices(self, points: Array, share: float) -> Array:
+        """Inferred minus true wall shear stress (V, 3), Pa, at points (V, 3) of the wall, m.
+
+        That of the nearest points of the truth, weighted by their inverse squared distances.
+        """
+        at = self._nondimensional(self.differences.wall_points)
+        values = fourier(self.differences.wall_shear_stress, share)
+        nearest = list(range(1, min(NEAREST, len(at)) + 1))
+        distance, near = map(np.asarray, KDTree(at).query(self._nondimensional(points), k=nearest))
+        inverse = 1 / np.maximum(distance, 1e-9) ** 2
+        weights = inverse / inverse.sum(axis=1, keepdims=True)
+        return np.asarray(np.einsum("vk,vki->vi", weights, values[near]))
+
+    def on_wall(self, patch: Unrolled, lumen: Lumen, share: float) -> Array:
         """Inferred minus true wall shear stress (A, H, 3) on an unrolled outer wall, Pa."""
         at = self._nondimensional(self.differences.wall_points)
         values = fourier(self.differences.wall_shear_stress, share)
-        if self.lumen.annular:
-            angle, height, radius = self.lumen.polar(at)
+        if lumen.annular:
+            angle, height, radius = lumen.polar(at)
             inner, outer = (
-                getattr(self.lumen, f"{which}_radius")(angle, height)
-                for which in ("inner", "outer")
+                getattr(lumen, f"{which}_radius")(angle, height) for which in ("inner", "outer")
             )
             # Beyond the outermost vertex no radius is known; such a point is on neither patch.
             mine = np.abs(radius - outer) < np.abs(radius - inner)
             at, values = at[mine], values[mine]
-        return on_grid(self.lumen, at, values, patch.angle, patch.height)
+        return on_grid(lumen, at, values, patch.angle, patch.height)
 
     @cached_property
     def _tetrahedra(self) -> Delaunay:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # Unit and its size in SI, from large to small.
 LADDERS = {
     "length": (("m", 1.0), ("mm", 1e-3), ("µm", 1e-6)),
+    "area": (("m²", 1.0), ("cm²", 1e-4), ("mm²", 1e-6), ("µm²", 1e-12)),
     "speed": (("m/s", 1.0), ("mm/s", 1e-3), ("µm/s", 1e-6), ("nm/s", 1e-9)),
     "pressure": (("kPa", 1e3), ("Pa", 1.0), ("mPa", 1e-3), ("µPa", 1e-6)),
     "flow rate": (
@@ -36,7 +37,9 @@ class Unit:
         With a standard deviation of two digits, if there is one.
         """
         spread = "" if deviation is None else f" ± {deviation * self.factor:.2g}"
-        return f"{value * self.factor:.3g}{spread} {self.name}"
+        # Digits, not powers of ten, also where the next larger unit is far away.
+        rounded = float(f"{value * self.factor:.3g}")
+        return f"{rounded:,.12g}{spread} {self.name}"
 
 
 def unit_for(quantity: str, size: float) -> Unit:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyvista as pv
 from matplotlib.tri import Triangulation
 from scipy.spatial import cKDTree
 
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, across
 from aiv_rba.scales import Scales
+from aiv_rba.stages.report.wall_series import read_wall
 
 AROUND, ALONG = 97, 121
 # A triangle with less than this share of the median area is flat.
@@ -47,17 +46,15 @@ class Unrolled:
 
 def unroll(path: Path, lumen: Lumen, scales: Scales) -> list[Unrolled]:
     """The outer wall, and the inner wall of an annular lumen, with the fields of a wall series."""
-    reader = pv.PVDReader(path)
-    series = []
-    for number in range(len(reader.time_values)):
-        reader.set_active_time_point(number)
-        mesh: Any = reader.read()[0]
-        columns = [mesh["wall_shear_stress"], mesh["pressure"]]
-        if "pressure_std" in mesh.point_data:
-            spread = np.linalg.norm(mesh["wall_shear_stress_std"], axis=1)
-            columns += [spread, mesh["pressure_std"]]
-        series.append(np.column_stack(columns))
-    fields = np.stack(series)
+    series = read_wall(path)
+    fields = np.concatenate(
+        [
+            series.stress,
+            series.pressure[..., None],
+            *(v[..., None] for v in series.spread.values()),
+        ],
+        axis=2,
+    )
     return [_patch(lumen, scales, patch, fields) for patch in ((0, 1) if lumen.annular else (0,))]
 
 

@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from aiv_rba.files.formats import Array
+from aiv_rba.geometry import Lumen
 from aiv_rba.stages.report.phases import Phase
 from aiv_rba.stages.report.style import DIFFERENCE, WIDTH, image, styled, symmetric
 from aiv_rba.stages.report.truth import TrueFields
@@ -18,18 +19,21 @@ from aiv_rba.stages.report.unrolled import Unrolled
 STRESS = "inferno"
 
 
-def wall_map(patch: Unrolled, phases: list[Phase], axis: int, truth: TrueFields | None) -> bytes:
+def wall_map(patch: Unrolled, phases: list[Phase], lumen: Lumen, truth: TrueFields | None) -> bytes:
     """Magnitude of the wall shear stress: angle about the centre line against the axis.
 
     With the truth every phase has a row: inferred, truth, difference; without it the phases are
     side by side. Every phase has its own colours, so that a slow one can be seen.
     """
+    axis = lumen.axis
     stress = [np.linalg.norm(patch.stress[phase.number], axis=-1) for phase in phases]
     with styled():
         if truth is None:
             return _side_by_side(patch, phases, axis, stress)
         true = [
-            np.linalg.norm(patch.stress[phase.number] - truth.on_wall(patch, phase.share), axis=-1)
+            np.linalg.norm(
+                patch.stress[phase.number] - truth.on_wall(patch, lumen, phase.share), axis=-1
+            )
             for phase in phases
         ]
         figure, axes = plt.subplots(

@@ -8,6 +8,7 @@ from scipy.spatial import KDTree
 
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
+from aiv_rba.time_modes import radians
 
 NEIGHBOURS = 25
 # Length along the vessel that counts as much as one across it: the flow changes more slowly there.
@@ -59,18 +60,23 @@ def median_test(case: Case) -> Array:
 
 
 def _places(case: Case) -> Array:
-    """Coordinates (N, 5) in which the flow changes about equally fast in every direction.
+    """Coordinates (N, 4 or 5) in which the flow changes about equally fast in every direction.
 
-    Lengths in hydraulic radii, and the phase as a place on a circle, so that the end of the cycle
-    is next to its beginning. The circle is as large as the flow has harmonics: its fastest one
-    changes by as much in a radian of its own phase as the flow does in a radius across the vessel.
+    Lengths in hydraulic radii, and the phase of a periodic flow as a place on a circle, so that the
+    end of the cycle is next to its beginning. The circle is as large as the flow has harmonics: its
+    fastest one changes by as much in a radian of its own phase as the flow does in a radius across
+    the vessel. The times of an unsteady flow lie on a line by the same measure.
     """
     position = case.tracks.points[:, 1:] / case.radius
     if case.lumen != "general":
         position[:, case.axis] /= SLENDER
-    angle = 2 * np.pi * case.tracks.points[:, 0] / case.scales.nondimensional_period
-    circle = case.harmonics * np.column_stack([np.cos(angle), np.sin(angle)])
-    return np.concatenate([position, circle], axis=1)
+    if case.flow == "periodic":
+        angle = 2 * np.pi * case.tracks.points[:, 0] / case.scales.nondimensional_period
+        phase = case.harmonics * np.column_stack([np.cos(angle), np.sin(angle)])
+    else:
+        share = case.tracks.points[:, :1] / case.scales.nondimensional_period
+        phase = radians(case.flow, case.harmonics) * share
+    return np.concatenate([position, phase], axis=1)
 
 
 def _nearest_of_other_tracks(

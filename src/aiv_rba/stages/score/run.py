@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from aiv_rba.fields.flow import open_flow
+from aiv_rba.errors import UserError
+from aiv_rba.fields.flow import Flow, open_flow
 from aiv_rba.files.differences import write_differences
-from aiv_rba.files.formats import atomic_path, open_h5
+from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
+from aiv_rba.files.truth import TABLES, open_truth
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score.quality import quality
-from aiv_rba.stages.score.spread import coverage, summary
+from aiv_rba.stages.score.spread import coverage, shares_within, summary
 from aiv_rba.stages.score.suspicious import (
+    Suspicion,
     against_known,
     counts,
     known_outliers,
@@ -22,6 +26,11 @@ from aiv_rba.stages.score.suspicious import (
 )
 from aiv_rba.stages.score.tracks import noise_floor, on_tracks
 from aiv_rba.stages.score.truth import against_truth
+from aiv_rba.stages.score.truth_table import (
+    against_table,
+    compared_deviations,
+    read_truth_table,
+)
 from aiv_rba.terminal import say
 
 
@@ -35,7 +44,7 @@ def score(settings: ScoreSettings, results: Results) -> None:
     """
     truth = [Path(settings.truth)] if settings.truth else []
     inputs = [results.case, results.model, results.deviations, *truth]
-    with recorded(results.record("score"), "score", inputs):
+    with recorded(results, "score", inputs):
         _score(settings, results)
 
 
@@ -49,21 +58,47 @@ def _score(settings: ScoreSettings, results: Results) -> None:
     )
     found = suspect(experiment, trained)
     result["suspicious"] = counts(found)
-    if settings.truth:
-        with open_h5(Path(settings.truth), "truth") as file:
-            result["noise_floor"] = noise_floor(Path(settings.truth), file, experiment)
-            known = known_outliers(Path(settings.truth), file, experiment)
-            compared = against_truth(file, experiment, trained)
-        if flow.deviations is not None:
-            result["uncertainty"]["coverage"] = coverage(flow, compared)
-        result["truth"], result["truth_outside"] = compared.errors, compared.outside
-        if compared.wall_share is not None:
-            result["wss_wall_share"] = compared.wall_share
-        if known is not None:
-            result["suspicious"]["known"] = against_known(found, *known)
-        write_differences(results.differences, compared.differences, experiment.identity)
+    if settings.truth and Path(settings.truth).suffix in TABLES:
+        _score_table(Path(settings.truth), flow, result)
+    elif settings.truth:
+        _score_fields(Path(settings.truth), flow, found, results, result)
     result["case"] = experiment.identity
     write_tables(results, experiment, found)
     with atomic_path(results.scores) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     say(f"score: {results.scores}")
+
+
+def _score_fields(
+    path: Path, flow: Flow, found: Suspicion, results: Results, result: dict[str, Any]
+) -> None:
+    """Add what a file of true fields says, and write the differences from them."""
+    experiment = flow.case
+    if experiment.flow == "unsteady":
+        raise UserError(
+            f"score.truth: found {path}, whose fields are harmonics of a period, expected a table "
+            "for an unsteady flow"
+        )
+    with open_truth(path) as file:
+        result["noise_floor"] = noise_floor(path, file, experiment)
+        known = known_outliers(path, file, experiment)
+        compared = against_truth(file, experiment, flow.model)
+    if flow.deviations is not None:
+        result["uncertainty"]["coverage"] = coverage(flow, compared)
+    result["truth"], result["truth_outside"] = compared.errors, compared.outside
+    result["challenge"] = compared.challenge
+    if compared.wall_share is not None:
+        result["wss_wall_share"] = compared.wall_share
+    if known is not None:
+        result["suspicious"]["known"] = against_known(found, *known)
+    write_differences(results.differences, compared.differences, experiment.identity)
+
+
+def _score_table(path: Path, flow: Flow, result: dict[str, Any]) -> None:
+    """Add what a table of true values says."""
+    table = read_truth_table(path, timed=flow.case.flow != "steady")
+    compared = against_table(path, table, flow)
+    if flow.deviations is not None:
+        result["uncertainty"]["coverage"] = shares_within(compared_deviations(compared, flow))
+    result["truth"], result["truth_outside"] = compared.errors, compared.outside
+    result["challenge"] = compared.challenge

@@ -28,12 +28,11 @@ def summary(flow: Flow) -> dict[str, Any]:
     deviations = flow.deviations
     if deviations is None:
         return {"method": "none"}
-    times = flow.period * np.arange(TIMES) / TIMES
     rng = np.random.default_rng(0)
     volume, wall, scales = flow.mesh_positions, flow.case.wall, flow.case.scales
     inside = volume[rng.choice(len(volume), min(POINTS, len(volume)), replace=False)]
     on_wall = rng.choice(len(wall.points), min(POINTS, len(wall.points)), replace=False)
-    at = times / scales.time
+    at = scales.shares(TIMES) * scales.nondimensional_period
 
     def mean_squares(source: str | None) -> dict[str, float]:
         found = flow.std.inside(inside, at, source)
@@ -55,13 +54,14 @@ def summary(flow: Flow) -> dict[str, Any]:
     sizes = {name: _mean_square(np.array(values)) for name, values in fields.items()}
     total = mean_squares(None)
     relative = {name: float(np.sqrt(total[name] / size)) for name, size in sizes.items() if size}
-    table = flow.hydraulics(times)
+    table = flow.hydraulics(flow.times(TIMES))
     for name, column in (
         ("flow_rate", "flow_rate{}_m3_s"),
         ("pressure_drop", "pressure_drop{}_pa"),
     ):
         size = _mean_square(table[column.format("")].to_numpy())
-        if size:
+        # A flow at rest has no size, a vessel with one opening no pressure drop.
+        if size > 0:
             spread = _mean_square(table[column.format("_std")].to_numpy())
             relative[name] = float(np.sqrt(spread / size))
     parts = {source: mean_squares(source) for source in deviations.sources}
@@ -80,25 +80,31 @@ def coverage(flow: Flow, compared: Compared) -> dict[str, list[float]]:
     """How often the truth lies within an interval that is to hold it with a given probability.
 
     Shares for each of `nominal`, over points and times, for u, v, w, the pressure, the components
-    of the wall shear stress, and the flow rate.
+    of the wall shear stress and, where the truth has it, the flow rate.
     """
     places, at = compared.places, slice(None, None, EVERY)
     times = places.times[at]
     inside = flow.std.inside(places.inside, times)
     on_wall = flow.std.on_wall(places.on_wall, places.normals, times)
-    table = flow.hydraulics(times * flow.case.scales.time)
     velocity = np.array([found["velocity"] for found in inside])
     spread = {
         **{name: velocity[..., i] for i, name in enumerate("uvw")},
         "pressure": np.array([found["pressure"] for found in inside]),
         "wss": np.array([found["wall_shear_stress"] for found in on_wall]),
-        "flow_rate": table["flow_rate_std_m3_s"].to_numpy(),
     }
+    if "flow_rate" in compared.wrong:
+        table = flow.hydraulics(flow.case.scales.seconds(times))
+        spread["flow_rate"] = table["flow_rate_std_m3_s"].to_numpy()
     wrong = {name: values[at] for name, values in compared.wrong.items()}
     wrong |= {name: wrong["velocity"][..., i] for i, name in enumerate("uvw")}
+    return shares_within({name: (wrong[name], deviation) for name, deviation in spread.items()})
+
+
+def shares_within(pairs: dict[str, tuple[Array, Array]]) -> dict[str, list[float]]:
+    """How often errors lie within the interval of each of `nominal`, from standard deviations."""
     result: dict[str, list[float]] = {"nominal": list(LEVELS)}
-    for name, deviation in spread.items():
-        size = np.abs(wrong[name]) / np.maximum(deviation, np.finfo(np.float64).tiny)
+    for name, (wrong, deviation) in pairs.items():
+        size = np.abs(wrong) / np.maximum(deviation, np.finfo(np.float64).tiny)
         result[name] = [float(np.mean(size < norm.ppf((1 + level) / 2))) for level in LEVELS]
     return result
 

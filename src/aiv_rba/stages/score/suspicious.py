@@ -122,7 +122,7 @@ def suspicious_rows(case: Case, found: Suspicion) -> pd.DataFrame:
             "row": tracks.row,
             "line": tracks.row + 2,
             "track": tracks.track,
-            "t_s": tracks.points[:, 0] * scales.time,
+            "t_s": scales.seconds(tracks.points[:, 0]),
         }
         | {f"{name}_m": position[:, column] for column, name in enumerate("xyz")}
         | {

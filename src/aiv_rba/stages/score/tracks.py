@@ -34,6 +34,7 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     everything = np.stack(list(case.tracks.velocity.values()), axis=1)
     biases = amplitude_bias(velocity[:, columns] / unit, everything)
     noise = np.array([case.noise[name] for name in case.tracks.velocity])
+    noise = noise * case.relative_noise[held_out]
     chis = chi_squared(velocity[held_out][:, columns] / unit, everything[held_out], noise)
     for (name, measured), column, found, chi in zip(
         case.tracks.velocity.items(), columns, biases, chis, strict=True

@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-import pyvista as pv
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import sample_series
 from aiv_rba.fields.hydraulics import SECTIONS, hydraulics
-from aiv_rba.files.case import Case, Wall
+from aiv_rba.fields.through_openings import ThroughOpenings
+from aiv_rba.files.case import Case
 from aiv_rba.files.differences import Differences
 from aiv_rba.files.formats import Array
-from aiv_rba.geometry import Lumen
+from aiv_rba.geometry import Lumen, Region, lumen_of, nearest_on, surface_of
 from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.stages.score.challenge import challenge_errors
 from aiv_rba.statistics import relative_l2
 
 PHASES = 20
@@ -42,10 +43,12 @@ class Compared:
     differences
         Inferred minus true fields, to draw.
     wrong
-        Inferred minus true velocity (T, N, 3), pressure (T, N), wall shear stress (T, M, 3) and
-        flow rate (T,) at each time, SI units.
+        Inferred minus true velocity (T, N, 3), pressure (T, N), wall shear stress (T, M, 3) and,
+        where the truth has it, flow rate (T,) at each time, SI units.
     places
         Where and when that is.
+    challenge
+        Bias and random errors (`challenge_errors`).
     """
 
     errors: dict[str, float]
@@ -54,6 +57,7 @@ class Compared:
     differences: Differences
     wrong: dict[str, Array]
     places: Places
+    challenge: dict[str, float]
 
 
 class Places(NamedTuple):
@@ -81,7 +85,7 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         (file[f"{group}/position"][:] - np.array(scales.origin)) / scales.length
         for group in ("points", "wall")
     )
-    lumen = Lumen.from_wall(case.wall, case.axis)
+    lumen = lumen_of(case)
     kept = lumen.inside(positions)
     if not kept.any():
         raise UserError(
@@ -89,7 +93,7 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
             "expected the truth and the wall of one experiment"
         )
     beyond = lumen.distance(on_wall) > 0
-    on_wall[beyond] = nearest_on(case.wall, on_wall[beyond])
+    on_wall[beyond] = nearest_on(surface_of(case.wall), on_wall[beyond])
     normals = file["wall/normal"][:]
     true = {
         name: file[f"points/{name}"][:][:, kept] for name in ("velocity", "pressure", "vorticity")
@@ -98,14 +102,14 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
 
     predicted: dict[str, list[Array]] = {name: [] for name in true}
     exact: dict[str, list[Array]] = {name: [] for name in true}
-    phases = np.arange(PHASES) / PHASES
+    phases = scales.shares(PHASES)
     times = phases * scales.nondimensional_period
     series = (sample_series(model.network, scales, at, times) for at in (positions[kept], on_wall))
-    for phase, flow, wall in zip(phases, *series, strict=True):
+    for phase, flow, beside in zip(phases, *series, strict=True):
         predicted["velocity"].append(flow.velocity)
         predicted["pressure"].append(flow.pressure - flow.pressure.mean())
         predicted["vorticity"].append(flow.vorticity)
-        predicted["wss"].append(wall.wall_shear_stress(normals, scales.viscosity))
+        predicted["wss"].append(beside.wall_shear_stress(normals, scales.viscosity))
         for name, modes in true.items():
             field = fourier(modes, phase)
             exact[name].append(field - field.mean() if name == "pressure" else field)
@@ -115,9 +119,15 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         component = np.array(exact["velocity"])[..., i]
         if component.any():
             errors[name] = relative_l2(np.array(predicted["velocity"])[..., i], component)
-    flow_rate = hydraulics(model.network, scales, lumen, times).flow_rate_m3_s
-    true_rate = np.array([fourier(file["flow_rate"], phase) for phase in phases])
-    errors["flow_rate"] = relative_l2(flow_rate.to_numpy(), true_rate)
+    wrong = {name: np.array(predicted[name]) - np.array(exact[name]) for name in true}
+    difference = {name: modes_of(values) for name, values in wrong.items()}
+    rate_modes = np.full(1, np.nan, dtype=complex)
+    if "flow_rate" in file:
+        rate_modes = file["flow_rate"][:]
+        flow_rate = _flow_rate(case, model, lumen, times)
+        true_rate = np.array([fourier(rate_modes, phase) for phase in phases])
+        errors["flow_rate"] = relative_l2(flow_rate, true_rate)
+        wrong["flow_rate"] = flow_rate - true_rate
     share = None
     if "given" in file:
         given = file["given/wall_shear_stress"][:]
@@ -129,9 +139,6 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
         "wall_points": int(beyond.sum()),
         "wall_of": len(beyond),
     }
-    wrong = {name: np.array(predicted[name]) - np.array(exact[name]) for name in true}
-    difference = {name: modes_of(values) for name, values in wrong.items()}
-    wrong["flow_rate"] = flow_rate.to_numpy() - true_rate
     # The pressure of a time is known up to a constant.
     difference["pressure"] -= difference["pressure"].mean(axis=1, keepdims=True)
     origin = np.array(scales.origin)
@@ -145,20 +152,39 @@ def against_truth(file: h5py.File, case: Case, model: Model) -> Compared:
             pressure=difference["pressure"],
             wall_points=on_wall * scales.length + origin,
             wall_shear_stress=difference["wss"],
-            flow_rate=file["flow_rate"][:],
+            flow_rate=rate_modes,
             pressure_drop=pressure_drop(lumen, positions[kept], true["pressure"]),
         ),
         wrong,
         Places(positions[kept], on_wall, normals, times),
+        challenge_errors(
+            {
+                name: (np.array(predicted[name]), np.array(exact[name]))
+                for name in ("velocity", "vorticity", "pressure")
+            },
+            case,
+        ),
     )
 
 
-def pressure_drop(lumen: Lumen, positions: Array, pressure: NDArray[Any]) -> NDArray[Any]:
+def _flow_rate(case: Case, model: Model, lumen: Lumen | Region, times: Array) -> Array:
+    """Inferred flow rates (T,) through the vessel, m^3/s, at nondimensional times (T,)."""
+    if isinstance(lumen, Region):
+        table = ThroughOpenings(case, lumen, model.network).hydraulics(times)
+    else:
+        table = hydraulics(model.network, case.scales, lumen, times)
+    return np.asarray(table.flow_rate_m3_s)
+
+
+def pressure_drop(lumen: Lumen | Region, positions: Array, pressure: NDArray[Any]) -> NDArray[Any]:
     """Modes (K,) of the true drop over the whole length, from modes (K, N) at points (N, 3).
 
     Means over the points in the first and the last of `SECTIONS` slices, scaled from the distance
-    of the slices to the length of the vessel; not a number if a slice has no point.
+    of the slices to the length of the vessel; not a number if a slice has no point, or the vessel
+    is no tube.
     """
+    if isinstance(lumen, Region):
+        return np.full(len(pressure), np.nan, dtype=complex)
     along = lumen.wall.points[:, lumen.axis]
     share = (positions[:, lumen.axis] - along.min()) / np.ptp(along)
     ends = share < 1 / SECTIONS, share > 1 - 1 / SECTIONS
@@ -166,12 +192,3 @@ def pressure_drop(lumen: Lumen, positions: Array, pressure: NDArray[Any]) -> NDA
         return np.full(len(pressure), np.nan, dtype=complex)
     first, last = (pressure[:, end].mean(axis=1) for end in ends)
     return np.asarray((first - last) * SECTIONS / (SECTIONS - 1))
-
-
-def nearest_on(wall: Wall, points: Array) -> Array:
-    """Nearest points (N, 3) of the triangles of a wall."""
-    if not len(points):
-        return points
-    surface = pv.PolyData(wall.points, np.insert(wall.triangles, 0, 3, axis=1))
-    found: Any = surface.find_closest_cell(points, return_closest_point=True)
-    return np.asarray(found[1])

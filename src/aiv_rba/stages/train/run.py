@@ -51,7 +51,7 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
         first = ranks.rank == 0
         inputs = [results.case, results.points]
         with (
-            recorded(results.record("train"), "train", inputs, write=first) as record,
+            recorded(results, "train", inputs, write=first) as record,
             event_file(results.events if first and tensorboard else None) as write_event,
         ):
             case = read_case(results.case)

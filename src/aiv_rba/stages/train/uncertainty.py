@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.case import Case, Tracks
+from aiv_rba.files.case import Case
 from aiv_rba.problems.velocimetry.curvature import sample_deviations
 from aiv_rba.problems.velocimetry.deviations import Deviations, EnsembleMembers
 from aiv_rba.problems.velocimetry.problem import Velocimetry
@@ -84,14 +84,4 @@ def drawn_anew(case: Case, seed: int) -> Case:
     numbers, of_row = np.unique(tracks.track[training], return_inverse=True)
     drawn = np.random.default_rng(seed).integers(len(numbers), size=len(numbers))
     rows = np.concatenate([training[of_row == number] for number in drawn] + [held_out])
-    return replace(
-        case,
-        tracks=Tracks(
-            points=tracks.points[rows],
-            velocity={name: values[rows] for name, values in tracks.velocity.items()},
-            track=tracks.track[rows],
-            plane=tracks.plane[rows],
-            row=tracks.row[rows],
-            validation=tracks.validation[rows],
-        ),
-    )
+    return replace(case, tracks=tracks.rows(rows))

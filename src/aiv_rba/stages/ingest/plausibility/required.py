@@ -1,4 +1,4 @@
-"""What looks wrong in the input: what ends the ingestion, and what a person should know."""
+"""What the input must have, whatever the experiment accepts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
-from aiv_rba.stages.ingest.tracks import MINIMUM_ROWS, TrackTable
+from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
+from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.walls import Surface
 
 
@@ -25,15 +25,15 @@ def check_overlap(
     if outside.all():
         wall_points = wall.points * scales.length + np.array(scales.origin)
         raise UserError(
-            f"{config.tracks}: no row lies inside {config.wall}: tracks span "
+            f"{config.tracks_named}: no row lies inside {config.wall}: tracks span "
             f"{_box(table.position, config.units.length, 'length')}, the wall "
             f"{_box(wall_points, config.units.wall, 'wall')}, expected them to overlap: check "
             "ingest.units"
         )
     if outside.any() and config.outside == "error":
-        line = table.line[outside].min()
+        first = table.row[outside].min()
         raise UserError(
-            f"{config.tracks}: line {line}: {outside.sum()} of {len(table)} rows lie outside "
+            f"{table.where(first)}: {outside.sum()} of {len(table)} rows lie outside "
             f"{config.wall}, this is the first; expected none with ingest.outside: error"
         )
 
@@ -42,7 +42,8 @@ def check_rows_inside(config: IngestSettings, rows: int) -> None:
     """Check that enough rows lie in the wall."""
     if rows < MINIMUM_ROWS:
         raise UserError(
-            f"{config.tracks}: found {rows} rows inside the wall, expected at least {MINIMUM_ROWS}"
+            f"{config.tracks_named}: found {rows} rows inside the wall, expected at least "
+            f"{MINIMUM_ROWS}"
         )
 
 
@@ -59,7 +60,7 @@ def check_enough_kept(
         if np.sum(kept & side) < least:
             raise UserError(
                 f"{config.exclude}: leaves {np.sum(kept & side)} of {side.sum()} {name} of "
-                f"{config.tracks}, expected at least {least}"
+                f"{config.tracks_named}, expected at least {least}"
             )
 
 
@@ -72,34 +73,3 @@ def _box(points: Array, unit: str, key: str) -> str:
         ", ".join(f"{name} {a:.4g} to {b:.4g}" for name, a, b in zip("xyz", low, high, strict=True))
         + f" {unit}"
     )
-
-
-def find_warnings(config: IngestSettings, case: Case, outside: float) -> tuple[str, ...]:
-    """What looks wrong in the input but need not be a mistake."""
-    warnings = []
-    if outside > 0.1:
-        warnings.append(f"{100 * outside:.0f} % of the rows lie outside the wall")
-    position = case.tracks.points[:, 1 + case.axis]
-    covered = np.ptp(position) / np.ptp(case.wall.points[:, case.axis])
-    if covered < 0.2:
-        warnings.append(
-            f"tracks cover only {100 * covered:.2g} % of the length of the wall: check ingest.units"
-        )
-    duration = np.ptp(case.tracks.points[:, 0]) / case.scales.nondimensional_period
-    if duration < 0.5:
-        warnings.append(
-            f"times cover only {100 * duration:.2g} % of the period: check ingest.units.time and "
-            "ingest.period"
-        )
-    size = np.sqrt(sum(np.mean(values**2) for values in case.tracks.velocity.values()))
-    if not 0.02 < size < 50:
-        warnings.append(
-            f"the rms velocity is {size:.2g} velocity scales: check ingest.units.velocity and "
-            "ingest.velocity_scale"
-        )
-    if case.lumen != "general" and "uvw"[case.axis] not in case.tracks.velocity:
-        warnings.append(
-            f"the axial velocity {'uvw'[case.axis]} is not measured: the flow is inferred from the "
-            "other components alone"
-        )
-    return tuple(warnings)

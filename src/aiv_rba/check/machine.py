@@ -1,0 +1,23 @@
+"""What this machine has: memory, and free space on a disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+# Limits of the control group of a container or a job, version 2 and 1.
+_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+
+
+def memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory that this process may use: the machine's, or fewer by its control group."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    texts = [(groups / name).read_text() for name in _LIMITS if (groups / name).is_file()]
+    return min(machine, *(int(text) for text in texts if text.strip().isdecimal()), machine)
+
+
+def free_disk(folder: Path) -> int:
+    """Free bytes where a folder is, or would be made."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(there).free

@@ -1,0 +1,1 @@
+"""Answers at points and times of a user's own."""
