@@ -20,7 +20,7 @@ def bifurcation(rows: int = 1500, *, steady: bool = False) -> Bifurcation:
     return Bifurcation(
         reynolds=2.0,
         wave=Wave(mean=1.0, amplitudes=() if steady else (0.4,), shift=0.0),
-        discretisation=Tetrahedra(size=0.5, order=2, steps=80, cycles=1, modes=1 - steady),
+        discretisation=Tetrahedra(size=0.5, order=2, steps=60, cycles=2, modes=1 - steady),
         camera=Camera(planes=(-0.4, 0, 0.4), thickness=0.2, rows=rows, noise_u=0.1, noise_v=0.1),
         spacing=0.25,
         truth=TRUTH,

@@ -1,8 +1,10 @@
 """Collocation: the same on any number of MPI ranks; groups and lumen as they should be."""
 
+import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -10,13 +12,14 @@ import pytest
 import yaml
 
 from aiv_rba.cli import main
-from aiv_rba.files.case import read_case
+from aiv_rba.files.case import read_case, write_case
 from aiv_rba.files.results import Results
 from aiv_rba.geometry import Lumen
 from aiv_rba.settings import load_stage
 from aiv_rba.stages.points.groups import patches, time_bins, uniform
 from tests.stages import prepare
 from tests.synthetic import write_tube_experiment
+from tests.walls import bifurcation
 
 POINTS = {
     "n_theta": 5,
@@ -45,6 +48,10 @@ def run(folder, ranks):
     results = prepare(folder / str(ranks), folder / "experiment.yaml")
     if ranks > 1:
         shutil.copy(Results(folder / "1").case, results.case)
+    return launch(results, ranks)
+
+
+def launch(results, ranks):
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return subprocess.run(
         [
@@ -70,6 +77,33 @@ def test_content_does_not_depend_on_the_number_of_ranks(folder):
     for ranks in (2, 3):
         for name, values in read(folder, ranks).items():
             np.testing.assert_array_equal(values, one[name])
+
+
+def test_a_vessel_of_any_shape_is_the_same_on_any_number_of_ranks(folder, tmp_path):
+    """Its points and their coverage, which the record holds."""
+    shape = bifurcation()
+    case = replace(
+        read_case(folder / "1" / "case.h5"),
+        wall=shape.wall,
+        openings=shape.openings,
+        lumen="general",
+    )
+    found, coverage = {}, {}
+    for ranks in (1, 2, 3):
+        results = prepare(tmp_path / str(ranks), folder / "experiment.yaml")
+        write_case(results.case, case)
+        finished = launch(results, ranks)
+        assert finished.returncode == 0, finished.stderr
+        assert "20 patches of the wall, 3 sections by the distance to it" in finished.stdout
+        with h5py.File(results.points) as file:
+            found[ranks] = {name: file[f"{name}/points"][:] for name in ("interior", "wall")}
+            assert file["interior/points"].attrs["shape"].tolist() == [3, 3, 20]
+        coverage[ranks] = json.loads(results.record("points").read_text())["coverage"]
+    assert 0 < coverage[1]["radius"] < coverage[1]["limit"]
+    for ranks in (2, 3):
+        assert coverage[ranks] == coverage[1]
+        for name, values in found[ranks].items():
+            np.testing.assert_array_equal(values, found[1][name])
 
 
 def test_points_lie_in_their_groups(folder):

@@ -232,7 +232,7 @@ MILD: dict[str, tuple[Change, set[str], str]] = {
     "kinematic viscosity": (config(fluid={"viscosity": 7e-7}), {"fluid"}, "kinematic"),
     "velocities frozen": (table(frozen), {"repeated_velocities"}, "repeat the velocity"),
     "velocities lost": (table(lost), {"zero_velocities"}, "20 % of the rows are zero"),
-    "unlinked rows, -1": (unlinked(-1), {"unlinked_rows"}, "34 % of the rows have the track id -1"),
+    "unlinked rows, -2": (unlinked(-2), {"unlinked_rows"}, "34 % of the rows have the track id -2"),
     "unlinked rows, 0": (unlinked(0), {"unlinked_rows"}, "have the track id 0"),
     "period twice too long": (config(period=0.606), {"period_coverage"}, "no row lies in 50 %"),
     "length scale in um": (config(length_scale=RADIUS), {"length_scale"}, "hydraulic radii"),

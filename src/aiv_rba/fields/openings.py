@@ -26,17 +26,14 @@ class Quadrature:
 
     Attributes
     ----------
-    names
-        Of the O openings.
     points
         (Q, 3), nondimensional.
     areas
         (Q, 3): weights times the unit normal out of the lumen, in units of L^2.
     starts
-        (O,): number of the first point of each opening.
+        (O,): number of the first point of each of the O openings.
     """
 
-    names: tuple[str, ...]
     points: Array
     areas: Array
     starts: tuple[int, ...]
@@ -56,7 +53,6 @@ class Quadrature:
             areas.append(np.einsum("q,mx->mqx", weights, vectors).reshape(-1, 3))
         counts = [len(part) for part in points]
         return cls(
-            tuple(opening.name for opening in openings),
             np.concatenate(points),
             np.concatenate(areas),
             tuple(np.cumsum([0, *counts[:-1]]).tolist()),

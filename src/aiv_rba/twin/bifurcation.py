@@ -29,7 +29,7 @@ from aiv_rba.twin.geometry import Array
 from aiv_rba.twin.mesh import Scheme, ngsolve
 from aiv_rba.twin.options import Truth, TwinFluid
 from aiv_rba.twin.runs import Scenery, record_runs
-from aiv_rba.twin.sampling import wall_shear_stress
+from aiv_rba.twin.sampling import vorticity, wall_shear_stress
 from aiv_rba.twin.solver import Solution, march
 from aiv_rba.twin.tetrahedra import ENDS, TetrahedralMesh
 from aiv_rba.twin.tracers import Camera
@@ -226,7 +226,8 @@ def _write_truth(path: Path, twin: Bifurcation, flow: BranchedFlow) -> None:
     at_wall, normals = twin.branches.onto_wall(flow.mesh.places(on_wall))
     points = flow.mesh.places(inside)
 
-    velocity, pressure, _ = flow.solution.evaluate(inside)
+    velocity, pressure, slopes = flow.solution.evaluate(inside)
+    curl = vorticity(slopes) * scales.shear_rate
     _, wall_pressure, gradient = flow.solution.evaluate(on_wall)
     stress = wall_shear_stress(gradient, normals) * scales.viscosity * scales.shear_rate
     pressure_unit = scales.density * scales.velocity**2
@@ -236,6 +237,6 @@ def _write_truth(path: Path, twin: Bifurcation, flow: BranchedFlow) -> None:
         p, p_wall = (fourier(modes, phase) * pressure_unit for modes in (pressure, wall_pressure))
         time = phase * scales.period
         at = fourier(velocity, phase) * scales.velocity
-        parts.append(flow_rows(time, points * scales.length, at, p))
+        parts.append(flow_rows(time, points * scales.length, at, p, fourier(curl, phase)))
         parts.append(wall_rows(time, at_wall * scales.length, fourier(stress, phase), p_wall))
     write_table(path, parts)

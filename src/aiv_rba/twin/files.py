@@ -18,7 +18,9 @@ from aiv_rba.twin.geometry import Array, IntArray
 UNITS = {"um": 1e-6, "mm": 1e-3}
 DECIMALS = {"um": 3, "mm": 6}
 # Columns of the table of the true flow, SI units.
-COLUMNS = (*("t", "x", "y", "z"), *("u", "v", "w", "p"), *("wss_x", "wss_y", "wss_z"))
+VORTICITY = ("vorticity_x", "vorticity_y", "vorticity_z")
+STRESS = ("wss_x", "wss_y", "wss_z")
+COLUMNS = ("t", "x", "y", "z", "u", "v", "w", "p", *VORTICITY, *STRESS)
 
 
 def write_wall(path: Path, points: Array, triangles: IntArray) -> None:
@@ -73,21 +75,24 @@ def write_table(path: Path, parts: Sequence[Mapping[str, Any]]) -> None:
         np.savez_compressed(file, **{name: table[name].to_numpy(float) for name in COLUMNS})
 
 
-def flow_rows(time: Any, points: Array, velocity: Array, pressure: Any) -> dict[str, Any]:
-    """A part of the table in the lumen: points and velocity (R, 3), pressure (R,), SI units."""
+def flow_rows(
+    time: float, points: Array, velocity: Array, pressure: Array, vorticity: Array
+) -> dict[str, Any]:
+    """A part of the table in the lumen: vectors (R, 3) and pressure (R,) at a time, SI units."""
     return {
         "t": time,
         **dict(zip("xyz", points.T, strict=True)),
         **dict(zip("uvw", velocity.T, strict=True)),
         "p": pressure,
+        **dict(zip(VORTICITY, vorticity.T, strict=True)),
     }
 
 
-def wall_rows(time: Any, points: Array, stress: Array, pressure: Any) -> dict[str, Any]:
-    """A part of the table on the wall: points and wall shear stress (R, 3), pressure (R,), SI."""
+def wall_rows(time: float, points: Array, stress: Array, pressure: Array) -> dict[str, Any]:
+    """A part of the table on the wall: vectors (R, 3) and pressure (R,) at a time, SI units."""
     return {
         "t": time,
         **dict(zip("xyz", points.T, strict=True)),
         "p": pressure,
-        **dict(zip(("wss_x", "wss_y", "wss_z"), stress.T, strict=True)),
+        **dict(zip(STRESS, stress.T, strict=True)),
     }

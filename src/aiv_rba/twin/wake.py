@@ -121,7 +121,8 @@ class SphereFlow:
     log_radius, angle
         The grid: logarithms of the distance from the centre, and angles from the wake's axis.
     fields
-        Velocity along x, velocity away from the axis and pressure (3, ...) at a time.
+        Velocity along x, velocity away from the axis, pressure, and vorticity round the axis
+        (4, ...), at a time.
     shear
         Tangential stress of the fluid on the sphere towards larger angles, at a time.
     report
@@ -134,30 +135,44 @@ class SphereFlow:
     shear: BSpline
     report: dict[str, float]
 
-    def __call__(self, points: Array, time: float) -> tuple[Array, Array]:
-        """Velocity (N, 3) and pressure (N,) at points (N, 3); not a number off the grid."""
-        distance = np.linalg.norm(points, axis=1)
-        away = np.hypot(points[:, 1], points[:, 2])
-        place = np.log(distance), np.arctan2(away, points[:, 0])
-        along, outwards, pressure = (
-            RectBivariateSpline(self.log_radius, self.angle, values).ev(*place)
-            for values in self.fields(time)
-        )
-        direction = points[:, 1:] / np.maximum(away, 1e-12)[:, None]
-        velocity = np.column_stack([along, outwards[:, None] * direction])
-        lost = ~((distance > 1) & (place[0] < self.log_radius[-1]))
-        velocity[lost] = np.nan
-        return velocity, np.where(lost, np.nan, pressure)
+    def velocity(self, points: Array, time: float) -> Array:
+        """Velocity (N, 3) at points (N, 3); not a number off the grid."""
+        along, outwards = self._look_up(self.fields(time)[:2], points)
+        return np.column_stack([along, outwards[:, None] * _away(points)])
+
+    def pressure_and_vorticity(self, points: Array, time: float) -> tuple[Array, Array]:
+        """Pressure (N,) in rho U^2 and vorticity (N, 3) in U / R; not a number off the grid."""
+        pressure, turning = self._look_up(self.fields(time)[2:], points)
+        y, z = _away(points).T
+        return pressure, np.column_stack([0 * turning, -z * turning, y * turning])
 
     def on_sphere(self, points: Array, time: float) -> tuple[Array, Array]:
         """Wall shear stress (N, 3) in rho U^2, and pressure (N,), at points of the sphere."""
-        away = np.hypot(points[:, 1], points[:, 2])
-        angle = np.arctan2(away, points[:, 0])
+        angle = np.arctan2(np.hypot(points[:, 1], points[:, 2]), points[:, 0])
         size = make_interp_spline(self.angle, self.shear(time))(angle)
-        radial = points[:, 1:] / np.maximum(away, 1e-12)[:, None]
-        tangent = np.column_stack([-np.sin(angle), np.cos(angle)[:, None] * radial])
+        tangent = np.column_stack([-np.sin(angle), np.cos(angle)[:, None] * _away(points)])
         pressure = make_interp_spline(self.angle, self.fields(time)[2, 0])(angle)
         return size[:, None] * tangent, pressure
+
+    def _look_up(self, grids: Array, points: Array) -> Array:
+        """Fields (F, N) on the grid at a time, at points (N, 3)."""
+        distance = np.log(np.linalg.norm(points, axis=1))
+        angle = np.arctan2(np.hypot(points[:, 1], points[:, 2]), points[:, 0])
+        found = np.array(
+            [
+                RectBivariateSpline(self.log_radius, self.angle, grid).ev(distance, angle)
+                for grid in grids
+            ]
+        )
+        found[:, ~((distance > 0) & (distance < self.log_radius[-1]))] = np.nan
+        return found
+
+
+def _away(points: Array) -> Array:
+    """Unit vectors (N, 2), y and z, away from the axis."""
+    return np.asarray(
+        points[:, 1:] / np.maximum(np.hypot(points[:, 1], points[:, 2]), 1e-12)[:, None]
+    )
 
 
 def solve_wake(twin: Wake) -> SphereFlow:
@@ -176,6 +191,7 @@ def solve_wake(twin: Wake) -> SphereFlow:
         (radii * np.cos(angles)).ravel(), np.maximum(radii * np.sin(angles), 1e-9).ravel()
     )
     u, v, p = flow.state.components
+    turning = n.Grad(v)[0] - n.Grad(u)[1]
     gradients = n.CF((n.Grad(u), n.Grad(v)))
     out = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     tangent = np.stack([-np.sin(angle), np.cos(angle)], axis=1)
@@ -186,7 +202,7 @@ def solve_wake(twin: Wake) -> SphereFlow:
         flow.advance()
         if step % EVERY:
             continue
-        values = np.array([np.asarray(f(points)).reshape(GRID) for f in (u, v, p)])
+        values = np.array([np.asarray(f(points)).reshape(GRID) for f in (u, v, p, turning)])
         values[:2, 0] = 0
         gradient = np.asarray(gradients(points[: GRID[1]])).reshape(-1, 2, 2)
         stress = np.einsum("nij,nj->ni", gradient + gradient.swapaxes(1, 2), out) / reynolds
@@ -254,10 +270,7 @@ def _scenery(twin: Wake, flow: SphereFlow) -> Scenery:
     def slab(points: Array) -> NDArray[np.int64]:
         return np.where(((points > low) & (points < high)).all(axis=-1), 0, -1)
 
-    def velocity(points: Array, time: float) -> Array:
-        return flow(points, time)[0]
-
-    return Scenery(velocity, seeds, slab, twin.interval, twin.window)
+    return Scenery(flow.velocity, seeds, slab, twin.interval, twin.window)
 
 
 def _write_truth(path: Path, twin: Wake, flow: SphereFlow) -> None:
@@ -270,11 +283,15 @@ def _write_truth(path: Path, twin: Wake, flow: SphereFlow) -> None:
     unit = scales.density * scales.velocity**2
     parts = []
     for time in np.linspace(*twin.window, twin.times):
-        velocity, pressure = flow(points, time)
-        stress, at_wall = flow.on_sphere(on_sphere, time)
         at = time * scales.time
+        velocity = flow.velocity(points, time) * scales.velocity
+        pressure, vorticity = flow.pressure_and_vorticity(points, time)
         parts.append(
-            flow_rows(at, points * scales.length, velocity * scales.velocity, pressure * unit)
+            flow_rows(
+                *(at, points * scales.length, velocity),
+                *(pressure * unit, vorticity * scales.shear_rate),
+            )
         )
+        stress, at_wall = flow.on_sphere(on_sphere, time)
         parts.append(wall_rows(at, on_sphere * scales.length, stress * unit, at_wall * unit))
     write_table(path, parts)

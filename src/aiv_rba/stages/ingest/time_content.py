@@ -70,9 +70,10 @@ def choose_polynomials(
         sum_{a != b} A_a A_b = (sum_a A_a)^2 - sum_a A_a^2
 
     is as much above zero as the flow has of this polynomial; without it the variance is
-    2 ((sum_a A_a^2)^2 - sum_a A_a^4). Both are added over the neighbourhoods. The degree is the one
-    up to which the sum of (evidence over its standard error, less a half) is largest, if that is
-    more than chance gives, and for the component that needs most. Every polynomial needs at least
+    2 ((sum_a A_a^2)^2 - sum_a A_a^4). Both are added over the neighbourhoods, and the median of the
+    higher half of the degrees is subtracted. The degree is the one up to which the sum of (evidence
+    over its standard error, less a half) is largest, if that is more than chance gives, and for the
+    component that needs most. Every polynomial needs at least
     two distinct times.
 
     Raises
@@ -108,6 +109,8 @@ def choose_polynomials(
             evidence += np.sum(sums, axis=0) ** 2 - squares
             variance += 2 * (squares**2 - np.sum(sums**4, axis=0))
         scores = evidence / np.sqrt(np.maximum(variance, np.finfo(float).tiny))
+        # What all degrees have alike is of space: tracks that start together cross it in step.
+        scores -= max(0.0, float(np.median(scores[len(scores) // 2 :])))
         gain = np.cumsum(np.append(0.0, scores - EACH))
         if gain.max() > ALL:
             best = max(best, smooth + int(np.argmax(gain)))

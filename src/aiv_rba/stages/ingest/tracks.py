@@ -57,7 +57,10 @@ class TrackTable:
         return len(self.row)
 
     def rows(self, chosen: NDArray[np.bool_] | IntArray) -> TrackTable:
-        """The chosen rows."""
+        """The chosen rows; the table itself if these are all rows in order, to save memory."""
+        mask = chosen.dtype == np.bool_
+        if chosen.all() if mask else np.array_equal(chosen, np.arange(len(self))):
+            return self
         picked: dict[str, Any] = {}
         for entry in fields(self):
             values = getattr(self, entry.name)

@@ -72,8 +72,8 @@ def measure(
     """Find the largest empty ball about points of the lumen; every rank gets the same.
 
     The expected spacing is the edge of the cube that one position has on average. Where
-    candidates are sparser by design, up to `sparsest` apart, a point between two of them is half
-    of that away.
+    candidates are sparser by design, on rays that stand in squares with edges up to `sparsest`,
+    it is the distance of a ray from the middle of such a square.
 
     Parameters
     ----------
@@ -101,5 +101,5 @@ def measure(
     own, _ = KDTree(positions, balanced_tree=False, compact_nodes=False).query(probes)
     distance = group.join(np.asarray(own)[None]).min(axis=0)
     farthest = int(np.argmax(distance))
-    spacing = max((volume / count) ** (1 / 3), sparsest / 2)
+    spacing = max((volume / count) ** (1 / 3), sparsest / np.sqrt(2))
     return Coverage(float(distance[farthest]), probes[farthest], spacing)
