@@ -166,6 +166,20 @@ class Enclosure:
         cloud = pv.PolyData(points).compute_implicit_distance(self._boundary)
         return np.asarray(cloud["implicit_distance"])
 
+    def distance_closed(self, points: Array) -> Array:
+        """Signed distance to the walls, each closed by caps of its own, positive outside.
+
+        Other than by `distance_outside`, the end of an inner wall is part of it: sources of the
+        wall function beyond it keep as far from it as those within.
+        """
+        outer, *inner = (
+            np.asarray(pv.PolyData(points).compute_implicit_distance(mesh)["implicit_distance"])
+            for mesh in self._closed
+        )
+        for distance in inner:
+            outer = np.maximum(outer, -distance)
+        return outer
+
     @cached_property
     def openings(self) -> tuple[Opening, ...]:
         """The openings of the outer wall, without what inner walls take of them."""

@@ -84,7 +84,7 @@ def fit_wall_function(enclosure: Enclosure, given: Enclosure) -> WallFunction:
     )
     # The continuation repeats the errors of the rims: each of its lines counts as one point.
     repeated = np.zeros(len(right), dtype=bool)
-    repeated[: len(points)] = given.distance_outside(points) > 1e-6 * radius
+    repeated[: len(points)] = given.distance_closed(points) > 1e-6 * radius
     weights = np.where(repeated, np.sqrt(spacing / OVERSAMPLING / (LENGTH * radius)), 1.0)
     system, right = weights[:, None] * system, weights * right
     size = np.linalg.norm(system, axis=0)
@@ -189,7 +189,7 @@ def _mean(function: WallFunction, enclosure: Enclosure) -> float:
     """Mean of phi over the lumen, from random points."""
     low, high = enclosure.outer.points.min(axis=0), enclosure.outer.points.max(axis=0)
     points = np.random.default_rng(3).uniform(low, high, size=(20000, 3))
-    return float(np.mean(function(points[enclosure.distance_outside(points) < 0])))
+    return float(np.mean(function(points[enclosure.distance_closed(points) < 0])))
 
 
 def _on_walls(walls: list[Surface], spacing: float, longest: float) -> _Layer:
@@ -236,7 +236,7 @@ def _on_ends(enclosure: Enclosure, spacing: float) -> tuple[Array, Array]:
     points = _in_triangles(corners[chosen], rng)
     outward = enclosure.outward[number[chosen]]
     # The ends of the outer wall are closed whole, across an inner wall too.
-    inside = enclosure.distance_outside(points - spacing / 10 * outward) < 0
+    inside = enclosure.distance_closed(points - spacing / 10 * outward) < 0
     points, outward = points[inside], outward[inside]
     chosen = apart(points, spacing)
     return points[chosen], outward[chosen]
@@ -258,12 +258,12 @@ def _outside(enclosure: Enclosure, points: Array, direction: Array, offset: Arra
     distance = offset[:, None].copy()
     for _ in range(6):
         moved = points + distance * direction
-        near = enclosure.distance_outside(moved) < 0.5 * distance[:, 0]
+        near = enclosure.distance_closed(moved) < 0.5 * distance[:, 0]
         if not near.any():
             break
         distance[near] /= 2
     moved = points + distance * direction
-    return np.asarray(moved[enclosure.distance_outside(moved) > 0.01 * offset])
+    return np.asarray(moved[enclosure.distance_closed(moved) > 0.01 * offset])
 
 
 def _cross_validated(system: Array, right: Array) -> Array:
