@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from aiv_rba.twin.geometry import Array
 from aiv_rba.twin.tracers import Tracking, sightings, spoil
 
-# Tracers at a time, and frames for which they are followed: short, so that rows fill all times.
+# Most tracers at a time, and frames for which they are followed: short, so that rows fill all
+# times, and fewer tracers where few rows are wanted, so that there are many runs even then.
 TRACERS, FRAMES = 150, 24
+ROWS_PER_TRACER = 50
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,12 @@ def record_runs(
     """
     rng = np.random.default_rng(seed)
     begin, end = scenery.window
+    tracers = min(TRACERS, tracking.rows // ROWS_PER_TRACER + 1)
     parts: list[pd.DataFrame] = []
     first_track = 0
     while sum(map(len, parts)) < tracking.rows:
         start = rng.uniform(begin - scenery.run, end)
-        path = _follow(scenery, scenery.seeds(rng, TRACERS), start)
+        path = _follow(scenery, scenery.seeds(rng, tracers), start)
         slab = scenery.slab(path)
         lost = rng.random(slab.shape) < tracking.loss
         linked = (slab[:-1] >= 0) & (slab[:-1] == slab[1:]) & ~lost[1:]
