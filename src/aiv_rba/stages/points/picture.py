@@ -94,7 +94,7 @@ def draw_region(
         axis.scatter(at @ right, at @ up, s=9, c=COLOURS[patch[order] % len(COLOURS)], lw=0)
         axis.set(aspect="equal", xticks=[], yticks=[])
         corner = ", ".join([f"{side}"] * 3)
-        axis.set_title(f"{len(on_wall)} patches of the wall, seen from ({corner})")
+        axis.set_title(f"{len(on_wall)} patches, seen from ({corner})")
 
     i_r, patch = np.divmod(_numbers(members, len(candidates)), len(on_wall))
     # Across the direction in which the vessel is shortest a section shows most of it.

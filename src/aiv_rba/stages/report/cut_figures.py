@@ -60,6 +60,8 @@ def _draw(figure: Any, cuts: list[Cut], rows: list[Row], label: str, metre: Unit
     for line, row in zip(axes, rows, strict=True):
         for number, (panel, cut) in enumerate(zip(line, cuts, strict=True)):
             drawn = _panel(panel, cut, number, row, metre)
+            # As many ticks as there is room for.
+            panel.locator_params("x", nbins=2 + round(6 * widths[number] / sum(widths)))
             first, second = ("xyz"[i] for i in _plane_of(cut))
             panel.set_ylabel(f"{second} ({metre.name})")
             panel.tick_params(labelbottom=row is rows[-1])
@@ -90,7 +92,7 @@ def _panel(axes: Axes, cut: Cut, number: int, row: Row, metre: Unit) -> Any:
     )
     axes.add_collection(LineCollection(list(at[cut.rim]), colors="0.25", linewidths=0.8))
     axes.set_aspect("equal")
-    axes.locator_params(nbins=5)
+    axes.locator_params("y", nbins=5)
     if row.velocity is not None:
         spacing = float(np.ptp(at, axis=0).max()) / ARROWS
         places = apart(cut.points * metre.factor, spacing)

@@ -90,68 +90,80 @@ def against_table(path: Path, table: pd.DataFrame, flow: Flow) -> TableScores:
     names = [name for name in VALUES if name in table]
     of_wall = [name for name in names if name in (*STRESS, "wss")]
     in_lumen = [name for name in names if name not in of_wall]
-    volume = table[table[in_lumen].notna().any(axis=1)] if in_lumen else table.iloc[:0]
-    wall = table[table[of_wall].notna().any(axis=1)] if of_wall else table.iloc[:0]
-    inside = volume[flow.inside(volume[[*POSITION]].to_numpy())].copy()
-    on_wall, off = _moved_onto_wall(wall, flow)
-    if inside.empty and on_wall.empty:
+    on_wall = table[of_wall].notna().any(axis=1)
+    moved, near = _moved_onto_wall(table, on_wall, flow)
+    # A row of the wall is neither inside nor outside the triangles, whatever rounding says.
+    known = table[in_lumen].notna().any(axis=1)
+    within = pd.Series(flow.inside(moved[[*POSITION]].to_numpy()), index=table.index)
+    inside, wall = moved[known & near & (within | on_wall)], moved[on_wall & near]
+    if inside.empty and wall.empty:
         raise UserError(
             f"{path}: found none of {len(table)} rows inside or on the given wall, expected the "
             "truth of this experiment, with positions in m"
         )
-    _infer_inside(inside, flow)
-    _infer_on_wall(on_wall, flow)
-    errors = _errors(inside, on_wall)
+    inside, wall = _inferred_inside(inside, flow), _inferred_on_wall(wall, flow)
     outside = {
-        "points": len(volume) - len(inside),
-        "of": len(volume),
-        "wall_points": off,
-        "wall_of": len(wall),
+        "points": int(np.sum(known)) - len(inside),
+        "of": int(np.sum(known)),
+        "wall_points": int(np.sum(on_wall)) - len(wall),
+        "wall_of": int(np.sum(on_wall)),
     }
     return TableScores(
-        errors, outside, challenge_errors(_pairs(inside), flow.case), inside, on_wall
+        _errors(inside, wall), outside, challenge_errors(_pairs(inside), flow.case), inside, wall
     )
 
 
-def _moved_onto_wall(wall: pd.DataFrame, flow: Flow) -> tuple[pd.DataFrame, int]:
-    """Rows near the wall, moved to its nearest point, and the number of the others."""
+def _moved_onto_wall(
+    table: pd.DataFrame, on_wall: pd.Series, flow: Flow
+) -> tuple[pd.DataFrame, pd.Series]:
+    """The table with its rows of the wall at the nearest points of the given one.
+
+    And which rows lie near enough to it; those of the lumen always do.
+    """
     scales = flow.case.scales
     origin = np.array(scales.origin)
-    positions = (wall[[*POSITION]].to_numpy() - origin) / scales.length
+    positions = (table.loc[on_wall, [*POSITION]].to_numpy() - origin) / scales.length
     nearest = nearest_on(surface_of(flow.case.wall), positions)
-    near = np.linalg.norm(nearest - positions, axis=1) < OFF_WALL * flow.case.radius
-    moved = wall[near].copy()
-    moved[[*POSITION]] = nearest[near] * scales.length + origin
-    return moved, int(np.sum(~near))
+    near = pd.Series(True, index=table.index)
+    near[on_wall] = np.linalg.norm(nearest - positions, axis=1) < OFF_WALL * flow.case.radius
+    moved = table.copy()
+    moved.loc[on_wall, [*POSITION]] = nearest * scales.length + origin
+    return moved, near
 
 
-def _infer_inside(rows: pd.DataFrame, flow: Flow) -> None:
-    """Add what is inferred; the pressure on both sides less its mean over the rows of a time."""
+def _inferred_inside(rows: pd.DataFrame, flow: Flow) -> pd.DataFrame:
+    """Rows with what is inferred; pressures on both sides less their mean over the rows of a time.
+
+    One pressure of a time says nothing: it is known up to a constant.
+    """
     if rows.empty:
-        return
+        return rows
+    rows = rows.copy()
     found = flow.sample(rows[[*POSITION]].to_numpy(), _times(rows))
     for i in range(3):
         rows[f"inferred_{VELOCITY[i]}"] = found.velocity[:, i]
         rows[f"inferred_{VORTICITY[i]}"] = found.vorticity[:, i]
     rows["inferred_p"] = found.pressure
     if "p" not in rows:
-        return
+        return rows
     known = rows.p.notna()
     by_time = rows[known].groupby(_times(rows)[known])
-    # One value of a time says nothing: a pressure is known up to a constant.
     rows.loc[known, "p"] = by_time.p.transform(lambda p: p - p.mean() if len(p) > 1 else np.nan)
     rows.loc[known, "inferred_p"] = by_time.inferred_p.transform(lambda p: p - p.mean())
+    return rows
 
 
-def _infer_on_wall(rows: pd.DataFrame, flow: Flow) -> None:
+def _inferred_on_wall(rows: pd.DataFrame, flow: Flow) -> pd.DataFrame:
     if rows.empty:
-        return
+        return rows
+    rows = rows.copy()
     positions = rows[[*POSITION]].to_numpy()
     found = flow.sample(positions, _times(rows))
     stress = found.wall_shear_stress(flow.wall_normals(positions), flow.case.scales.viscosity)
     for i, name in enumerate(STRESS):
         rows[f"inferred_{name}"] = stress[:, i]
     rows["inferred_wss"] = np.linalg.norm(stress, axis=1)
+    return rows
 
 
 def _times(rows: pd.DataFrame) -> Array:
