@@ -70,3 +70,12 @@ def test_every_validation_profile_loads():
             compared = load_comparison(path, problem, find(problem).settings_type)
             checked = compared.checks.at_most.keys() | compared.checks.within.keys()
             assert checked | compared.checks.better.keys() <= compared.methods.keys()
+
+
+def test_the_readme_names_tests_that_exist():
+    text = (REPOSITORY / "README.md").read_text() + (
+        REPOSITORY / "docs/how-to/track-formats.md"
+    ).read_text()
+    named = set(re.findall(r"`(?:tests/)?((?:unit|physics|workflow)/test_\w+\.py)", text))
+    assert len(named) >= 6
+    assert [name for name in named if not (REPOSITORY / "tests" / name).is_file()] == []
