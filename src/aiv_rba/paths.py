@@ -65,6 +65,14 @@ def check_file(path: Path | str, expected: str, may_be: Collection[str] = ()) ->
         raise UserError(f"{path}: is {article}{name} {what}, expected {expected}: {remedy}")
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; also no where the name is too long to ask."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def check_output(path: Path | str) -> None:
     """Refuse to replace anything but a file of data: not a folder, a link, a device or the like.
 

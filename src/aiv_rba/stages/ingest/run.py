@@ -15,6 +15,7 @@ from aiv_rba.files.formats import atomic_path, sha256
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.files.warnings import InputWarning
+from aiv_rba.paths import is_folder
 from aiv_rba.scales import Scales, to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.choices import (
@@ -80,7 +81,7 @@ def _sources(config: IngestSettings) -> list[Path]:
     tracks = [
         file
         for path in config.track_files
-        for file in ([frame for _, frame in frames(path)] if path.is_dir() else [path])
+        for file in ([frame for _, frame in frames(path)] if is_folder(path) else [path])
     ]
     others = [*config.walls, *([] if config.exclude is None else [config.exclude])]
     return [*tracks, *map(Path, others)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aiv_rba.errors import UserError
-from aiv_rba.paths import check_file
+from aiv_rba.paths import check_file, is_folder
 from aiv_rba.settings.ingest import Format
 from aiv_rba.stages.ingest.readers.arrays import (
     read_flowtracks,
@@ -76,20 +76,19 @@ def read_raw(path: Path, format: Format, style: TextStyle) -> tuple[Format, RawT
     UserError
         If the file is missing or damaged.
     """
-    if format == "openptv" and not path.is_dir():
+    if format == "openptv" and not is_folder(path):
         found = "is a file" if path.exists() else "not found"
         raise UserError(f"{path}: {found}, expected a folder of the format openptv")
-    if format not in ("auto", "openptv") or not path.is_dir():
+    if format not in ("auto", "openptv") or not is_folder(path):
         zipped = ["ZIP"] if "npz" in (format, path.suffix.lower().removeprefix(".")) else []
-        coded = ["UTF-16", "UTF-32"] if style.encoding.lower() != "utf-8" else []
-        check_file(path, "a file of tracks", may_be=[*zipped, *coded])
+        check_file(path, "a file of tracks", may_be=[*zipped, *style.may_be])
     kind = find_format(path, style) if format == "auto" else format
     return kind, READERS[kind](path, style)
 
 
 def find_format(path: Path, style: TextStyle) -> Format:
     """The format of a file, by its extension, its first bytes and its first line."""
-    if path.is_dir():
+    if is_folder(path):
         return "openptv"
     if path.suffix.lower() in _EXTENSIONS:
         return _EXTENSIONS[path.suffix.lower()]

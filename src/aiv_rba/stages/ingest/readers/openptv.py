@@ -35,7 +35,10 @@ def read_openptv(path: Path, style: TextStyle) -> RawTable:
     del style
     found = frames(path)
     if not found:
-        raise UserError(f"{path}: found no files ptv_is.<frame>, expected one for every frame")
+        raise UserError(
+            f"{path}: is a folder without files ptv_is.<frame>, expected a file of tracks, or a "
+            "folder of the format openptv"
+        )
     tables: list[pd.DataFrame] = []
     before, last, tracks = np.empty(0, dtype=np.int64), None, 0
     for frame, file in found:

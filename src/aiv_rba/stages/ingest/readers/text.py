@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from aiv_rba.errors import UserError
+from aiv_rba.paths import check_file
 from aiv_rba.stages.ingest.readers.raw import PLAIN, UNLINKED, RawTable
 
 WHITESPACE = r"\s+"
@@ -50,6 +51,11 @@ class TextStyle:
     encoding: str = "utf-8"
 
     @property
+    def may_be(self) -> tuple[str, ...]:
+        """Kinds of files, as `check_file` names them, that this encoding makes readable."""
+        return () if self.codec == "utf-8-sig" else ("UTF-16", "UTF-32")
+
+    @property
     def codec(self) -> str:
         """The encoding, a byte order mark allowed."""
         return "utf-8-sig" if self.encoding.lower().replace("_", "-") == "utf-8" else self.encoding
@@ -75,8 +81,7 @@ def first_line(path: Path, style: TextStyle, what: str) -> str:
     UserError
         If the file is missing, where `what` says what was expected, empty, or no text.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: not found, expected {what}")
+    check_file(path, what, may_be=style.may_be)
     try:
         with path.open(encoding=style.codec, newline="") as file:
             line = file.readline()
