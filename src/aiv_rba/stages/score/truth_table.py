@@ -37,7 +37,8 @@ class TableScores:
         Relative L2 over all rows of every quantity that the table holds.
     outside
         Rows in the vessel (`points`, out of `of`) that lie outside the given wall, and rows of the
-        wall shear stress (`wall_points`, out of `wall_of`) that lie off it.
+        wall shear stress (`wall_points`, out of `wall_of`) that lie off it; in an unsteady flow
+        also those outside its window.
     challenge
         Bias and random errors (`challenge_errors`).
     inside
@@ -80,7 +81,7 @@ def read_truth_table(path: Path, *, timed: bool) -> pd.DataFrame:
 
 
 def against_table(path: Path, table: pd.DataFrame, flow: Flow) -> TableScores:
-    """Compare a table with a flow where it is inferred at all: inside the given wall.
+    """Compare a table with a flow where and when it is inferred at all: inside the given wall.
 
     Raises
     ------
@@ -94,12 +95,13 @@ def against_table(path: Path, table: pd.DataFrame, flow: Flow) -> TableScores:
     moved, near = _moved_onto_wall(table, on_wall, flow)
     # A row of the wall is neither inside nor outside the triangles, whatever rounding says.
     known = table[in_lumen].notna().any(axis=1)
+    near &= _in_window(table, flow)
     within = pd.Series(flow.inside(moved[[*POSITION]].to_numpy()), index=table.index)
     inside, wall = moved[known & near & (within | on_wall)], moved[on_wall & near]
     if inside.empty and wall.empty:
         raise UserError(
-            f"{path}: found none of {len(table)} rows inside or on the given wall, expected the "
-            "truth of this experiment, with positions in m"
+            f"{path}: found none of {len(table)} rows inside or on the given wall at a time of the "
+            "flow, expected the truth of this experiment, in m and s"
         )
     inside, wall = _inferred_inside(inside, flow), _inferred_on_wall(wall, flow)
     outside = {
@@ -129,6 +131,13 @@ def _moved_onto_wall(
     moved = table.copy()
     moved.loc[on_wall, [*POSITION]] = nearest * scales.length + origin
     return moved, near
+
+
+def _in_window(table: pd.DataFrame, flow: Flow) -> pd.Series:
+    """Which rows lie in the window of the recording; any time is one of a periodic flow."""
+    if flow.case.flow != "unsteady":
+        return pd.Series(True, index=table.index)
+    return table.t.between(*flow.window)
 
 
 def _inferred_inside(rows: pd.DataFrame, flow: Flow) -> pd.DataFrame:
