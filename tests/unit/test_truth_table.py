@@ -103,7 +103,9 @@ def test_npz_is_the_same_table(tmp_path):
 def test_truth_of_another_place_is_refused(tmp_path):
     table = true_table()
     table["x"] += 1.0
-    with pytest.raises(UserError, match="found none of 400 rows inside or on the given wall at a time"):
+    with pytest.raises(
+        UserError, match="found none of 400 rows inside or on the given wall at a time"
+    ):
         compared(tmp_path, table)
 
 

@@ -14,7 +14,7 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.experiment import check_exclude
 from aiv_rba.files.results import Results
 from aiv_rba.files.truth import TABLES, open_truth
-from aiv_rba.paths import check_file, check_output
+from aiv_rba.paths import check_file, check_output, is_folder
 from aiv_rba.settings import (
     STAGES,
     IngestSettings,
@@ -62,19 +62,35 @@ def find_problems(document: dict[str, Any], where: str, results: Path) -> Proble
     folder = results / str(document.get("name"))
     with problems.noted():
         check_exclude(check_experiment(document, where), folder)
-    _check_inputs(valid_sections(document), problems)
+    _check_inputs(document, valid_sections(document), problems)
     _check_outputs(Results(folder), problems)
     return problems
 
 
-def _check_inputs(sections: dict[str, Any], problems: Problems) -> None:
+def _check_inputs(document: dict[str, Any], sections: dict[str, Any], problems: Problems) -> None:
     if "ingest" in sections:
         _check_walls(sections["ingest"], problems)
         _check_tracks(sections["ingest"], problems)
+    else:
+        _check_named_files(document.get("ingest"), problems)
     score: ScoreSettings | None = sections.get("score")
     if score is not None and score.truth is not None:
         with problems.noted():
             _check_truth(Path(score.truth), sections)
+
+
+def _check_named_files(ingest: Any, problems: Problems) -> None:
+    """Look at the files that a section with mistakes names, as far as they can be told."""
+    if not isinstance(ingest, dict):
+        return
+    for key in ("wall", "inner_wall"):
+        if isinstance(name := ingest.get(key), str):
+            with problems.noted():
+                check_wall_file(Path(name))
+    for key in ("tracks", "exclude"):
+        if isinstance(name := ingest.get(key), str) and not is_folder(Path(name)):
+            with problems.noted():
+                check_file(name, f"the file of ingest.{key}", may_be=["ZIP", "UTF-16"])
 
 
 def _check_walls(ingest: IngestSettings, problems: Problems) -> None:
