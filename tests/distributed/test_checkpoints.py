@@ -1,6 +1,8 @@
 """Checkpoints: which are kept, written during training, skipped when damaged, and resumed."""
 
 import resource
+import socket
+import subprocess
 import threading
 
 import pytest
@@ -88,9 +90,13 @@ def test_a_damaged_or_foreign_one_is_skipped(tmp_path, caplog, complaint, damage
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
     save(Checkpoints(tmp_path, ONE), 1)
-    (tmp_path / ".step_00000002.pt.17.tmp").write_bytes(b"half")
-    assert Checkpoints(tmp_path, ONE).load()["step"] == 1
-    assert names(tmp_path) == ["best.pt", "step_00000001.pt"]
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    (tmp_path / f".step_00000002.pt.{socket.gethostname()}.{killed.pid}.tmp").write_bytes(b"half")
+    resumed = Checkpoints(tmp_path, ONE)
+    assert resumed.load()["step"] == 1
+    save(resumed, 3)
+    assert names(tmp_path) == ["best.pt", "step_00000001.pt", "step_00000003.pt"]
 
 
 def test_a_full_disk_leaves_the_one_before_and_says_so(tmp_path, caplog):

@@ -132,7 +132,7 @@ def test_an_error_that_all_ranks_meet_is_told_once(folder):
     process = launch(folder, "run", 2)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert errors.count("points.h5: not found") == 1
+    assert errors.count("expected an aiv_rba/points file") == 1
 
 
 def test_an_unreachable_master_is_named(folder, capsys, monkeypatch):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.results import Results
 from aiv_rba.paths import check_file, check_output
-from aiv_rba.signals import ENDING, unless_ignored
+from aiv_rba.signals import ENDING, raised_as_interrupt, unless_ignored
 from tests.exact import write_trained
 
 
@@ -105,6 +106,20 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         assert signal.SIGHUP not in unless_ignored(*ENDING)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_in_the_callback_of_a_weak_reference_is_not_lost() -> None:
+    class Thing:
+        pass
+
+    def drop(things: list[Thing]) -> None:
+        things.clear()
+        time.sleep(5)
+
+    things = [Thing()]
+    weakref.finalize(things[0], lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"), raised_as_interrupt():
+        drop(things)
 
 
 def test_the_workflows_kill_leaves_no_temporary_file(tmp_path: Path) -> None:

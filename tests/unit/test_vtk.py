@@ -75,7 +75,7 @@ def test_series_has_physical_times(tmp_path):
 
 def test_a_name_that_is_a_folder_is_told(tmp_path):
     (tmp_path / "wall.vtp").mkdir()
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="is a folder, expected the name of a file"):
         write(tmp_path / "wall.vtp", bare_sphere())
 
 

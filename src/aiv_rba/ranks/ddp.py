@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -152,7 +152,9 @@ def leave_error_to_first_rank(
         return False
     if rank == 0 or isinstance(error, RankError):
         return False
-    time.sleep(TIME_TO_PRINT)
+    # The launcher's signal may come as an interrupt.
+    with suppress(KeyboardInterrupt):
+        time.sleep(TIME_TO_PRINT)
     return True
 
 
