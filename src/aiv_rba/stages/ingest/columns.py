@@ -121,10 +121,8 @@ def read_columns(
     UserError
         At the first column or row that is wrong.
     """
-    depths = settings.plane_depth
-    if not isinstance(depths, tuple):
-        depths = (depths,) * len(files)  # type: ignore[assignment]
-    assert isinstance(depths, tuple)
+    given = settings.plane_depth
+    depths = given if isinstance(given, tuple) else (given,) * len(files)
     if len(depths) != len(files):
         raise UserError(
             f"ingest.plane_depth: found {len(depths)} depths, expected one for each of "
