@@ -84,6 +84,8 @@ def test_a_signal_ends_a_stage_without_temporary_files(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    # Tests that run in the background may have inherited that it is ignored.
+    inherited = signal.signal(number, signal.SIG_DFL)
     before = [signal.getsignal(n) for n in ENDING]
 
     def stage(arguments: object) -> None:
@@ -98,6 +100,7 @@ def test_a_signal_ends_a_stage_without_temporary_files(
     assert capsys.readouterr().err == f"aiv-rba points: ended by {number.name}; run it again\n"
     assert {path.name for path in tmp_path.iterdir()} == {"logs"}
     assert [signal.getsignal(n) for n in ENDING] == before
+    signal.signal(number, inherited)
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
