@@ -5,6 +5,7 @@ import yaml
 
 from aiv_rba.check.inputs import find_problems
 from aiv_rba.files.results import Results
+from aiv_rba.files.truth import TABLES
 from aiv_rba.settings import check_experiment
 
 PROFILES = "workflow/config/validation"
@@ -43,7 +44,7 @@ def truth():
 
 def differences():
     """File of the differences from true fields, by name; a table of true values gives none."""
-    fields = [file for file in truth() if Path(file).suffix not in (".csv", ".npz")]
+    fields = [file for file in truth() if Path(file).suffix not in TABLES]
     return {"differences": results.differences} if fields else {}
 
 
