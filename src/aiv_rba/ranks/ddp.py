@@ -91,6 +91,19 @@ class Ranks:
             return whole
         return distribute_tensor(whole.to(self.device), self._mesh(), [Shard(0)]).to_local()
 
+    def exchange(self, sent: Tensor, sizes: list[int], received: list[int]) -> Tensor:
+        """Send the next so many elements to each rank; what came from each, one after the other."""
+        if self.size == 1:
+            return sent
+        found = sent.new_zeros(sum(received))
+        dist.all_to_all_single(found, sent, received, sizes)
+        return found
+
+    def broadcast(self, tensor: Tensor, source: int) -> dist.Work:
+        """Start to give a tensor of the rank `source` to all, in place."""
+        work: dist.Work = dist.broadcast(tensor, source, async_op=True)
+        return work
+
     def _mesh(self) -> DeviceMesh:
         return init_device_mesh(self.device.type, (self.size,))
 
