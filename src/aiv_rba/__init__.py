@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         LBFGSSettings,
         LoopSettings,
         RBASettings,
+        SOAPSettings,
         SSBroydenSettings,
         read_experiment,
     )
@@ -65,6 +66,7 @@ _MODULES = {
         "LBFGSSettings",
         "LoopSettings",
         "RBASettings",
+        "SOAPSettings",
         "SSBroydenSettings",
         "read_experiment",
     ),
@@ -83,6 +85,7 @@ __all__ = [
     "RBASettings",
     "Residuals",
     "Results",
+    "SOAPSettings",
     "SSBroydenSettings",
     "UserError",
     "View",

@@ -163,6 +163,7 @@ def stop_at(folder, run, step):
         ("sample_space", "rba", 4),
         ("ssbroyden", "rba", 4),
         ("adam", "self_adaptive", 4),
+        ("soap", "rba", 4),
         # Within the second optimiser, and before it.
         ("adam_then_lbfgs", "annealing", 8),
         ("adam_then_lbfgs", "rba", 4),

@@ -61,6 +61,7 @@ OPTIMISERS = {
     },
     "ssbroyden": {"name": "ssbroyden", "compile": False},
     "adam": ADAM | {"compile": False},
+    "soap": ADAM | {"name": "soap", "compile": False, "renewal": 5},
     "adam_compiled": ADAM | {"compile": True},
     "adam_then_lbfgs": ADAM | {"compile": False},
 }
@@ -72,6 +73,7 @@ STEPS = {
     "sample_space": 20,
     "ssbroyden": 12,
     "adam": 200,
+    "soap": 20,
     "adam_compiled": 200,
     "adam_then_lbfgs": 20,
 }
@@ -137,6 +139,7 @@ def tensors(tree, name=""):
         ("adam", "none", 0),
         ("adam", "self_adaptive", 8),
         ("adam", "annealing", 0),
+        ("soap", "rba", 8),
         ("adam_then_lbfgs", "rba", 0),
         # The eager case covers the sampling; compiling is slow.
         ("adam_compiled", "rba", 0),

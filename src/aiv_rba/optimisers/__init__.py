@@ -8,6 +8,7 @@ from aiv_rba.optimisers.adam import Adam, distributed
 from aiv_rba.optimisers.base import Optimiser
 from aiv_rba.optimisers.gauss_newton import GaussNewton
 from aiv_rba.optimisers.lbfgs import LBFGS
+from aiv_rba.optimisers.soap import SOAP
 from aiv_rba.optimisers.ssbroyden import SSBroyden
 from aiv_rba.problem import Residuals
 from aiv_rba.ranks.ddp import Ranks
@@ -16,6 +17,7 @@ from aiv_rba.settings import (
     GaussNewtonSettings,
     LBFGSSettings,
     OptimiserSettings,
+    SOAPSettings,
     SSBroydenSettings,
 )
 
@@ -44,6 +46,8 @@ class Optimisers:
     def make(self, settings: OptimiserSettings, scale: float) -> Optimiser:
         """The optimiser that the settings name, with steps `scale` times as long."""
         match settings:
+            case SOAPSettings():
+                return SOAP(settings, self._distributed(settings.compile), self.ranks, scale)
             case AdamSettings():
                 return Adam(settings, self._distributed(settings.compile), self.ranks, scale)
             case LBFGSSettings():

@@ -49,7 +49,9 @@ class Adam:
         self.forward = forward
         self.scale = scale
         self.ranks = ranks
-        self.adam = torch.optim.Adam(forward.parameters(), lr=settings.learning_rate)
+        self.adam: torch.optim.Optimizer = torch.optim.Adam(
+            forward.parameters(), lr=settings.learning_rate
+        )
         decays = math.log(settings.final_learning_rate / settings.learning_rate)
         decays /= math.log(settings.decay)
         self.interval = settings.iterations / max(decays, 1e-12)

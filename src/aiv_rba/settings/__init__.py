@@ -25,6 +25,7 @@ from aiv_rba.settings.optimisers import (
     GaussNewtonSettings,
     LBFGSSettings,
     OptimiserSettings,
+    SOAPSettings,
     SSBroydenSettings,
 )
 from aiv_rba.settings.points import PointsSettings
@@ -61,6 +62,7 @@ __all__ = [
     "RBASettings",
     "ReadingSettings",
     "ReportSettings",
+    "SOAPSettings",
     "SSBroydenSettings",
     "ScalarNetworkSettings",
     "ScoreSettings",

@@ -29,6 +29,16 @@ class AdamSettings:
 
 
 @dataclass(frozen=True, config=STRICT)
+class SOAPSettings(AdamSettings):
+    """SOAP, which is Adam in the eigenbases of the gradients' covariances (Vyas et al. 2025)."""
+
+    name: Literal["soap"] = "soap"  # type: ignore[assignment]
+    """Chooses this optimiser."""
+    renewal: Count = 10
+    """Steps until the eigenbases are renewed."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class GaussNewtonSettings:
     """Recursive Gauss-Newton with damping, for networks of a few thousand parameters."""
 
@@ -90,7 +100,7 @@ class SSBroydenSettings:
 
 
 OptimiserSettings = Annotated[
-    AdamSettings | GaussNewtonSettings | LBFGSSettings | SSBroydenSettings,
+    AdamSettings | SOAPSettings | GaussNewtonSettings | LBFGSSettings | SSBroydenSettings,
     Field(discriminator="name"),
 ]
 """An optimiser."""
