@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case
-from aiv_rba.files.formats import check_same_case, open_h5
 from aiv_rba.problem import Batch
+from aiv_rba.problems.velocimetry.point_source import PointSource
 from aiv_rba.ranks.ddp import Ranks
 
 
@@ -34,8 +33,8 @@ class Batches:
 
     Attributes
     ----------
-    first_points
-        (groups, 3) positions of the first interior batch, the same on all ranks.
+    points
+        Where the collocation points come from.
     relative_noise
         (n, components): noise of each owned row of the tracks over that of its component.
     track
@@ -67,20 +66,7 @@ class Batches:
         def tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=dtype).to(ranks.device)
 
-        with open_h5(points, "points") as file:
-            check_same_case(points, str(file.attrs["identity"]), case.identity)
-            self.epoch_length, self.groups = file["interior/points"].shape[:2]
-            self.wall_groups = file["wall/points"].shape[1]
-            if ranks.size > min(self.groups, self.wall_groups):
-                raise UserError(
-                    f"{points}: {min(self.groups, self.wall_groups)} groups for {ranks.size} "
-                    "ranks, expected at least one group per rank"
-                )
-            own, own_wall = ranks.share(self.groups), ranks.share(self.wall_groups)
-            self.interior = tensor(file["interior/points"][:, own])
-            self.wall = tensor(file["wall/points"][:, own_wall])
-            self.first_points = tensor(file["interior/points"][0, :, 1:])
-
+        self.points = PointSource(points, case.identity, ranks, dtype)
         training = np.flatnonzero(~case.tracks.validation)
         mine = training[ranks.share(len(training))]
         self.tracks = tensor(case.tracks.points[mine])
@@ -92,44 +78,41 @@ class Batches:
         number = np.unique(case.tracks.track[training], return_inverse=True)[1]
         self.track = torch.as_tensor(number[ranks.share(len(training))])
         self.tracks_in_all = int(number.max()) + 1
-        self.first_group = own.start
-        self.first_wall_group = own_wall.start
-        self.parts = -(-self.groups // groups_per_step) if groups_per_step else 1
+        self.parts = -(-self.points.groups // groups_per_step) if groups_per_step else 1
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Owned rows and terms of each block."""
-        wall = {"no_slip": (self.wall.shape[1], 3)} if self.soft_wall else {}
+        wall = {"no_slip": (self.points.own_wall_groups, 3)} if self.soft_wall else {}
         return wall | {
             "tracks": (self.measured.shape[0], self.measured.shape[1]),
-            "navier_stokes": (self.interior.shape[1], 4),
+            "navier_stokes": (self.points.own_groups, 4),
         }
 
     def batch(self, step: int) -> Batch:
         """The rows of one step, by its number alone."""
+        points = self.points
         turn, part = divmod(step, self.parts)
-        epoch, position = divmod(turn, self.epoch_length)
-        order = torch.randperm(
-            self.epoch_length, generator=torch.Generator().manual_seed(self.seed + 7919 * epoch)
-        )
-        b = int(order[position])
-        first = (part - self.first_group) % self.parts
+        b = self._batch_of(turn)
+        first = (part - points.first_group) % self.parts
         device = self.ranks.device
-        groups = torch.arange(first, self.interior.shape[1], self.parts, device=device)
+        groups = torch.arange(first, points.own_groups, self.parts, device=device)
         inputs: dict[str, tuple[Tensor, ...]] = {
-            "no_slip": (self.wall[b],),
             "tracks": (self.tracks, self.measured),
-            "navier_stokes": (self.interior[b, groups],),
+            "navier_stokes": (points.interior(b)[groups],),
         }
+        if self.soft_wall:
+            inputs["no_slip"] = (points.wall(b),)
+        points.expect(self._batch_of(turn + 1))
         rows = {
-            "no_slip": torch.arange(self.wall.shape[1], device=device),
+            "no_slip": torch.arange(points.own_wall_groups, device=device),
             "tracks": torch.arange(len(self.tracks), device=device),
             "navier_stokes": groups,
         }
         counts = {
-            "no_slip": self.wall_groups,
+            "no_slip": points.wall_groups,
             "tracks": self.track_count,
-            "navier_stokes": len(range(part, self.groups, self.parts)),
+            "navier_stokes": len(range(part, points.groups, self.parts)),
         }
         blocks = self.sizes
         return Batch(
@@ -138,3 +121,12 @@ class Batches:
             rows={block: rows[block] for block in blocks},
             counts={block: counts[block] for block in blocks},
         )
+
+    def _batch_of(self, turn: int) -> int:
+        """Number of the batch that a turn of all groups takes; reshuffled every epoch."""
+        epoch, position = divmod(turn, self.points.epoch_length)
+        order = torch.randperm(
+            self.points.epoch_length,
+            generator=torch.Generator().manual_seed(self.seed + 7919 * epoch),
+        )
+        return int(order[position])

@@ -169,9 +169,9 @@ def _rows_of_points(
 ) -> list[_Rows]:
     """Rows of the equations or of the no-slip condition, of a few batches."""
     ranks, batches = problem.ranks, problem.batches
-    first, parts = batches.first_wall_group, 1
+    first, parts = batches.points.first_wall_group, 1
     if block == "navier_stokes":
-        first, parts = batches.first_group, batches.parts
+        first, parts = batches.points.first_group, batches.parts
     weights = torch.tensor(problem.weights[block], dtype=torch.float64)
     chosen = []
     for step in range(BATCHES):

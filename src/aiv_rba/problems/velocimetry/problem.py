@@ -120,8 +120,10 @@ class Velocimetry:
             case.flow,
         ).to(ranks.device)
         if settings.network.time == "coefficients" and settings.network.first_layer == "ridges":
-            length = settings.network.ridge_length * case.radius
-            self.network.start_with_ridges(self.batches.first_points, length, settings.seed)
+            length, source = settings.network.ridge_length * case.radius, self.batches.points
+            self.network.start_with_ridges(
+                source.first_positions, source.groups, length, settings.seed
+            )
         self.residuals: Residuals = FlowResiduals(
             self.network,
             case.scales.inertia,

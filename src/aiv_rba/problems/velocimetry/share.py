@@ -106,8 +106,8 @@ def measure(settings: TrainSettings, case: Path, points: Path, world: int, steps
         dist.destroy_process_group()
     batches = problem.batches
     return Share(
-        collocation_points=float(batches.groups * batches.epoch_length),
-        groups=batches.groups,
+        collocation_points=float(batches.points.groups * batches.points.epoch_length),
+        groups=batches.points.groups,
         world=world,
         rows=batches.sizes["navier_stokes"][0],
         seconds=seconds,
@@ -120,7 +120,7 @@ def held(run: Run, problem: Velocimetry) -> dict[str, int]:
     """Bytes of the multipliers and of the collocation points of this rank."""
     return {
         "multipliers": sum(values.nbytes for values in run.scheme.state.values()),
-        "points": problem.batches.interior.nbytes + problem.batches.wall.nbytes,
+        "points": problem.batches.points.nbytes,
     }
 
 

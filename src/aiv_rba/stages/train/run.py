@@ -6,18 +6,18 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from aiv_rba.files.case import Case, read_case
-from aiv_rba.files.formats import atomic_path, sha256
+from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen
 from aiv_rba.problems.velocimetry.deviations import save_deviations
 from aiv_rba.problems.velocimetry.model import Model, save_model
+from aiv_rba.problems.velocimetry.point_source import PointSource
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import process_group
 from aiv_rba.settings import TrainSettings, UncertaintySettings
@@ -58,7 +58,9 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
             problem = Velocimetry(settings, case, results.points, ranks)
             parameters = sum(p.numel() for p in problem.network.parameters())
             method = method_of(settings, parameters)
-            checkpoints = results.checkpoints / _identity(settings, case, results.points)[:12]
+            checkpoints = (
+                results.checkpoints / _identity(settings, case, problem.batches.points)[:12]
+            )
             run = Run(problem.settings, problem, ranks)
             run.train(checkpoints, observe=lambda step: write_event(run.history.rows[-1]))
 
@@ -79,17 +81,17 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
                 say(f"train: standard deviations by {_HOW[method]}, {seconds:.0f} s")
 
 
-def _identity(settings: TrainSettings, case: Case, points: Path) -> str:
+def _identity(settings: TrainSettings, case: Case, points: PointSource) -> str:
     # If restarts are allowed after a failure, training goes on from its last checkpoint; and what
     # its answer is off by is found after it.
     known = asdict(replace(settings, restarts=0, uncertainty=UncertaintySettings()))
-    text = json.dumps([known, case.identity, sha256(points)], sort_keys=True)
+    text = json.dumps([known, case.identity, points.identity], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str, Any]:
     """How the network was trained, for the record."""
-    settings, batches = problem.settings, problem.batches
+    settings, points = problem.settings, problem.batches.points
     return {
         "seconds": run.seconds,
         "world_size": run.ranks.size,
@@ -102,8 +104,8 @@ def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str,
         "optimiser": settings.optimiser.name,
         "parameters": sum(p.numel() for p in problem.network.parameters()),
         "points": {
-            "interior": batches.groups * batches.epoch_length,
-            "wall": batches.wall_groups * batches.epoch_length,
+            "interior": points.groups * points.epoch_length,
+            "wall": points.wall_groups * points.epoch_length,
         },
         "settings": asdict(settings),
         "chosen": choices | {"softening of the equations": run.history.rows[-1]["softening"]},
