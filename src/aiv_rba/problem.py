@@ -46,8 +46,7 @@ class Batch:
 class Residuals(nn.Module):
     """Residuals of a problem; a subclass has a method for each block, (n, ...) -> (n, terms).
 
-    They are computed inside `forward`, because DistributedDataParallel reduces only the
-    gradients of what its wrapped module computes.
+    A subclass may compute blocks together in `forward`, which gives the same.
     """
 
     terms: Mapping[str, tuple[str, ...]]
@@ -72,6 +71,10 @@ class Problem(Protocol):
     """Global weight of each term of each block."""
     sizes: dict[str, tuple[int, int]]
     """Owned rows and terms of the blocks whose rows have multipliers."""
+    lengths: dict[str, int]
+    """Most rows of each block in a step of any rank; a graph is compiled for so many."""
+    state: dict[str, Tensor]
+    """What `factors` remembers from step to step, the same on every rank; checkpoints keep it."""
     time_span: tuple[float, float] | None
     """First and last time of a problem with an initial state; None for others."""
 

@@ -40,8 +40,12 @@ class Ranks:
 
         All shares are of one length, but the last ones may be shorter or empty.
         """
-        length = -(-count // self.size)
+        length = self.longest_share(count)
         return slice(min(count, length * self.rank), min(count, length * (self.rank + 1)))
+
+    def longest_share(self, count: int) -> int:
+        """Length of the shares of `count` items but the last ones, which may be shorter."""
+        return -(-count // self.size)
 
     def first_row(self, own: int) -> int:
         """Number of this rank's first row among the rows of all ranks, where it has `own` rows."""
@@ -90,6 +94,13 @@ class Ranks:
         if self.size == 1:
             return whole
         return distribute_tensor(whole.to(self.device), self._mesh(), [Shard(0)]).to_local()
+
+    def tell(self, text: str, rank: int) -> str:
+        """The text of one rank, on every rank."""
+        told = [text]
+        if self.size > 1:
+            dist.broadcast_object_list(told, src=rank)
+        return told[0]
 
     def _mesh(self) -> DeviceMesh:
         return init_device_mesh(self.device.type, (self.size,))

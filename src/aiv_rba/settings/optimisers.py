@@ -26,6 +26,12 @@ class AdamSettings:
     """Factor of each decay; the interval follows from the two learning rates."""
     compile: bool = True
     """Compile the residuals with torch.compile where a C++ compiler is present."""
+    cuda_graphs: bool = False
+    """Replay the kernels of the compiled residuals as one CUDA graph, which a step of few rows on a
+    GPU gains from (torch.compile's mode reduce-overhead). Not run on a GPU yet."""
+    rows_at_once: Count | Literal["all", "fits"] = "all"
+    """Rows that a rank evaluates at a time, of all blocks together: all of a step, so many, or what
+    fits into half of the free memory. A step of more rows adds up the gradients of its parts."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -25,6 +25,9 @@ class LoopSettings:
     """A second optimiser, which continues where the first one ends."""
     precision: Literal["single", "double"] = "double"
     """Floating-point precision."""
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """Precision of matrix products of single-precision numbers: single, or where the machine has
+    faster products TensorFloat-32 (high) or bfloat16 (medium), of three and two digits."""
     history_every: Count = 5
     """Steps between rows of the history."""
     checkpoint_every: Count = 50
@@ -46,6 +49,12 @@ class LoopSettings:
         return self.optimiser.iterations + (
             self.second_optimiser.iterations if self.second_optimiser else 0
         )
+
+    def optimiser_at(self, step: int) -> OptimiserSettings:
+        """The optimiser that takes this step, counted from 0."""
+        if self.second_optimiser is None or step < self.optimiser.iterations:
+            return self.optimiser
+        return self.second_optimiser
 
     @property
     def few_large_steps(self) -> bool:

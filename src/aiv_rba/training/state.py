@@ -15,6 +15,7 @@ def take(run: Run) -> dict[str, Any]:
         "optimiser": run.optimiser.state_dict(),
         "shared_multipliers": run.scheme.shared,
         "global_weights": run.problem.weights,
+        "problem": run.problem.state,
         "peaks": run.history.largest_multipliers(),
         "history": list(run.history.rows),
         "seconds": run.seconds,
@@ -35,4 +36,5 @@ def put_back(run: Run, saved: dict[str, Any]) -> None:
     run.history.peaks = {b: v.to(run.ranks.device) for b, v in saved["peaks"].items()}
     run.history.rows = saved["history"]
     run.problem.weights = saved["global_weights"]
+    run.problem.state = {n: v.to(run.ranks.device) for n, v in saved["problem"].items()}
     run.seconds = saved["seconds"]

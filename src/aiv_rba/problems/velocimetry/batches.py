@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from aiv_rba.files.case import Case
+from aiv_rba.mixture import Everyone
 from aiv_rba.problem import Batch
 from aiv_rba.problems.velocimetry.point_source import PointSource
 from aiv_rba.ranks.ddp import Ranks
@@ -41,6 +42,8 @@ class Batches:
         (n,) track of each owned row, numbered from 0 among all tracks with training rows.
     tracks_in_all
         Number of these tracks.
+    all_tracks
+        All rows of the tracks together, where other ranks have some of them.
 
     Raises
     ------
@@ -78,7 +81,9 @@ class Batches:
         number = np.unique(case.tracks.track[training], return_inverse=True)[1]
         self.track = torch.as_tensor(number[ranks.share(len(training))])
         self.tracks_in_all = int(number.max()) + 1
+        self.all_tracks = Everyone(self.track_count, ranks.sum) if ranks.size > 1 else None
         self.parts = -(-self.points.groups // groups_per_step) if groups_per_step else 1
+        self._order: tuple[int, list[int]] = (-1, [])
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -88,6 +93,15 @@ class Batches:
             "tracks": (self.measured.shape[0], self.measured.shape[1]),
             "navier_stokes": (self.points.own_groups, 4),
         }
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Most rows of each block in a step of any rank."""
+        most = self.ranks.longest_share
+        wall = {"no_slip": most(self.points.wall_groups)} if self.soft_wall else {}
+        # Of a share of groups every part takes each so many.
+        interior = -(-most(self.points.groups) // self.parts)
+        return wall | {"tracks": most(self.track_count), "navier_stokes": interior}
 
     def batch(self, step: int) -> Batch:
         """The rows of one step, by its number alone."""
@@ -125,8 +139,8 @@ class Batches:
     def _batch_of(self, turn: int) -> int:
         """Number of the batch that a turn of all groups takes; reshuffled every epoch."""
         epoch, position = divmod(turn, self.points.epoch_length)
-        order = torch.randperm(
-            self.points.epoch_length,
-            generator=torch.Generator().manual_seed(self.seed + 7919 * epoch),
-        )
-        return int(order[position])
+        if self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(self.seed + 7919 * epoch)
+            order = torch.randperm(self.points.epoch_length, generator=generator)
+            self._order = epoch, order.tolist()
+        return self._order[1][position]

@@ -18,8 +18,6 @@ from statistics import median
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.distributed.algorithms.ddp_comm_hooks.debugging_hooks import noop_hook
-from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -88,10 +86,6 @@ def measure(settings: TrainSettings, case: Path, points: Path, world: int, steps
         ranks = Ranks(0, world, torch.device("cpu"))
         problem = Velocimetry(settings, read_case(case), points, ranks)
         run = Run(problem.settings, problem, ranks)
-        forward = getattr(run.optimiser, "forward", None)
-        if isinstance(forward, DistributedDataParallel):
-            # DDP does not understand what the fake group returns.
-            forward.register_comm_hook(None, noop_hook)
 
         def step(number: int) -> float:
             started = time.process_time()
