@@ -18,7 +18,7 @@ class RBASettings:
     name: Literal["rba"] = "rba"
     """Chooses this scheme."""
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Decay; the memory of the multipliers is 1 / (1 - gamma) steps."""
+    """Decay; the memory of the multipliers is 1 / (1 - gamma) iterations or visits."""
     eta: Positive = 0.1
     """Learning rate eta* of the multipliers."""
     eta_by_block: dict[str, Positive] = field(default_factory=dict)
@@ -27,6 +27,10 @@ class RBASettings:
     """Lower bound lambda_o."""
     init: Literal[1, 2] = 1
     """Initialisation of Algorithm 1."""
+    per: Literal["iteration", "visit"] = "iteration"
+    """What gamma and eta belong to where groups take turns (`groups_per_step`): Eq. 12 is applied
+    at every iteration, with the residual that a group has at its turn for all iterations since its
+    last one; or once at each turn, so that it forgets more slowly."""
 
 
 @dataclass(frozen=True, config=STRICT)
