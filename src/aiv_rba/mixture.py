@@ -1,4 +1,4 @@
-"""Matched and mismatched rows of the tracks: a mixture of two Gaussians, over the rows of all ranks.
+"""Matched and mismatched rows of the tracks, of all ranks: a mixture of two Gaussians.
 
 No rank needs the rows of another one: what a fit takes are sums over all rows, and medians, which
 are found digit by digit from histograms, exactly. Nothing waits for the device.
@@ -152,6 +152,8 @@ def order_statistics(values: Tensor, numbers: Sequence[int], total: Total) -> Te
         (n, columns) of this rank, double precision, not negative.
     numbers
         Numbers of the wanted values.
+    total
+        Sum over ranks.
 
     Returns
     -------

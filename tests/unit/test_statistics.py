@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aiv_rba.statistics import amplitude_bias, inlier_probability
+from aiv_rba.mixture import amplitude_bias, inlier_probability
 
 
 def tracks(noise, outliers, rows=60_000):

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from aiv_rba.optimisers.base import Weigh
 from aiv_rba.problem import Batch, Blocks
@@ -48,7 +48,7 @@ class Adam:
         parameters = list(forward.parameters())
         # Gradients of all parameters in one piece, which is reduced where it lies.
         self.gradient = torch.zeros_like(nn.utils.parameters_to_vector(parameters).detach())
-        pieces = self.gradient.split([p.numel() for p in parameters])
+        pieces = torch.split(self.gradient, [p.numel() for p in parameters])
         for parameter, piece in zip(parameters, pieces, strict=True):
             parameter.grad = piece.view_as(parameter)
         self.adam = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)

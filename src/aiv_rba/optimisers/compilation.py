@@ -33,9 +33,7 @@ def compiled(
         return residuals
     if lengths is None:
         return cast(nn.Module, torch.compile(residuals))
-    graph = torch.compile(
-        residuals, dynamic=False, mode="reduce-overhead" if cuda_graphs else None
-    )
+    graph = torch.compile(residuals, dynamic=False, mode="reduce-overhead" if cuda_graphs else None)
     return _Padded(cast(nn.Module, graph), lengths)
 
 

@@ -63,9 +63,9 @@ def _kept(residuals: Residuals, inputs: dict[str, tuple[Tensor, ...]]) -> int:
 
 
 def free_memory(ranks: Ranks) -> int:
-    """Bytes that are free on the device of this rank, or its part of what is free on its machine."""
+    """Bytes free on the device of this rank, or its part of those free on its machine."""
     if ranks.device.type == "cuda":
-        return torch.cuda.mem_get_info(ranks.device)[0]
+        return int(torch.cuda.mem_get_info(ranks.device)[0])
     machine = zlib.crc32(socket.gethostname().encode())
     neighbours = ranks.gather(torch.tensor([machine])).eq(machine).sum()
     return int(psutil.virtual_memory().available / int(neighbours))

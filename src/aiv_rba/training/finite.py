@@ -38,9 +38,7 @@ class FiniteCheck:
 
     def forget(self) -> None:
         """Start anew, as training does after it went back to a checkpoint."""
-        self.record = torch.full(
-            (3,), math.inf, dtype=torch.float64, device=self.ranks.device
-        )
+        self.record = torch.full((3,), math.inf, dtype=torch.float64, device=self.ranks.device)
         self.batch: Batch | None = None
         self.columns: dict[str, int] = {}
 
@@ -62,7 +60,7 @@ class FiniteCheck:
         return self.record[:1].isfinite().double()
 
     def failure(self) -> NotFinite:
-        """What to raise if there is one on any rank; every rank calls this, and all get the same."""
+        """What to raise for the first one of any rank; every rank calls this, and gets the same."""
         records = self.ranks.gather(self.record[None])
         rank = int(records[:, 0].argmin())
         step, place, value = records[rank].tolist()

@@ -21,6 +21,7 @@ from aiv_rba.training.checkpoints import Checkpoints
 from aiv_rba.training.finite import check_parameters
 from aiv_rba.training.history import History, short
 from aiv_rba.training.interrupt import noted_signals
+from aiv_rba.training.precision import matmul_precision
 from aiv_rba.training.settled import has_settled
 from aiv_rba.training.watch import Watch
 
@@ -48,7 +49,7 @@ class Run:
             settings.multipliers, problem, ranks, settings.seed
         )
         self.history = History(problem, self.scheme, ranks)
-        self.optimisers = Optimisers(problem.residuals, ranks, settings.seed)
+        self.optimisers = Optimisers(problem, ranks, settings.seed)
         self.watch = Watch(problem, ranks)
         self._roots: dict[tuple[str, int, tuple[float, ...]], Tensor] = {}
         self.restarts = 0
@@ -73,7 +74,11 @@ class Run:
         Interrupted
             If SIGTERM, SIGUSR1 or Ctrl-C came; a checkpoint of the step is written.
         """
-        with Checkpoints(folder, self.ranks) as checkpoints, noted_signals(self.watch.ask):
+        with (
+            Checkpoints(folder, self.ranks) as checkpoints,
+            noted_signals(self.watch.ask),
+            matmul_precision(self.settings.matmul_precision),
+        ):
             first = self._resume(checkpoints)
             if first is None:
                 first = 0

@@ -1,4 +1,4 @@
-"""What may end a training before its last step, looked for every few steps by all ranks together."""
+"""What may end a training early, looked for every few steps by all ranks together."""
 
 from __future__ import annotations
 

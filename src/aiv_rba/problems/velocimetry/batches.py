@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,6 @@ class Batches:
         self.tracks_in_all = int(number.max()) + 1
         self.all_tracks = Everyone(self.track_count, ranks.sum) if ranks.size > 1 else None
         self.parts = -(-self.points.groups // groups_per_step) if groups_per_step else 1
-        self._order: tuple[int, list[int]] = (-1, [])
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -139,9 +139,13 @@ class Batches:
 
     def _batch_of(self, turn: int) -> int:
         """Number of the batch that a turn of all groups takes; reshuffled every epoch."""
-        epoch, position = divmod(turn, self.points.epoch_length)
-        if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(self.seed + 7919 * epoch)
-            order = torch.randperm(self.points.epoch_length, generator=generator)
-            self._order = epoch, order.tolist()
-        return self._order[1][position]
+        length: int = self.points.epoch_length
+        epoch, position = divmod(turn, length)
+        return _order(length, self.seed + 7919 * epoch)[position]
+
+
+# Of two epochs, since the last batches of one look ahead to the next.
+@lru_cache(maxsize=2)
+def _order(length: int, seed: int) -> list[int]:
+    generator = torch.Generator().manual_seed(seed)
+    return [int(b) for b in torch.randperm(length, generator=generator)]

@@ -34,6 +34,7 @@ class FlowResiduals(Residuals):
     """The nine terms of the loss, Eqs. 39-41; six where no-slip is exact."""
 
     network: FlowNetwork
+    components: Tensor
 
     def __init__(
         self,
@@ -53,7 +54,9 @@ class FlowResiduals(Residuals):
         self.governing = "navier_stokes"
         self.inertia = inertia
         self.diffusion = diffusion
-        self.components = components
+        # On the device: an index that lies on the host would make a GPU wait.
+        columns = torch.tensor(components, device=network.scales.device)
+        self.register_buffer("components", columns, persistent=False)
 
     def forward(self, inputs: dict[str, tuple[Tensor, ...]]) -> Blocks:
         """Residuals (n, terms) of each block; velocities of wall and tracks in one pass."""
@@ -61,7 +64,7 @@ class FlowResiduals(Residuals):
             return super().forward(inputs)
         (wall,), (points, measured) = inputs["no_slip"], inputs["tracks"]
         velocity = self.network.value(torch.cat([wall, points]))
-        at_wall, at_tracks = velocity.split([len(wall), len(points)])
+        at_wall, at_tracks = torch.split(velocity, [len(wall), len(points)])
         found = {
             "no_slip": at_wall[:, :3],
             "tracks": at_tracks[:, self.components] - measured,

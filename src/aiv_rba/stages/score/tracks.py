@@ -34,8 +34,8 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     result: dict[str, Any] = {kind: {} for kind in kinds}
     columns = ["uvw".index(name) for name in case.tracks.velocity]
     everything = np.stack(list(case.tracks.velocity.values()), axis=1)
-    predicted, measured = (torch.tensor(rows) for rows in (velocity[:, columns] / unit, everything))
-    biases = torch.stack(amplitude_bias(predicted, measured), dim=1).tolist()
+    inferred = torch.tensor(velocity[:, columns] / unit)
+    biases = torch.stack(amplitude_bias(inferred, torch.tensor(everything)), dim=1).tolist()
     noise = np.array([case.noise[name] for name in case.tracks.velocity])
     noise = noise * case.relative_noise[held_out]
     chis = chi_squared(velocity[held_out][:, columns] / unit, everything[held_out], noise)
