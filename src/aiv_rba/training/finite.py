@@ -81,8 +81,9 @@ class FiniteCheck:
         point = ", ".join(f"{x:.5g}" for x in batch.inputs[block][0][i].tolist())
         name = self.problem.residuals.terms[block][term]
         return (
-            f"residual {name} is {value} in row {int(batch.rows[block][i])} of {block} of rank "
-            f"{self.ranks.rank}, at ({point}), nondimensional; expected a finite number"
+            f"residual {name} is {value} in rank {self.ranks.rank}'s row "
+            f"{int(batch.rows[block][i])} of {block}, at ({point}), nondimensional; expected a "
+            "finite number"
         )
 
 

@@ -1,0 +1,161 @@
+"""A step of Adam on many ranks: what it waits for, and that it may be taken in parts."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from aiv_rba.files.case import read_case
+from aiv_rba.optimisers import compilation, memory
+from aiv_rba.problem import Batch, Residuals
+from aiv_rba.problems.velocimetry.problem import SMALL_STEPS, Velocimetry
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import AdamSettings, FlowNetworkSettings, TrainSettings
+from aiv_rba.training.loop import Run
+from tests.synchronisations import synchronisations
+from tests.threads import on_ranks
+from tests.training_case import PLAIN, write_training_case
+
+CPU = torch.device("cpu")
+# 23 groups in four parts of six, of which the last has five; shares of 8, 8 and 7 groups.
+SETTINGS = TrainSettings(
+    network=FlowNetworkSettings(width=6, layers=2, **PLAIN),
+    optimiser=AdamSettings(learning_rate=1e-2, compile=False),
+    groups_per_step=6,
+    history_every=10_000,
+    checkpoint_every=10_000,
+)
+
+
+@pytest.fixture
+def files(tmp_path):
+    write_training_case(tmp_path)
+    return read_case(tmp_path / "case.h5"), tmp_path / "points.h5"
+
+
+def steps(files, ranks, first, last, rows_at_once="all"):
+    """Trainings of the ranks, and what the given steps of each wait for and meet for."""
+    optimiser = replace(SETTINGS.optimiser, rows_at_once=rows_at_once)
+    settings = replace(SETTINGS, optimiser=optimiser)
+    # One after the other, since their networks are drawn from one generator.
+    problems = [Velocimetry(settings, *files, Ranks(r, ranks, CPU)) for r in range(ranks)]
+
+    def train(own):
+        problem = problems[own.rank]
+        problem.ranks = problem.batches.ranks = own
+        run = Run(problem.settings, problem, own)
+        take(run, 0, first)
+        # As if the steps took no time.
+        run.watch.pause = 50
+        own.met.clear()
+        with synchronisations() as waits:
+            rows = take(run, first, last)
+        return run, rows, waits, own.met
+
+    return on_ranks(ranks, train)
+
+
+def take(run, first, last):
+    rows = {}
+    for step in range(first, last):
+        rows = run.optimiser.step(run.problem.batch(step), run.weigh)
+    return rows
+
+
+@pytest.mark.parametrize("rows_at_once", ["all", 20])
+def test_an_ordinary_step_waits_for_nothing_and_meets_twice(files, rows_at_once):
+    """For the largest residuals, and for the gradient."""
+    # Within an epoch, whose order is drawn on the host.
+    for _, _, waits, met in steps(files, 3, 4, 4 + 3, rows_at_once):
+        assert waits == []
+        assert met == 3 * ["max", "sum"]
+
+
+def test_a_fit_of_the_mismatches_waits_for_nothing(files):
+    for _, _, waits, met in steps(files, 2, SMALL_STEPS, SMALL_STEPS + 1):
+        assert waits == []
+        # Six digits, mean, standard deviation, and five steps of expectation maximisation.
+        assert met == ["max", *13 * ["sum"], "sum"]
+
+
+def test_ranks_and_parts_make_no_difference(files):
+    whole, rows, _, _ = steps(files, 1, 0, 14)[0]
+    # Rows of a step: 11 wall, 40 tracks, 6 interior. The last makes more parts than some have rows.
+    for ranks, rows_at_once in ((1, 20), (3, "all"), (3, 10), (2, 3)):
+        found = steps(files, ranks, 0, 14, rows_at_once)
+        parts = {run.optimiser.parts for run, *_ in found}
+        assert len(parts) == 1
+        assert (parts == {1}) is (rows_at_once == "all")
+        for run, *_ in found:
+            for name, values in whole.problem.network.state_dict().items():
+                own = run.problem.network.state_dict()[name]
+                torch.testing.assert_close(own, values, rtol=1e-10, atol=1e-12)
+        for block, values in whole.scheme.state.items():
+            joined = torch.cat([run.scheme.state[block] for run, *_ in found])
+            torch.testing.assert_close(joined, values, rtol=1e-10, atol=1e-12)
+        joined = torch.cat([own["tracks"] for _, own, *_ in found])
+        torch.testing.assert_close(joined, rows["tracks"], rtol=1e-9, atol=1e-12)
+
+
+def test_one_graph_serves_all_steps_of_all_ranks(files, monkeypatch):
+    """Though parts and shares differ by a row; the rows that fill them up are not seen."""
+    shapes = set()
+
+    def graph(module, **options):
+        assert options["dynamic"] is False
+
+        def evaluate(inputs):
+            shapes.add(tuple((block, len(rows[0])) for block, rows in inputs.items()))
+            return module(inputs)
+
+        return evaluate
+
+    monkeypatch.setattr(compilation.torch, "compile", graph)
+    compiles = replace(SETTINGS, optimiser=replace(SETTINGS.optimiser, compile=True))
+    for rank in range(3):
+        problem = Velocimetry(compiles, *files, Ranks(rank, 3, CPU))
+        run = Run(problem.settings, problem, problem.ranks)
+        for step in range(problem.batches.parts):
+            inputs = problem.batch(step).inputs
+            padded, plain = run.optimiser.forward(inputs), problem.residuals(inputs)
+            for block, e in plain.items():
+                torch.testing.assert_close(padded[block], e, rtol=1e-13, atol=1e-13)
+    assert shapes == {(("no_slip", 4), ("tracks", 14), ("navier_stokes", 2))}
+
+
+class Line(Residuals):
+    """a x + b, squared."""
+
+    terms = {"data": ("data",)}
+    governing = "data"
+
+    def data(self, x):
+        return self.network(x).square()
+
+
+def batch_of(rows):
+    points = torch.ones(rows, 3, dtype=torch.float64)
+    return Batch(0, {"data": (points,)}, {"data": torch.arange(rows)}, {"data": rows})
+
+
+def test_a_step_is_cut_until_it_fits(monkeypatch):
+    line = Line(torch.nn.Linear(3, 5).double())
+    # The backward pass needs three inputs and five outputs of each row.
+    assert memory.bytes_kept(line, batch_of(1000)) == 1000 * 8 * (3 + 5)
+    one = Ranks(0, 1, CPU)
+    assert memory.parts_that_fit(line, batch_of(1000), one) == 1
+    monkeypatch.setattr(memory, "free_memory", lambda ranks: 100_000)
+    assert memory.parts_that_fit(line, batch_of(1000), one) == 3
+
+
+def test_ranks_of_a_machine_share_its_memory(monkeypatch):
+    class Free:
+        available = 3000
+
+    monkeypatch.setattr(memory.psutil, "virtual_memory", Free)
+    assert on_ranks(3, memory.free_memory) == [1000, 1000, 1000]
+    # The rank with the least room decides for all.
+    line = Line(torch.nn.Linear(3, 5).double())
+    fits = partial(memory.parts_that_fit, line, batch_of(10))
+    assert on_ranks(2, fits) == [2, 2]
