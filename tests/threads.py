@@ -1,4 +1,4 @@
-"""Ranks that are threads of this process: several of them cost no more than one, and are counted."""
+"""Ranks that are threads of this process: cheap, and it is counted how often they meet."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Numbers that are not finite and requests to stop: told the same way on all ranks, and in time."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ from tests.threads import on_ranks
 class Line(Residuals):
     """Two blocks, of which the second has two terms."""
 
-    terms = {"wall": ("wall",), "flow": ("mass", "momentum")}
+    terms: ClassVar = {"wall": ("wall",), "flow": ("mass", "momentum")}
     governing = "flow"
 
 
@@ -44,11 +46,8 @@ def test_the_first_failure_is_told_by_all_ranks_though_they_look_later():
         fails = {3: {1: {"flow": (2, 1, torch.inf)}, 0: {}}, 4: {1: {"wall": (0, 0, torch.nan)}}}
         fails[4][0] = {"flow": (0, 0, torch.nan)}
         for step in range(1, 8):
-            look_out.step(
-                problem.batch(step),
-                residuals(**fails.get(step, {}).get(ranks.rank, {})),
-                look=False,
-            )
+            failed = fails.get(step, {}).get(ranks.rank, {})
+            look_out.step(problem.batch(step), residuals(**failed), look=False)
         with pytest.raises(NotFinite) as failure:
             look_out.look()
         return failure.value.step, str(failure.value)
@@ -85,7 +84,7 @@ def test_looks_are_a_fifth_of_a_second_apart(monkeypatch):
     looks = []
     monkeypatch.setattr(look_out, "look", lambda: (looks.append(step), Watch.look(look_out)))
     for step in range(40):
-        now += 0.05 if step < 20 else 0.5
+        now += 0.045 if step < 20 else 0.5
         look_out.step(problem.batch(step), residuals(), look=step == 7)
     assert looks[:5] == [0, 5, 7, 12, 17]
     assert looks[-15:] == list(range(25, 40))
