@@ -74,7 +74,7 @@ def costs(points: PointsSettings, train: TrainSettings, flow: FlowKind, ranks: i
     return Costs(
         points=collocation_points(points),
         parameters=(least, most),
-        collocation=ranks * collocation_memory(points, ranks),
+        collocation=ranks * collocation_memory(points),
         training=ranks * training_memory(train, points, most, ranks),
         disk=points_file_size(points) + 2 * 4 * most**2,
     )

@@ -83,5 +83,9 @@ class TrainSettings(LoopSettings):
     """Weight each row of the tracks by the probability that it is not a mismatch."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0
     """Take a rotating part of the groups at each step; 0 takes one point from every group."""
+    points: Literal["memory", "stream", "auto"] = "auto"
+    """Hold all collocation points of a rank in memory, or read those of the next step from the file
+    during a step; auto: hold them if they take at most a quarter of the rank's memory. The
+    result is the same."""
     uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
     """Standard deviations of the answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class Batches:
         Seed of the order, the same on all ranks.
     soft_wall
         Whether wall points take part: not where no-slip is exact.
+    kept
+        Where the collocation points are kept, as `PointSource` has it.
 
     Attributes
     ----------
@@ -58,6 +61,7 @@ class Batches:
         ranks: Ranks,
         dtype: torch.dtype,
         soft_wall: bool,
+        kept: Literal["memory", "stream", "auto"] = "auto",
     ) -> None:
         self.seed = seed
         self.soft_wall = soft_wall
@@ -66,7 +70,7 @@ class Batches:
         def tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=dtype).to(ranks.device)
 
-        self.points = PointSource(points, case.identity, ranks, dtype)
+        self.points = PointSource(points, case.identity, ranks, dtype, kept)
         training = np.flatnonzero(~case.tracks.validation)
         mine = training[ranks.share(len(training))]
         self.tracks = tensor(case.tracks.points[mine])

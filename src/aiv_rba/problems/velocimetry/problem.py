@@ -94,6 +94,7 @@ class Velocimetry:
             ranks=ranks,
             dtype=dtype,
             soft_wall=settings.network.no_slip == "soft",
+            kept=settings.points,
         )
         self.sizes = self.batches.sizes
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
