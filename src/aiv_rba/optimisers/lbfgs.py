@@ -80,7 +80,8 @@ class LBFGS:
     @property
     def _state(self) -> dict[str, Any]:
         """That of torch.optim.LBFGS, with its last gradient, direction and step length."""
-        return self.lbfgs.state[self.parameters[0]]
+        state: dict[str, Any] = self.lbfgs.state[self.parameters[0]]
+        return state
 
     def _have_changed(self, weights: Blocks) -> bool:
         """Whether row factors of any rank are not those of the last step, or these not known."""
