@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -26,12 +26,16 @@ class Batch:
         (n,) numbers of the rows among the owned ones, per block: groups, or track rows.
     counts
         Rows of each block over all ranks.
+    elapsed
+        Steps since the rows of a block took part before, or since the first step, for blocks whose
+        rows take turns; other blocks have one.
     """
 
     step: int
     inputs: dict[str, tuple[Tensor, ...]]
     rows: dict[str, Tensor]
     counts: dict[str, int]
+    elapsed: dict[str, int] = field(default_factory=dict)
 
     def select(self, chosen: dict[str, Tensor], counts: dict[str, int]) -> Batch:
         """The given rows (numbers within this batch) of each block; `counts` over all ranks."""
@@ -40,6 +44,7 @@ class Batch:
             {b: tuple(t[i] for t in self.inputs[b]) for b, i in chosen.items()},
             {b: self.rows[b][i] for b, i in chosen.items()},
             counts,
+            self.elapsed,
         )
 
 

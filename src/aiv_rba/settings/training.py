@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.multipliers import MultiplierSettings, RBASettings
-from aiv_rba.settings.optimisers import GaussNewtonSettings, OptimiserSettings
+from aiv_rba.settings.optimisers import FIXED_BATCHES, GaussNewtonSettings, OptimiserSettings
 from aiv_rba.settings.types import STRICT, Count, NonNegative, Positive, Seed
 
 
@@ -46,6 +46,17 @@ class LoopSettings:
         return self.optimiser.iterations + (
             self.second_optimiser.iterations if self.second_optimiser else 0
         )
+
+    def batch_at(self, step: int) -> int:
+        """Number of the batch that a step takes, counted from 0: its own, or the optimiser's first.
+
+        L-BFGS and SSBroyden learn the curvature from how the gradient of one loss changes.
+        """
+        second = self.second_optimiser
+        optimiser, first = self.optimiser, 0
+        if second is not None and step >= optimiser.iterations:
+            optimiser, first = second, optimiser.iterations
+        return first if isinstance(optimiser, FIXED_BATCHES) else step
 
     @property
     def few_large_steps(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -111,7 +112,8 @@ class Run:
             for step in range(first, iterations):
                 if self.settings.second_optimiser and step == self.settings.optimiser.iterations:
                     self.optimiser = self.optimiser_of(step)
-                rows = self.optimiser.step(self.problem.batch(step), self.weigh)
+                batch = replace(self.problem.batch(self.settings.batch_at(step)), step=step)
+                rows = self.optimiser.step(batch, self.weigh)
                 if step == first:
                     # The first step compiles, which says nothing about the others.
                     started = time.perf_counter() - self.seconds

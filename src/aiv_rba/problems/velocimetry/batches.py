@@ -124,6 +124,7 @@ class Batches:
             inputs={block: inputs[block] for block in blocks},
             rows={block: rows[block] for block in blocks},
             counts={block: counts[block] for block in blocks},
+            elapsed={"navier_stokes": min(step + 1, self.parts)},
         )
 
     def _batch_of(self, turn: int) -> int:

@@ -179,7 +179,9 @@ class Velocimetry:
         bias, deviation = amplitude_bias(predicted, measured)[self.main]
         softening = self._softening()
         recent = [bias] + [row["amplitude_bias"] for row in history[1 - AVERAGED :]]
-        late = any(self.automatic) and step >= FIRST_SOFTENING and step % SOFTENED_EVERY == 0
+        # A multiple of these steps has been passed since the last row, however far back it lies.
+        due = step // SOFTENED_EVERY > (history[-1]["step"] if history else 0) // SOFTENED_EVERY
+        late = any(self.automatic) and step >= FIRST_SOFTENING and due
         if late and np.mean(recent) > LARGEST_BIAS + deviation:
             softening = min(softening * SOFTENING, self.settings.global_weights.largest_softening)
             self.weights["navier_stokes"] = [
