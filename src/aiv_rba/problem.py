@@ -26,6 +26,8 @@ class Batch:
         (n,) numbers of the rows among the owned ones, per block: groups, or track rows.
     counts
         Rows of each block over all ranks.
+    firsts
+        Number of this rank's first row of each block among those of all ranks; 0 if left out.
     elapsed
         Steps since the rows of a block took part before, or since the first step, for blocks whose
         rows take turns; other blocks have one.
@@ -35,6 +37,7 @@ class Batch:
     inputs: dict[str, tuple[Tensor, ...]]
     rows: dict[str, Tensor]
     counts: dict[str, int]
+    firsts: dict[str, int] = field(default_factory=dict)
     elapsed: dict[str, int] = field(default_factory=dict)
 
     def select(self, chosen: dict[str, Tensor], counts: dict[str, int]) -> Batch:
@@ -44,7 +47,7 @@ class Batch:
             {b: tuple(t[i] for t in self.inputs[b]) for b, i in chosen.items()},
             {b: self.rows[b][i] for b, i in chosen.items()},
             counts,
-            self.elapsed,
+            elapsed=self.elapsed,
         )
 
 

@@ -27,7 +27,7 @@ SIZES = {"wall": (2, 1), "flow": (3, 2)}
 
 def watched(ranks):
     problem = FixedPoints(Line(torch.nn.Identity()), POINTS, ranks=ranks)
-    return problem, Watch(problem, ranks)
+    return problem, Watch(Line.terms, problem.batch, ranks)
 
 
 def residuals(**changes):

@@ -14,7 +14,7 @@ PROFILES = "workflow/config/validation"
 VERSION = {
     "ingest": 7,
     "points": 4,
-    "train": 8,
+    "train": 9,
     "fields": 5,
     "score": 6,
     "report": 7,

@@ -72,7 +72,8 @@ class FixedPoints:
 
     def batch(self, step: int) -> Batch:
         """All points."""
-        return Batch(step, self.inputs, self.rows, self.counts)
+        firsts = {block: self.ranks.share(count).start for block, count in self.counts.items()}
+        return Batch(step, self.inputs, self.rows, self.counts, firsts)
 
     def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
         """None but the multipliers."""

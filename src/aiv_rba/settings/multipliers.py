@@ -28,9 +28,9 @@ class RBASettings:
     init: Literal[1, 2] = 1
     """Initialisation of Algorithm 1."""
     per: Literal["iteration", "visit"] = "iteration"
-    """What gamma and eta belong to where groups take turns (`groups_per_step`): Eq. 12 is applied
-    at every iteration, with the residual that a group has at its turn for all iterations since its
-    last one; or once at each turn, so that it forgets more slowly."""
+    """What gamma and eta belong to where a step takes a part of the groups (`groups_per_step`): Eq.
+    12 holds at every iteration, with the residual at a visit for all since the visit before; or it
+    is applied once at each visit, so that a group remembers so many times more iterations."""
 
 
 @dataclass(frozen=True, config=STRICT)

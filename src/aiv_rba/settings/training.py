@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.multipliers import MultiplierSettings, RBASettings
-from aiv_rba.settings.optimisers import GaussNewtonSettings, OptimiserSettings
+from aiv_rba.settings.optimisers import FIXED_BATCHES, GaussNewtonSettings, OptimiserSettings
 from aiv_rba.settings.types import STRICT, Count, NonNegative, Positive, Seed
 
 
@@ -55,6 +55,15 @@ class LoopSettings:
         if self.second_optimiser is None or step < self.optimiser.iterations:
             return self.optimiser
         return self.second_optimiser
+
+    def batch_at(self, step: int) -> int:
+        """Number of the batch that a step takes, counted from 0: its own, or the optimiser's first.
+
+        L-BFGS and SSBroyden learn the curvature from how the gradient of one loss changes.
+        """
+        optimiser = self.optimiser_at(step)
+        first = 0 if optimiser is self.optimiser else self.optimiser.iterations
+        return first if isinstance(optimiser, FIXED_BATCHES) else step
 
     @property
     def few_large_steps(self) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
 from aiv_rba.errors import NotFinite
-from aiv_rba.problem import Batch, Blocks, Problem
+from aiv_rba.problem import Batch, Blocks
 from aiv_rba.ranks.ddp import Ranks
+
+Terms = Mapping[str, tuple[str, ...]]
 
 
 class FiniteCheck:
@@ -19,8 +22,10 @@ class FiniteCheck:
 
     Parameters
     ----------
-    problem
-        Names the terms, and gives the rows of the failed step once more.
+    terms
+        Names of the terms of each block.
+    batch_of
+        Gives the rows of a step once more.
     ranks
         This process among its peers.
 
@@ -31,8 +36,9 @@ class FiniteCheck:
         among all those of the step; its value.
     """
 
-    def __init__(self, problem: Problem, ranks: Ranks) -> None:
-        self.problem = problem
+    def __init__(self, terms: Terms, batch_of: Callable[[int], Batch], ranks: Ranks) -> None:
+        self.terms = terms
+        self.batch_of = batch_of
         self.ranks = ranks
         self.forget()
 
@@ -71,7 +77,7 @@ class FiniteCheck:
         assert self.batch is not None
         # The rows follow from the step, but for those that an optimiser has drawn by itself: it
         # stops at the step that fails.
-        batch = self.batch if self.batch.step == step else self.problem.batch(step)
+        batch = self.batch if self.batch.step == step else self.batch_of(step)
         for block, columns in self.columns.items():
             count = columns * len(batch.inputs[block][0])
             if place < count:
@@ -79,7 +85,7 @@ class FiniteCheck:
             place -= count
         i, term = divmod(place, columns)
         point = ", ".join(f"{x:.5g}" for x in batch.inputs[block][0][i].tolist())
-        name = self.problem.residuals.terms[block][term]
+        name = self.terms[block][term]
         return (
             f"residual {name} is {value} in rank {self.ranks.rank}'s row "
             f"{int(batch.rows[block][i])} of {block}, at ({point}), nondimensional; expected a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -50,7 +51,7 @@ class Run:
         )
         self.history = History(problem, self.scheme, ranks)
         self.optimisers = Optimisers(problem, ranks, settings.seed)
-        self.watch = Watch(problem, ranks)
+        self.watch = Watch(problem.residuals.terms, self.batch, ranks)
         self._roots: dict[tuple[str, int, tuple[float, ...]], Tensor] = {}
         self.restarts = 0
         self.optimiser = self.optimiser_of(0)
@@ -95,6 +96,10 @@ class Run:
         """A new optimiser of the kind that takes this step, counted from 0."""
         return self.optimisers.make(self.settings.optimiser_at(step), scale=0.5**self.restarts)
 
+    def batch(self, step: int) -> Batch:
+        """The rows of a step."""
+        return replace(self.problem.batch(self.settings.batch_at(step)), step=step)
+
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
         # Nothing of this step is kept before it is known that its residuals are finite.
@@ -129,7 +134,7 @@ class Run:
                 if self.settings.second_optimiser and step == self.settings.optimiser.iterations:
                     self.optimiser = self.optimiser_of(step)
                 try:
-                    rows = self.optimiser.step(self.problem.batch(step), self.weigh)
+                    rows = self.optimiser.step(self.batch(step), self.weigh)
                 except NotFinite:
                     # Perhaps a residual of an earlier step is the reason.
                     self.watch.look()

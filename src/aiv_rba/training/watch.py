@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 
-from aiv_rba.problem import Batch, Blocks, Problem
+from aiv_rba.problem import Batch, Blocks
 from aiv_rba.ranks.ddp import Ranks
-from aiv_rba.training.finite import FiniteCheck
+from aiv_rba.training.finite import FiniteCheck, Terms
 
 # Seconds between two looks, and steps at most.
 PAUSE, FARTHEST = 0.2, 50
@@ -20,6 +21,11 @@ class Watch:
     A look waits for the device and for the other ranks, so that only as many steps are taken
     without one as fit into a fifth of a second.
 
+    Parameters
+    ----------
+    terms, batch_of, ranks
+        See `FiniteCheck`.
+
     Attributes
     ----------
     asked
@@ -28,9 +34,9 @@ class Watch:
         Whether any rank had been, at the last look.
     """
 
-    def __init__(self, problem: Problem, ranks: Ranks) -> None:
+    def __init__(self, terms: Terms, batch_of: Callable[[int], Batch], ranks: Ranks) -> None:
         self.ranks = ranks
-        self.finite = FiniteCheck(problem, ranks)
+        self.finite = FiniteCheck(terms, batch_of, ranks)
         self.asked = self.stop = False
         self.start()
 

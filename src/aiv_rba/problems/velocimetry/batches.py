@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class Batches:
         Seed of the order, the same on all ranks.
     soft_wall
         Whether wall points take part: not where no-slip is exact.
+    kept
+        Where the collocation points are kept, as `PointSource` has it.
 
     Attributes
     ----------
@@ -62,6 +65,7 @@ class Batches:
         ranks: Ranks,
         dtype: torch.dtype,
         soft_wall: bool,
+        kept: Literal["memory", "stream", "auto"] = "auto",
     ) -> None:
         self.seed = seed
         self.soft_wall = soft_wall
@@ -70,7 +74,7 @@ class Batches:
         def tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=dtype).to(ranks.device)
 
-        self.points = PointSource(points, case.identity, ranks, dtype)
+        self.points = PointSource(points, case.identity, ranks, dtype, kept)
         training = np.flatnonzero(~case.tracks.validation)
         mine = training[ranks.share(len(training))]
         self.tracks = tensor(case.tracks.points[mine])
@@ -128,12 +132,18 @@ class Batches:
             "tracks": self.track_count,
             "navier_stokes": len(range(part, points.groups, self.parts)),
         }
+        firsts = {
+            "no_slip": points.first_wall_group,
+            "tracks": self.ranks.share(self.track_count).start,
+            "navier_stokes": len(range(part, points.first_group, self.parts)),
+        }
         blocks = self.sizes
         return Batch(
             step=step,
             inputs={block: inputs[block] for block in blocks},
             rows={block: rows[block] for block in blocks},
             counts={block: counts[block] for block in blocks},
+            firsts={block: firsts[block] for block in blocks},
             elapsed={"navier_stokes": min(step + 1, self.parts)},
         )
 

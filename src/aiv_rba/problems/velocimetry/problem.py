@@ -114,6 +114,7 @@ class Velocimetry:
             ranks=ranks,
             dtype=dtype,
             soft_wall=settings.network.no_slip == "soft",
+            kept=settings.points,
         )
         self.sizes, self.lengths = self.batches.sizes, self.batches.lengths
         self.state: dict[str, Tensor] = {}
@@ -197,7 +198,9 @@ class Velocimetry:
         bias, deviation = float(biases[self.main]), float(deviations[self.main])
         softening = self._softening()
         recent = [bias] + [row["amplitude_bias"] for row in history[1 - AVERAGED :]]
-        late = any(self.automatic) and step >= FIRST_SOFTENING and step % SOFTENED_EVERY == 0
+        # A multiple of these steps has been passed since the last row, however far back it lies.
+        due = step // SOFTENED_EVERY > (history[-1]["step"] if history else 0) // SOFTENED_EVERY
+        late = any(self.automatic) and step >= FIRST_SOFTENING and due
         if late and np.mean(recent) > LARGEST_BIAS + deviation:
             softening = min(softening * SOFTENING, self.settings.global_weights.largest_softening)
             self.weights["navier_stokes"] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -20,12 +20,24 @@ from aiv_rba.problems.velocimetry.model import Model, save_model
 from aiv_rba.problems.velocimetry.point_source import PointSource
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import process_group
-from aiv_rba.settings import TrainSettings, UncertaintySettings
+from aiv_rba.settings import TrainSettings
 from aiv_rba.stages.train.uncertainty import find_deviations, method_of
 from aiv_rba.terminal import say
 from aiv_rba.training.loop import Run
 from aiv_rba.training.tensorboard import event_file
 
+# Settings that decide when a training ends, what it writes down and what follows it, or only how
+# its steps are computed. The number of iterations is none of them: learning rates follow from it.
+NOT_DECIDING = {
+    "checkpoint_every",
+    "compile",
+    "history_every",
+    "minutes",
+    "points",
+    "restarts",
+    "settled",
+    "uncertainty",
+}
 _HOW = {
     "curvature": "the curvature of the loss",
     "ensemble": "an ensemble of trainings",
@@ -82,11 +94,17 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
 
 
 def _identity(settings: TrainSettings, case: Case, points: PointSource) -> str:
-    # If restarts are allowed after a failure, training goes on from its last checkpoint; and what
-    # its answer is off by is found after it.
-    known = asdict(replace(settings, restarts=0, uncertainty=UncertaintySettings()))
-    text = json.dumps([known, case.identity, points.identity], sort_keys=True)
+    """Hash of what decides the steps of a training, and so which checkpoints are its own."""
+    text = json.dumps([_deciding(asdict(settings)), case.identity, points.identity], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _deciding(value) if isinstance(value, dict) else value
+        for key, value in settings.items()
+        if key not in NOT_DECIDING
+    }
 
 
 def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str, Any]:
