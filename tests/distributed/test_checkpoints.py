@@ -315,6 +315,23 @@ def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, scheme, step):
     assert_equal(whole, train(tmp_path, "run", 2), 0)
 
 
+def test_points_that_are_read_ahead_change_nothing(tmp_path):
+    """Not even where a training with all points in memory is resumed."""
+    write_training_case(tmp_path)
+    settings = {
+        "network": NETWORK,
+        "optimiser": OPTIMISERS["adam"] | {"iterations": 12},
+        "groups_per_step": 9,
+        "checkpoint_every": 4,
+    }
+    write_config(tmp_path, **settings, points="memory")
+    whole = train(tmp_path, "run", 2)
+    write_config(tmp_path, **settings, points="stream")
+    assert_equal(whole, train(tmp_path, "streamed", 2), 0)
+    stop_at(tmp_path, "run", 4)
+    assert_equal(whole, train(tmp_path, "run", 2), 0)
+
+
 def test_ranks_may_change_from_2_to_1_to_3(tmp_path):
     # Four wall groups on three ranks are shared out 2, 2, 0.
     write_training_case(tmp_path, groups=5, wall_groups=4)
