@@ -176,7 +176,7 @@ def order_statistics(values: Tensor, numbers: Sequence[int], total: Total) -> Te
             histogram.scatter_add_(0, place, (higher == known).long().flatten())
         whole = total(histograms).view(*shape, bins)
         up_to = whole.cumsum(-1)
-        here = (up_to <= before[..., None]).sum(-1, keepdim=True)
+        here = (up_to <= before[..., None]).sum(-1, keepdim=True).clamp_max(bins - 1)
         before = before - (up_to - whole).gather(-1, here)[..., 0]
         found = (found << DIGIT) | here[..., 0]
     return found.view(values.dtype)

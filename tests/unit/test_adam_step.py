@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 
+from aiv_rba import machine
 from aiv_rba.files.case import read_case
 from aiv_rba.optimisers import compilation, memory
 from aiv_rba.problem import Batch, Residuals
@@ -34,16 +35,19 @@ def files(tmp_path):
     return read_case(tmp_path / "case.h5"), tmp_path / "points.h5"
 
 
+def problem_of(files, ranks, **optimiser):
+    settings = replace(SETTINGS, optimiser=replace(SETTINGS.optimiser, **optimiser))
+    return Velocimetry(settings, *files, ranks)
+
+
 def steps(files, ranks, first, last, rows_at_once="all"):
     """Trainings of the ranks, and what the given steps of each wait for and meet for."""
-    optimiser = replace(SETTINGS.optimiser, rows_at_once=rows_at_once)
-    settings = replace(SETTINGS, optimiser=optimiser)
-    # One after the other, since their networks are drawn from one generator.
-    problems = [Velocimetry(settings, *files, Ranks(r, ranks, CPU)) for r in range(ranks)]
+    start = problem_of(files, Ranks(0, 1, CPU)).network.state_dict()
 
     def train(own):
-        problem = problems[own.rank]
-        problem.ranks = problem.batches.ranks = own
+        problem = problem_of(files, own, rows_at_once=rows_at_once)
+        # Threads draw their networks from one generator.
+        problem.network.load_state_dict(start)
         run = Run(problem.settings, problem, own)
         take(run, 0, first)
         # As if the steps took no time.
@@ -113,9 +117,7 @@ def test_one_graph_serves_all_steps_of_all_ranks(files, monkeypatch):
             return self.module(inputs)
 
     monkeypatch.setattr(compilation.torch, "compile", Graph)
-    compiles = replace(SETTINGS, optimiser=replace(SETTINGS.optimiser, compile=True))
-    for rank in range(3):
-        problem = Velocimetry(compiles, *files, Ranks(rank, 3, CPU))
+    for problem in on_ranks(3, lambda own: problem_of(files, own, compile=True)):
         run = Run(problem.settings, problem, problem.ranks)
         for step in range(problem.batches.parts):
             inputs = problem.batch(step).inputs
@@ -146,19 +148,26 @@ def test_a_step_is_cut_until_it_fits(monkeypatch):
     assert memory.bytes_kept(line, batch_of(1000)) == 1000 * 8 * 5
     one = Ranks(0, 1, CPU)
     assert memory.parts_that_fit(line, batch_of(1000), one) == 1
-    monkeypatch.setattr(memory, "free_memory", lambda ranks: 60_000)
+    monkeypatch.setattr(machine, "memory", lambda: 60_000)
     assert memory.parts_that_fit(line, batch_of(1000), one) == 3
 
 
-def test_ranks_of_a_machine_share_its_memory(monkeypatch):
-    class Free:
-        available = 3000
-
-    monkeypatch.setattr(memory.psutil, "virtual_memory", Free)
-    assert on_ranks(3, memory.free_memory) == [1000, 1000, 1000]
-    # The rank that needs most decides for all: 10 x 8 x 5 bytes twice, in half of 500 bytes.
+def test_the_rank_that_needs_most_cuts_the_step_for_all(monkeypatch):
+    # 10 x 8 x 5 bytes twice, in half of the 200 bytes of each rank.
+    monkeypatch.setattr(machine, "memory", lambda: 400)
     line = Line(torch.nn.Linear(3, 5).double())
-    Free.available = 1000
     rows = (1, 10)
     fits = on_ranks(2, lambda r: memory.parts_that_fit(line, batch_of(rows[r.rank]), r))
-    assert fits == [4, 4]
+    assert fits == [8, 8]
+
+
+def test_ranks_know_where_their_rows_are_among_those_of_all(files):
+    alone = problem_of(files, Ranks(0, 1, CPU))
+    ranks = on_ranks(3, lambda own: problem_of(files, own))
+    for step in range(alone.batches.parts):
+        batches = [problem.batch(step) for problem in ranks]
+        for block, (points, *_) in alone.batch(step).inputs.items():
+            assert sum(len(batch.inputs[block][0]) for batch in batches) == len(points)
+            for batch in batches:
+                own, first = batch.inputs[block][0], batch.firsts[block]
+                assert torch.equal(points[first : first + len(own)], own)

@@ -75,23 +75,3 @@ def test_equation_12_is_applied_for_every_iteration_or_for_every_turn(tmp_path, 
             found = run.scheme.multipliers[block].numpy()
             np.testing.assert_allclose(found, values, rtol=1e-12)
     assert expected["navier_stokes"].min() > 0
-
-
-@pytest.mark.parametrize("ranks", [1, 3])
-def test_ranks_know_where_their_rows_are_among_those_of_all(problem, ranks):
-    folder, alone = problem
-    case = read_case(folder / "case.h5")
-    problems = [
-        Velocimetry(
-            alone.settings, case, folder / "points.h5", Ranks(rank, ranks, torch.device("cpu"))
-        )
-        for rank in range(ranks)
-    ]
-    for step in range(PARTS):
-        batches = [problem.batch(step) for problem in problems]
-        for block, (points, *_) in alone.batch(step).inputs.items():
-            for batch in batches:
-                own = batch.inputs[block][0]
-                first = batch.firsts[block]
-                assert torch.equal(points[first : first + len(own)], own)
-            assert sum(len(batch.inputs[block][0]) for batch in batches) == len(points)

@@ -78,7 +78,7 @@ class PointsWriter:
         points = np.ascontiguousarray(points, dtype="<f8")
         for b in range(place.batches):
             offset = place.offset + POINT.itemsize * (b * place.groups + first)
-            self._write(np.ascontiguousarray(points[:, b]).data.cast("B"), offset)
+            self._write(memoryview(points[:, b].tobytes()), offset)
         for number, group in enumerate(points, first):
             digest = hashlib.sha256(number.to_bytes(8, "little"))
             digest.update(group)
@@ -121,11 +121,7 @@ class PointsReader:
         with open_h5(path, "points") as file:
             check_same_case(path, str(file.attrs["identity"]), case)
             self.identity = str(file.attrs["content"])
-            self.places = {
-                name: Place(points.id.get_offset(), *points.shape[:2])
-                for name in ("interior", "wall")
-                for points in [file[f"{name}/points"]]
-            }
+            self.places = {name: _place(file, name) for name in ("interior", "wall")}
         self._file = path.open("rb", buffering=0)
 
     def read(self, name: str, b: int, groups: slice) -> Array:
@@ -139,7 +135,7 @@ class PointsReader:
         place = self.places[name]
         points = np.empty(groups.stop - groups.start, POINT)
         offset = place.offset + POINT.itemsize * (b * place.groups + groups.start)
-        content = points.data.cast("B")
+        content = memoryview(points.reshape(-1).view(np.uint8))
         try:
             while content:
                 count = os.preadv(self._file.fileno(), [content], offset)
@@ -214,8 +210,15 @@ def _lay_out(
             size = (per_group, int(np.prod(shape)), *POINT.shape)
             points = file.create_dataset(f"{name}/points", size, POINT.base, dcpl=properties)
             points.attrs["shape"] = shape
-            places[name] = Place(points.id.get_offset(), *size[:2])
+            places[name] = _place(file, name)
     return places
+
+
+def _place(file: h5py.File, name: str) -> Place:
+    points = file[f"{name}/points"]
+    if points.chunks:
+        raise UserError(f"{file.filename}: {name}/points is stored in chunks, expected one piece")
+    return Place(points.id.get_offset(), *points.shape[:2])
 
 
 def _identity(places: Mapping[str, Place], digests: Sequence[Mapping[str, int]]) -> str:

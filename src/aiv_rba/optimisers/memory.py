@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-import socket
-import zlib
 
-import psutil
 import torch
 from torch import Tensor
 
 from aiv_rba.problem import Batch, Residuals
 from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.ranks.memory import memory_of
 
 # Rows of each block on which the need is measured, and what a step needs over what the backward
 # pass keeps: gradients, and results on their way.
 PROBE, WORKSPACE = 64, 2.0
-# Part of the free memory that a step may take.
+# Part of the memory of a rank that a step may take.
 SHARE = 0.5
 
 
 def parts_that_fit(residuals: Residuals, batch: Batch, ranks: Ranks) -> int:
-    """Parts in which a step like this one fits into the free memory of every rank.
+    """Parts in which a step like this one fits into the memory of every rank.
 
     Every rank calls this, and all get the same.
     """
-    parts = WORKSPACE * bytes_kept(residuals, batch) / (SHARE * free_memory(ranks))
+    parts = WORKSPACE * bytes_kept(residuals, batch) / (SHARE * memory_of(ranks))
     most = ranks.max(torch.tensor([parts], dtype=torch.float64, device=ranks.device))
     return max(1, math.ceil(float(most)))
 
@@ -60,12 +58,3 @@ def _kept(residuals: Residuals, inputs: dict[str, tuple[Tensor, ...]]) -> int:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         residuals(inputs)
     return sum(storages.values())
-
-
-def free_memory(ranks: Ranks) -> int:
-    """Bytes free on the device of this rank, or its part of those free on its machine."""
-    if ranks.device.type == "cuda":
-        return int(torch.cuda.mem_get_info(ranks.device)[0])
-    machine = zlib.crc32(socket.gethostname().encode())
-    neighbours = ranks.gather(torch.tensor([machine])).eq(machine).sum()
-    return int(psutil.virtual_memory().available / int(neighbours))

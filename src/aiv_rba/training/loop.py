@@ -201,7 +201,7 @@ class Run:
         checkpoints.save(step, state.take(self), self.scheme.state, score=score)
 
     def _resume(self, checkpoints: Checkpoints) -> int | None:
-        saved = checkpoints.load()
+        saved = checkpoints.load(self.scheme.state)
         if saved is None:
             return None
         state.put_back(self, saved)

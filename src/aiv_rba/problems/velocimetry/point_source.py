@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from aiv_rba import machine
 from aiv_rba.errors import UserError
 from aiv_rba.files.points import PointsReader
 from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.ranks.memory import memory_of
 
 # Part of the memory of a rank above which its points are read while it trains.
 MOST = 0.25
@@ -88,7 +86,7 @@ class PointSource:
         self.own_groups, self.own_wall_groups = (own.stop - own.start for own in self._own.values())
         own = self.epoch_length * (self.own_groups + self.own_wall_groups)
         size = 4 * dtype.itemsize * own
-        self.streamed = kept == "stream" or (kept == "auto" and size > MOST * _memory(ranks))
+        self.streamed = kept == "stream" or (kept == "auto" and size > MOST * memory_of(ranks))
         self._sections: dict[str, _Held | _Streamed] = {}
 
     @property
@@ -184,11 +182,3 @@ class _Streamed:
     def _load(self, b: int) -> Tensor:
         points = self._read(b)
         return points.pin_memory() if self._device.type == "cuda" else points
-
-
-def _memory(ranks: Ranks) -> int:
-    """Bytes of memory for this rank: free ones of its GPU, or its part of the machine's."""
-    if ranks.device.type == "cuda":
-        return torch.cuda.mem_get_info(ranks.device)[0]
-    here = torch.tensor([zlib.crc32(platform.node().encode())])
-    return machine.memory() // int((ranks.gather(here) == here).sum())
