@@ -31,7 +31,7 @@ class AdamSettings:
     GPU gains from (torch.compile's mode reduce-overhead). Not run on a GPU yet."""
     rows_at_once: Count | Literal["all", "fits"] = "all"
     """Rows that a rank evaluates at a time, of all blocks together: all of a step, so many, or what
-    fits into half of the memory (of a GPU, of what is free). A step of more rows adds up the gradients of its parts."""
+    fits into half of its memory. A step of more rows adds up the gradients of its parts."""
 
     @model_validator(mode="after")
     def _decays(self) -> Self:
