@@ -31,9 +31,12 @@ from aiv_rba.training.tensorboard import event_file
 NOT_DECIDING = {
     "checkpoint_every",
     "compile",
+    "cuda_graphs",
     "history_every",
     "minutes",
+    "ranks",
     "restarts",
+    "rows_at_once",
     "settled",
     "uncertainty",
 }
