@@ -18,7 +18,7 @@ VERSION = {
     "fields": 5,
     "score": 6,
     "report": 7,
-    "validation": 4,
+    "validation": 5,
 }
 
 # A line for each mistake, before anything runs. Memory and disk may be those of other machines.

@@ -31,10 +31,15 @@ from aiv_rba.training.tensorboard import event_file
 NOT_DECIDING = {
     "checkpoint_every",
     "compile",
+    "cuda_graphs",
+    "cuda_graphs",
     "history_every",
     "minutes",
     "points",
+    "ranks",
     "restarts",
+    "rows_at_once",
+    "rows_at_once",
     "settled",
     "uncertainty",
 }
