@@ -76,6 +76,21 @@ def test_an_ordinary_step_waits_for_nothing_and_meets_twice(files, rows_at_once)
         assert met == 3 * ["max", "sum"]
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("rows_at_once", ["all", 20])
+def test_an_ordinary_step_on_a_gpu_waits_for_nothing(files, rows_at_once):
+    problem = problem_of(files, Ranks(0, 1, torch.device("cuda")), rows_at_once=rows_at_once)
+    run = Run(problem.settings, problem, problem.ranks)
+    take(run, 0, 4)
+    run.watch.pause = 50
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        take(run, 4, 7)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_a_fit_of_the_mismatches_waits_for_nothing(files):
     for _, _, waits, met in steps(files, 2, SMALL_STEPS, SMALL_STEPS + 1):
         assert waits == []
