@@ -259,10 +259,10 @@ def test_rows_of_an_earlier_start_complete_no_checkpoint(tmp_path, monkeypatch):
 
 def test_only_whole_checkpoints_count_among_the_last(tmp_path, monkeypatch):
     saved_by(tmp_path, 2, range(1, 6))
-    assert sorted(map(step_of, tmp_path.glob("step_*.pt")))[-2:] == [4, 5]
-    # Of the best one, the first, all files are kept too.
-    assert {step_of(path) for path in tmp_path.glob("rows_*.pt")} >= {1, 4, 5}
-    assert len(list(tmp_path.glob("rows_*.pt"))) <= 4
+    # What the second rank has not finished when the first one looks goes next time.
+    for kind in ("step", "rows"):
+        kept = {step_of(path) for path in tmp_path.glob(f"{kind}_*.pt")}
+        assert {1, 4, 5} <= kept <= {1, 3, 4, 5}
     write = checkpoints.save_plain
     monkeypatch.setattr(
         checkpoints,
@@ -271,6 +271,12 @@ def test_only_whole_checkpoints_count_among_the_last(tmp_path, monkeypatch):
     )
     saved_by(tmp_path, 2, range(6, 12))
     assert loaded_by(tmp_path, 2)[0] == 5
+    # The first is the best; 10 and 11 may still become whole.
+    assert (
+        {1, 5, 10, 11}
+        <= {step_of(path) for path in tmp_path.glob("step_*.pt")}
+        <= {1, 3, 4, 5, 10, 11}
+    )
 
 
 def step_of(path):

@@ -58,14 +58,16 @@ def test_the_identity_is_that_of_the_content_whoever_wrote_it(tmp_path):
 
 def test_a_full_disk_is_told_and_leaves_no_file(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        with (
-            pytest.raises(UserError, match="cannot be written: File too large"),
-            create_points(tmp_path / "points.h5", "case", BATCHES, SHAPES) as writer,
-        ):
+
+    def fill():
+        with create_points(tmp_path / "points.h5", "case", BATCHES, SHAPES) as writer:
             # Writing past this size fails as it does on a full disk.
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
             writer.write("wall", 0, POINTS["wall"])
+
+    try:
+        with pytest.raises(UserError, match="cannot be written: File too large"):
+            fill()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())
