@@ -199,7 +199,7 @@ class GaussNewton:
         chosen, counts = {}, {}
         for block, order in self.drawn.items():
             counts[block] = len(order)
-            local = order - self.ranks.first_row(len(batch.rows[block]))
+            local = order - batch.firsts.get(block, 0)
             local = local[(local >= 0) & (local < len(batch.rows[block]))]
             chosen[block] = local.to(self.ranks.device)
         return batch.select(chosen, counts)

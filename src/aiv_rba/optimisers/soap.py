@@ -29,9 +29,14 @@ class SOAP(Adam):
     """
 
     def __init__(
-        self, settings: SOAPSettings, forward: nn.Module, ranks: Ranks, scale: float = 1.0
+        self,
+        settings: SOAPSettings,
+        forward: nn.Module,
+        ranks: Ranks,
+        scale: float = 1.0,
+        parts: int = 1,
     ) -> None:
-        super().__init__(settings, forward, ranks, scale)
+        super().__init__(settings, forward, ranks, scale, parts)
         self.adam = EigenbasisAdam(
             forward.parameters(), settings.learning_rate, renewal=settings.renewal
         )

@@ -13,9 +13,7 @@ import torch
 import torch.distributed as dist
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.rendezvous import rendezvous
-from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from aiv_rba.errors import RankError, UserError
 from aiv_rba.ranks.environment import find_rank
@@ -36,12 +34,16 @@ class Ranks:
     device: torch.device
 
     def share(self, count: int) -> slice:
-        """Contiguous share of `count` items that this rank owns, as DTensor splits them.
+        """Contiguous share of `count` items that this rank owns.
 
         All shares are of one length, but the last ones may be shorter or empty.
         """
-        length = -(-count // self.size)
+        length = self.longest_share(count)
         return slice(min(count, length * self.rank), min(count, length * (self.rank + 1)))
+
+    def longest_share(self, count: int) -> int:
+        """Length of the shares of `count` items but the last ones, which may be shorter."""
+        return -(-count // self.size)
 
     def first_row(self, own: int) -> int:
         """Number of this rank's first row among the rows of all ranks, where it has `own` rows."""
@@ -70,26 +72,12 @@ class Ranks:
         if self.size > 1:
             dist.barrier()
 
-    def join(self, own: Tensor) -> Tensor:
-        """The whole of a tensor of which each rank owns its `share` of rows, on every rank."""
-        if self.size == 1:
-            return own
-        count = int(self.sum(torch.tensor([len(own)], device=own.device)))
-        whole = DTensor.from_local(
-            own,
-            self._mesh(),
-            [Shard(0)],
-            run_check=False,
-            shape=torch.Size([count, *own.shape[1:]]),
-            stride=own.stride(),
-        )
-        return whole.full_tensor()
-
-    def part(self, whole: Tensor) -> Tensor:
-        """Inverse of `join`: this rank's rows of what the first rank holds."""
-        if self.size == 1:
-            return whole
-        return distribute_tensor(whole.to(self.device), self._mesh(), [Shard(0)]).to_local()
+    def tell(self, text: str, rank: int) -> str:
+        """The text of one rank, on every rank."""
+        told = [text]
+        if self.size > 1:
+            dist.broadcast_object_list(told, src=rank)
+        return told[0]
 
     def exchange(self, sent: Tensor, sizes: list[int], received: list[int]) -> Tensor:
         """Send the next so many elements to each rank; what came from each, one after the other."""
@@ -103,9 +91,6 @@ class Ranks:
         """Start to give a tensor of the rank `source` to all, in place."""
         work: dist.Work = dist.broadcast(tensor, source, async_op=True)
         return work
-
-    def _mesh(self) -> DeviceMesh:
-        return init_device_mesh(self.device.type, (self.size,))
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Concatenate the ranks' tensors, of any lengths, along the first axis, on every rank."""
