@@ -255,6 +255,8 @@ def distance_to(surface: pv.PolyData) -> Callable[[Array], Array]:
     function.SetInput(surface)
 
     def distance(points: Array) -> Array:
+        if not len(points):
+            return np.zeros(0)
         found = vtkDoubleArray()
         function.FunctionValue(pv.convert_array(np.ascontiguousarray(points)), found)
         return np.array(pv.convert_array(found))

@@ -29,7 +29,7 @@ from aiv_rba.problems.velocimetry.choices import resolve
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import Ranks
-from aiv_rba.ranks.plan import collocation_memory, points_file_size
+from aiv_rba.ranks.plan import collocation_memory, collocation_points, points_file_size
 from aiv_rba.settings import (
     AdamSettings,
     FlowNetworkSettings,
@@ -164,6 +164,10 @@ def test_ranks_share_points_and_rows() -> None:
     assert one / 2 < two < 0.6 * one
     soft = replace(TrainSettings(), precision="single")
     assert training_memory(soft, points, 3000, 1) > one
+    streamed = replace(TrainSettings(), points="stream")
+    of_points = 34 * sum(collocation_points(points))
+    saved = one - training_memory(streamed, points, 3000, 1)
+    assert saved == pytest.approx(of_points * (1 - 2 / 100_000))
 
 
 def test_the_limit_of_a_container_counts(tmp_path: Path) -> None:

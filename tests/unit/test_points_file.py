@@ -9,6 +9,7 @@ import pytest
 
 from aiv_rba.errors import RankError, UserError
 from aiv_rba.files.points import PointsReader, PointsWriter, create_points
+from tests.together import on_threads
 
 BATCHES, SHAPES = 3, {"interior": (2, 5), "wall": (4,)}
 POINTS = {
@@ -56,16 +57,37 @@ def test_the_identity_is_that_of_the_content_whoever_wrote_it(tmp_path):
     assert len(others) == 5
 
 
+def test_many_processes_write_what_one_would(tmp_path):
+    def work(rank, every):
+        with create_points(
+            tmp_path / "many.h5", "case", BATCHES, SHAPES, rank=rank, every=every
+        ) as writer:
+            for name, values in POINTS.items():
+                first, last = len(values) * rank // 3, len(values) * (rank + 1) // 3
+                writer.write(name, first, values[first:last])
+
+    on_threads(3, work)
+    assert [path.name for path in tmp_path.iterdir()] == ["many.h5"]
+    identity = written(tmp_path / "one.h5")
+    reader = PointsReader(tmp_path / "many.h5", "case")
+    assert reader.identity == identity
+    for name, values in POINTS.items():
+        found = [reader.read(name, b, slice(0, len(values))) for b in range(BATCHES)]
+        np.testing.assert_array_equal(found, values.swapaxes(0, 1))
+
+
 def test_a_full_disk_is_told_and_leaves_no_file(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        with (
-            pytest.raises(UserError, match="cannot be written: File too large"),
-            create_points(tmp_path / "points.h5", "case", BATCHES, SHAPES) as writer,
-        ):
+
+    def fill():
+        with create_points(tmp_path / "points.h5", "case", BATCHES, SHAPES) as writer:
             # Writing past this size fails as it does on a full disk.
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
             writer.write("wall", 0, POINTS["wall"])
+
+    try:
+        with pytest.raises(UserError, match="cannot be written: File too large"):
+            fill()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())

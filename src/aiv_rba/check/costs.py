@@ -109,14 +109,18 @@ def training_memory(
     It is the sum of
 
     - 400 MiB of libraries and data,
-    - the rank's share of the collocation points, 34 bytes each, and 16 more in single precision,
+    - the rank's share of the collocation points, at most 34 bytes each, and 16 more in single
+      precision; those of two steps only where they are streamed,
     - with Gauss-Newton, 3 J + 2.5 H, where J is the Jacobian of this rank's residuals of a step
       and H the curvature, a square of the parameters; where standard deviations follow from the
       curvature 4.2 J + 2.5 H,
     - with another optimiser, the activations of a step: 6 jets for each layer.
     """
     number = 8 if train.precision == "double" else 4
-    own = sum(collocation_points(points)) / ranks * (34 if number == 8 else 50)
+    held = sum(collocation_points(points)) / ranks
+    if train.points == "stream":
+        held *= min(1, 2 / points.per_group)
+    own = held * (34 if number == 8 else 50)
     optimisers = [o for o in (train.optimiser, train.second_optimiser) if o is not None]
     steps = [_step(o, train, points, parameters, ranks) for o in optimisers]
     return 400 * MIB + own + number * max(steps)

@@ -135,7 +135,7 @@ class PointsReader:
         place = self.places[name]
         points = np.empty(groups.stop - groups.start, POINT)
         offset = place.offset + POINT.itemsize * (b * place.groups + groups.start)
-        content = memoryview(points.reshape(-1).view(np.uint8))
+        content = points.reshape(-1).view(np.uint8).data
         try:
             while content:
                 count = os.preadv(self._file.fileno(), [content], offset)

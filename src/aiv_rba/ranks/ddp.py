@@ -79,6 +79,19 @@ class Ranks:
             dist.broadcast_object_list(told, src=rank)
         return told[0]
 
+    def exchange(self, sent: Tensor, sizes: list[int], received: list[int]) -> Tensor:
+        """Send the next so many elements to each rank; what came from each, one after the other."""
+        if self.size == 1:
+            return sent
+        found = sent.new_zeros(sum(received))
+        dist.all_to_all_single(found, sent, received, sizes)
+        return found
+
+    def broadcast(self, tensor: Tensor, source: int) -> dist.Work:
+        """Start to give a tensor of the rank `source` to all, in place."""
+        work: dist.Work = dist.broadcast(tensor, source, async_op=True)
+        return work
+
     def gather(self, tensor: Tensor) -> Tensor:
         """Concatenate the ranks' tensors, of any lengths, along the first axis, on every rank."""
         if self.size == 1:

@@ -223,15 +223,21 @@ class Checkpoints:
         self._remove_old()
 
     def _remove_old(self) -> None:
-        """Remove what is older than the last checkpoints that are whole, but not the best."""
+        """Remove all but the last whole checkpoints, the best, and what may still become whole."""
         sound = self._sound()
-        whole = [p for p in sound if p in self._files and all(f.exists() for f in self._files[p])]
-        if len(whole) < KEEP:
-            return
-        kept = {_step(path) for path in self.skipped} | {self.best_step}
-        for path in (*sound, *self.folder.glob("rows_*.pt")):
-            if _step(path) < _step(whole[KEEP - 1]) and _step(path) not in kept:
-                path.unlink()
+        known = {p: all(f.exists() for f in self._files[p]) for p in sound if p in self._files}
+        whole = [path for path, is_whole in known.items() if is_whole]
+        # No rank is more than one checkpoint behind the first.
+        old = {path for path in known if not known[path] and path not in sound[:2]}
+        if len(whole) >= KEEP:
+            old |= {path for path in sound if path < whole[KEEP - 1]}
+        old.discard(self._path(self.best_step))
+        for path in old:
+            path.unlink()
+        kept = {_step(path) for path in self.folder.glob("step_*.pt")}
+        for rows in self.folder.glob("rows_*.pt"):
+            if _step(rows) not in kept and _step(rows) < _step(sound[0]):
+                rows.unlink()
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step_{step:08d}.pt"

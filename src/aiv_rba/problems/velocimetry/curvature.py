@@ -16,7 +16,7 @@ from torch.func import functional_call, jvp, vmap
 from aiv_rba.files.case import Case
 from aiv_rba.mixture import amplitude_bias
 from aiv_rba.networks.layers import Linear
-from aiv_rba.optimisers.normal_equations import jacobian
+from aiv_rba.optimisers.jacobian import Linearised
 from aiv_rba.optimisers.posterior import Posterior
 from aiv_rba.problem import Residuals
 from aiv_rba.problems.velocimetry.deviations import SAMPLES_AT_ONCE, STRENGTHS, CurvatureSamples
@@ -123,13 +123,13 @@ def sample_deviations(
     for rows in (tracks, *equations):
         for start in range(0, len(rows.factors), ROWS_AT_ONCE):
             part = rows.part(slice(start, start + ROWS_AT_ONCE))
-            factors = part.factors.unsqueeze(-1)
-            _, j = jacobian(partial(getattr(residuals, part.block), *part.inputs), layers)
+            evaluate = partial(getattr(residuals, part.block), *part.inputs)
+            j = Linearised(evaluate, layers).jacobian(part.factors)
             errors = {part.source: part.errors.flatten(0, 1)}
             if strengths is not None:
-                moved = _change(single, part.block, part.inputs, strengths).to(factors)
-                errors["wall"] = (factors * moved).flatten(0, 1)
-            posterior.add((factors * j).flatten(0, 1), errors)
+                moved = _change(single, part.block, part.inputs, strengths).to(part.factors)
+                errors["wall"] = (part.factors.unsqueeze(-1) * moved).flatten(0, 1)
+            posterior.add(j.dense(), errors)
     found = posterior.deviations(PRIOR, "equations", generator)
     return CurvatureSamples(found, strengths, amplitude)
 

@@ -84,8 +84,8 @@ class PointSource:
         self._own = {name: ranks.share(place.groups) for name, place in places.items()}
         self.first_group, self.first_wall_group = (own.start for own in self._own.values())
         self.own_groups, self.own_wall_groups = (own.stop - own.start for own in self._own.values())
-        own = self.epoch_length * (self.own_groups + self.own_wall_groups)
-        size = 4 * dtype.itemsize * own
+        count = self.epoch_length * (self.own_groups + self.own_wall_groups)
+        size = 4 * dtype.itemsize * count
         self.streamed = kept == "stream" or (kept == "auto" and size > MOST * memory_of(ranks))
         self._sections: dict[str, _Held | _Streamed] = {}
 
@@ -181,4 +181,8 @@ class _Streamed:
 
     def _load(self, b: int) -> Tensor:
         points = self._read(b)
-        return points.pin_memory() if self._device.type == "cuda" else points
+        if self._device.type != "cuda":
+            return points
+        # The first GPU is that of a new thread, unless it is told another.
+        with torch.cuda.device(self._device):
+            return points.pin_memory()

@@ -71,6 +71,8 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
         ):
             case = read_case(results.case)
             problem = Velocimetry(settings, case, results.points, ranks)
+            if first and problem.batches.points.streamed:
+                say("train: collocation points are read from the file during the steps")
             parameters = sum(p.numel() for p in problem.network.parameters())
             method = method_of(settings, parameters)
             checkpoints = (
