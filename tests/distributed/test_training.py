@@ -113,7 +113,15 @@ def assert_equal(a, b, rtol):
 def last_checkpoint(folder, run):
     """Tensors of the newest checkpoint by name: network, optimiser, every single multiplier."""
     newest = max((folder / run).glob("checkpoints/*/step_*.pt"))
-    return dict(tensors(torch.load(newest, weights_only=True)))
+    saved = torch.load(newest, weights_only=True)
+    # Every rank has written its own rows.
+    others = sorted(newest.parent.glob(f"rows_{newest.stem.removeprefix('step_')}_*.pt"))
+    parts = [saved, *(torch.load(path, weights_only=True) for path in others)]
+    saved["multipliers"] = {
+        block: torch.cat([part["multipliers"][block] for part in parts])
+        for block in saved["multipliers"]
+    }
+    return dict(tensors(saved))
 
 
 def tensors(tree, name=""):

@@ -29,7 +29,7 @@ class Adam:
     parts
         Parts in which the rows of a step are taken, if they do not fit into memory together. They
         are then evaluated once more, without gradients, since multipliers may depend on all of
-        them: the largest residual, for one. This costs about a third of the time.
+        them: the largest residual, for one. This costs at least a third of the time.
     """
 
     def __init__(
