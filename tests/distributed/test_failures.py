@@ -43,6 +43,11 @@ with process_group("auto", timeouts) as ranks:
     print("compiled", flush=True)
     wait(ranks, 2)
 """
+# The first rank has done its part long before the other one.
+ENDS = """
+with process_group() as ranks:
+    time.sleep(2 * rank)
+"""
 # One rank finds no GPU of its own.
 HAS_NO_GPU = """
 torch.cuda.device_count = lambda: 1
@@ -110,6 +115,11 @@ def test_compilation_counts_toward_no_step():
     assert codes == [1, 1]
     assert "rank 0 lost contact with another rank: " in errors[0]
     assert "Timed out waiting 1000ms" in errors[0]
+
+
+def test_ranks_that_end_one_after_the_other_say_nothing():
+    """The store ends with the first one, and torch would log at length that it has."""
+    assert run(ENDS) == (("", ""), ("", ""), [0, 0])
 
 
 def test_two_ranks_on_one_gpu_are_refused_by_both():

@@ -177,7 +177,7 @@ def process_group(
             yield Ranks(rank, size, device, timeouts)
     except Interrupted:
         # All ranks stop at the same step.
-        dist.destroy_process_group()
+        _finish(failures, timeouts)
         raise
     except BaseException as error:
         reason = _consequence(error, failures, rank) or error
@@ -189,7 +189,12 @@ def process_group(
             raise
         raise reason from error
     else:
-        dist.destroy_process_group()
+        _finish(failures, timeouts)
+
+
+def _finish(failures: Failures, timeouts: TimeoutSettings) -> None:
+    failures.finish(60 * timeouts.step_minutes)
+    dist.destroy_process_group()
 
 
 def _consequence(error: BaseException, failures: Failures, rank: int) -> UserError | None:

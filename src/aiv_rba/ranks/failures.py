@@ -21,12 +21,12 @@ from aiv_rba.errors import RankError, UserError, first_line
 from aiv_rba.ranks.environment import find_rank
 from aiv_rba.terminal import fail
 
-# Keys of the store: what the first failure was, and how many ranks have heard of it.
-FIRST, HEARD = "aiv_rba/failure", "aiv_rba/heard"
+# Keys of the store: the first failure, and how many ranks have heard of it or have done their part.
+FAILURE, HEARD, DONE = (f"aiv_rba/{name}" for name in ("failure", "heard", "done"))
 # Seconds between looks into the store, and for an answer of it.
 INTERVAL = 0.5
 ANSWER = timedelta(seconds=5)
-# Seconds for the others to hear of the failure of the rank that keeps the store.
+# Seconds that the others have to hear of the failure of the first rank.
 TIME_TO_HEAR = 3.0
 # Seconds that other ranks wait for the first one to print an error that all of them meet.
 TIME_TO_PRINT = 10.0
@@ -58,34 +58,51 @@ class Failures:
         self.size = size
         self.cause: str | None = None
         self._heard = False
+        self._lost = False
 
     def tell(self, error: BaseException) -> None:
         """Tell the others why this rank fails, if it is the first one that does."""
-        # A store that is gone cannot be told anything, and its rank has ended before.
-        with suppress(RuntimeError):
-            self.store.compare_set(FIRST, "", f"rank {self.rank} failed: {_why(error)}")
+        with self._answered():
+            self.store.compare_set(FAILURE, "", f"rank {self.rank} failed: {_why(error)}")
             self._note_heard()
-            deadline = time.monotonic() + TIME_TO_HEAR
-            # The store ends with the first rank.
-            while self.rank == 0 and self.store.add(HEARD, 0) < self.size:
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(INTERVAL / 5)
+            self._wait_for_all(HEARD, TIME_TO_HEAR)
 
     def hear(self) -> str | None:
         """The cause, as far as it is known by now."""
-        with suppress(RuntimeError):
-            if self.cause is None and self.store.check([FIRST]):
-                told = self.store.get(FIRST).decode()
+        with self._answered():
+            if self.cause is None and not self._lost and self.store.check([FAILURE]):
+                told = self.store.get(FAILURE).decode()
                 if not told.startswith(f"rank {self.rank} "):
                     self.cause = told
                     self._note_heard()
         return self.cause
 
+    def finish(self, seconds: float) -> None:
+        """Note that this rank has done its part; the first one waits until the others have too."""
+        with self._answered():
+            self.store.add(DONE, 1)
+            self._wait_for_all(DONE, seconds)
+
     def _note_heard(self) -> None:
         if not self._heard:
             self._heard = True
             self.store.add(HEARD, 1)
+
+    def _wait_for_all(self, key: str, seconds: float) -> None:
+        """Let the first rank, with which the store ends, wait for a count of all ranks."""
+        deadline = time.monotonic() + seconds
+        while self.rank == 0 and self.store.add(key, 0) < self.size:
+            if time.monotonic() > deadline or (key == DONE and self.hear() is not None):
+                return
+            time.sleep(INTERVAL / 10)
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Note that the store has gone with its rank: torch logs every other attempt at length."""
+        try:
+            yield
+        except RuntimeError:
+            self._lost = True
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -100,10 +117,10 @@ class Failures:
             watch.join()
 
     def _watch(self, left: threading.Event) -> None:
-        while not left.wait(INTERVAL):
+        while not left.wait(INTERVAL) and not self._lost:
             if self.hear() is not None:
                 break
-        if left.wait(TIME_TO_LEAVE):
+        if self.cause is None or left.wait(TIME_TO_LEAVE):
             return
         fail(f"aiv-rba: error: rank {self.rank} ends, because {self.cause}")
         sys.stderr.flush()
