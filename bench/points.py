@@ -72,9 +72,8 @@ def measure(section: PointsSettings, ranks: int, times: int) -> dict[str, Any]:
         found = [fresh.submit(launch, *command).result() for _ in range(times)]
         return {
             "seconds": [seconds for seconds, _ in found],
-            "slab_mib": 32 * sum(collocation_points(section)) / ranks / MIB,
             "peak_mib_of_a_process": max(most for _, most in found) / MIB,
-            "bound_mib": collocation_memory(section, ranks) / MIB,
+            "bound_mib": collocation_memory(section) / MIB,
             "file_mib": results.points.stat().st_size / MIB,
         }
 

@@ -28,7 +28,7 @@ from aiv_rba.ranks.plan import NVIDIA, Cluster, Step, flops_per_row, messages, s
 from aiv_rba.settings import load_stage
 from bench.inputs import write_inputs
 from bench.measure import PAPER, ratios, spread, write
-from bench.turns import QUIET, Inputs, Job, Turn, take_turns
+from bench.turns import Inputs, Job, Turn, quiet_rounds, take_turns
 
 TABLES = Path(__file__).with_suffix(".md.j2")
 # Steps of a turn. A row of the history is due at every fifth one of the default.
@@ -78,13 +78,6 @@ def summary(
     for key in ("peak", "multipliers", "points"):
         result[f"{key}_bytes"] = {job: [rank[key] for rank in ranks] for job, ranks in told.items()}
     return result
-
-
-def quiet_rounds(taken: Mapping[str, Sequence[Turn]]) -> list[int]:
-    """Numbers of the rounds in which others kept the machine less busy than `QUIET`, or of all."""
-    rounds = list(zip(*taken.values(), strict=True))
-    quiet = [n for n, turns in enumerate(rounds) if max(t.others for t in turns) <= QUIET]
-    return quiet or list(range(len(rounds)))
 
 
 def measured_shares(inputs: Inputs, largest: int) -> list[Share]:

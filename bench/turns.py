@@ -10,8 +10,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -50,7 +50,8 @@ class Job:
     """A training: its inputs, ranks of one thread each, and the steps of a turn.
 
     With `apart` every rank is a training of its own, which knows of no other: what two of them
-    get done side by side is the most that two ranks could.
+    get done side by side is the most that two ranks could. With `source` it imports the package
+    from there, such as the `src` of another commit.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Job:
     inputs: Inputs
     steps: int
     apart: bool = False
+    source: Path | None = None
 
 
 class Turn(NamedTuple):
@@ -102,6 +104,13 @@ def take_turns(
         return taken, {job.name: ask(job) for job in jobs}
 
 
+def quiet_rounds(taken: Mapping[str, Sequence[Turn]]) -> list[int]:
+    """Numbers of the rounds in which others kept the machine less busy than `QUIET`, or of all."""
+    rounds = list(zip(*taken.values(), strict=True))
+    quiet = [n for n, turns in enumerate(rounds) if max(t.others for t in turns) <= QUIET]
+    return quiet or list(range(len(rounds)))
+
+
 def _start(job: Job, rounds: int, folder: Path, processes: ExitStack) -> list[Connection]:
     """Start the ranks of a job, to be killed when the context ends; pipes to them."""
     context = get_context("spawn")
@@ -111,7 +120,8 @@ def _start(job: Job, rounds: int, folder: Path, processes: ExitStack) -> list[Co
     for rank in range(job.ranks):
         here, there = context.Pipe()
         process = context.Process(target=_train, args=(job, rank, port, rounds, there, folder))
-        process.start()
+        with importing_from(job.source):
+            process.start()
         # The rank alone has its end, so that it is noticed when it dies.
         there.close()
         # Its training would take SIGTERM for a wish to stop after the step.
@@ -119,6 +129,13 @@ def _start(job: Job, rounds: int, folder: Path, processes: ExitStack) -> list[Co
         processes.callback(process.kill)
         pipes.append(here)
     return pipes
+
+
+@contextmanager
+def importing_from(source: Path | None) -> Iterator[None]:
+    """Let processes that are spawned meanwhile import the package from a folder of sources."""
+    with patch.object(sys, "path", [*([] if source is None else [str(source)]), *sys.path]):
+        yield
 
 
 def _seconds_busy() -> float:
@@ -168,6 +185,7 @@ def _train(job: Job, rank: int, port: int, rounds: int, pipe: Connection, folder
             **held(run, problem),
             "parameters": sum(p.numel() for p in problem.residuals.parameters()),
             "save_seconds": saves,
+            "errors": problem.errors(),
         }
         pipe.send(told | {"collectives": collectives(run, problem) if ranks.size > 1 else {}})
 

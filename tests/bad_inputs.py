@@ -27,7 +27,7 @@ import pyvista as pv
 import torch
 import yaml
 
-from aiv_rba.check import machine
+from aiv_rba import machine
 from aiv_rba.check import run as check_run
 from aiv_rba.cli import main
 from aiv_rba.files.results import Results

@@ -6,7 +6,7 @@ import numpy as np
 import yaml
 
 from aiv_rba.files.case import Case, Tracks, Wall, WallFunction, write_case
-from aiv_rba.files.formats import create_h5
+from aiv_rba.files.points import create_points
 from aiv_rba.files.results import Results
 from aiv_rba.scales import Scales
 from aiv_rba.settings.types import FlowKind
@@ -91,10 +91,12 @@ def write_training_case(
     )
     write_case(folder / "case.h5", case)
     batches = 4
-    with create_h5(folder / "points.h5", "points", {"identity": case.identity}) as file:
-        radius = RADIUS * np.sqrt(rng.uniform(0, 1, batches * groups))
-        file["interior/points"] = inside(batches * groups, radius).reshape(batches, groups, 4)
-        file["wall/points"] = inside(batches * wall_groups, RADIUS).reshape(batches, wall_groups, 4)
+    radius = RADIUS * np.sqrt(rng.uniform(0, 1, batches * groups))
+    shapes = {"interior": (groups,), "wall": (wall_groups,)}
+    with create_points(folder / "points.h5", case.identity, batches, shapes) as writer:
+        for name, count, r in (("interior", groups, radius), ("wall", wall_groups, RADIUS)):
+            points = inside(batches * count, r).reshape(batches, count, 4)
+            writer.write(name, 0, points.swapaxes(0, 1))
 
 
 def write_config(folder: Path, **train) -> Path:

@@ -28,7 +28,7 @@ def _ranks_to_start(arguments: Arguments) -> int:
     wanted = getattr(arguments, "ranks", 1)
     if wanted == 1:
         return 1
-    from aiv_rba.check.machine import cores
+    from aiv_rba.machine import cores
     from aiv_rba.ranks.devices import ranks_to_start
 
     device: Device = arguments.device or "auto"

@@ -44,9 +44,5 @@ class NotFinite(UserError):
         self.what = what
 
 
-class ResidualNotFinite(NotFinite, RankError):
-    """A residual of this rank is not a finite number."""
-
-
 class Interrupted(Exception):
     """The stage was asked to stop and has saved what it had; exit code 75, "try again"."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,8 @@ import pyvista as pv
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, LinearNDInterpolator
 from scipy.spatial import KDTree
+from vtkmodules.vtkCommonCore import vtkDoubleArray
+from vtkmodules.vtkFiltersCore import vtkImplicitPolyDataDistance
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, Opening, Wall
@@ -129,12 +132,11 @@ class Lumen:
 
     def distance(self, points: Array) -> Array:
         """Signed distance (N,) of points (N, 3) to the wall, positive outside the lumen."""
-        cloud = pv.PolyData(points).compute_implicit_distance(self._surface)
-        return np.asarray(cloud["implicit_distance"])
+        return self._distance(points)
 
     @cached_property
-    def _surface(self) -> pv.PolyData:
-        return surface_of(self.wall)
+    def _distance(self) -> Callable[[Array], Array]:
+        return distance_to(surface_of(self.wall))
 
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (N, 3) lie in the lumen, by signed distance to the wall."""
@@ -182,10 +184,6 @@ class Region:
     openings: tuple[Opening, ...]
 
     @cached_property
-    def _wall(self) -> pv.PolyData:
-        return surface_of(self.wall)
-
-    @cached_property
     def boundary(self) -> pv.PolyData:
         """Walls and openings as one closed surface, normals outwards."""
         points, triangles = [self.wall.points], [self.wall.triangles]
@@ -217,15 +215,19 @@ class Region:
 
     def wall_distance(self, points: Array) -> Array:
         """Distance (N,) of points (N, 3) to the walls, without sign."""
-        cloud = pv.PolyData(points).compute_implicit_distance(self._wall)
-        return np.asarray(np.abs(cloud["implicit_distance"]))
+        return np.abs(self._wall_distance(points))
 
     def distance(self, points: Array) -> Array:
         """Signed distance (N,) to walls and openings, positive outside."""
-        if not len(points):
-            return np.zeros(0)
-        cloud = pv.PolyData(points).compute_implicit_distance(self.boundary)
-        return np.asarray(cloud["implicit_distance"])
+        return self._distance(points)
+
+    @cached_property
+    def _wall_distance(self) -> Callable[[Array], Array]:
+        return distance_to(surface_of(self.wall))
+
+    @cached_property
+    def _distance(self) -> Callable[[Array], Array]:
+        return distance_to(self.boundary)
 
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (N, 3) lie in the region."""
@@ -242,6 +244,24 @@ def lumen_of(case: Case) -> Lumen | Region:
 def surface_of(wall: Wall) -> pv.PolyData:
     """The triangles of a wall."""
     return pv.PolyData(wall.points, np.insert(wall.triangles, 0, 3, axis=1))
+
+
+def distance_to(surface: pv.PolyData) -> Callable[[Array], Array]:
+    """Signed distance (N,) of points (N, 3) to a surface, positive on the side of its normals.
+
+    To prepare the surface takes as long as many distances, so this is done once.
+    """
+    function = vtkImplicitPolyDataDistance()
+    function.SetInput(surface)
+
+    def distance(points: Array) -> Array:
+        if not len(points):
+            return np.zeros(0)
+        found = vtkDoubleArray()
+        function.FunctionValue(pv.convert_array(np.ascontiguousarray(points)), found)
+        return np.array(pv.convert_array(found))
+
+    return distance
 
 
 def nearest_on(surface: pv.PolyData, points: Array) -> Array:

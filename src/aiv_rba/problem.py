@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -26,12 +26,19 @@ class Batch:
         (n,) numbers of the rows among the owned ones, per block: groups, or track rows.
     counts
         Rows of each block over all ranks.
+    firsts
+        Number of this rank's first row of each block among those of all ranks; 0 if left out.
+    elapsed
+        Steps since the rows of a block took part before, or since the first step, for blocks whose
+        rows take turns; other blocks have one.
     """
 
     step: int
     inputs: dict[str, tuple[Tensor, ...]]
     rows: dict[str, Tensor]
     counts: dict[str, int]
+    firsts: dict[str, int] = field(default_factory=dict)
+    elapsed: dict[str, int] = field(default_factory=dict)
 
     def select(self, chosen: dict[str, Tensor], counts: dict[str, int]) -> Batch:
         """The given rows (numbers within this batch) of each block; `counts` over all ranks."""
@@ -40,14 +47,14 @@ class Batch:
             {b: tuple(t[i] for t in self.inputs[b]) for b, i in chosen.items()},
             {b: self.rows[b][i] for b, i in chosen.items()},
             counts,
+            elapsed=self.elapsed,
         )
 
 
 class Residuals(nn.Module):
     """Residuals of a problem; a subclass has a method for each block, (n, ...) -> (n, terms).
 
-    They are computed inside `forward`, because DistributedDataParallel reduces only the
-    gradients of what its wrapped module computes.
+    A subclass may compute blocks together in `forward`, which gives the same.
     """
 
     terms: Mapping[str, tuple[str, ...]]
@@ -72,6 +79,10 @@ class Problem(Protocol):
     """Global weight of each term of each block."""
     sizes: dict[str, tuple[int, int]]
     """Owned rows and terms of the blocks whose rows have multipliers."""
+    lengths: dict[str, int]
+    """Most rows of each block in a step of any rank; a graph is compiled for so many."""
+    state: dict[str, Tensor]
+    """What `factors` remembers from step to step, the same on every rank; checkpoints keep it."""
     time_span: tuple[float, float] | None
     """First and last time of a problem with an initial state; None for others."""
 

@@ -4,12 +4,16 @@ import resource
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 
 from aiv_rba.errors import RankError
 from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.training import checkpoints
 from aiv_rba.training.checkpoints import Checkpoints
 from tests.distributed.test_training import (
     EXACT,
@@ -19,9 +23,12 @@ from tests.distributed.test_training import (
     assert_equal,
     train,
 )
+from tests.together import on_threads
 from tests.training_case import write_config, write_training_case
 
 ONE = Ranks(0, 1, torch.device("cpu"))
+# What a rank asks for: the shapes of its multipliers.
+ASKED = {"tracks": torch.zeros(2, 1)}
 
 
 def save(checkpoints, step, score=1.0, size=3):
@@ -44,7 +51,7 @@ def test_the_last_ones_and_the_best_are_kept(tmp_path):
     assert (tmp_path / "best.pt").resolve().name == kept[0]
     # A resumed run knows which one is the best.
     resumed = Checkpoints(tmp_path, ONE)
-    assert resumed.load()["step"] == 5
+    assert resumed.load(ASKED)["step"] == 5
     save(resumed, 6, 0.25)
     assert (tmp_path / "best.pt").resolve().name == kept[0]
     save(resumed, 7, 0.1)
@@ -74,7 +81,7 @@ def test_a_damaged_or_foreign_one_is_skipped(tmp_path, caplog, complaint, damage
     damage(tmp_path / "step_00000002.pt")
     before = names(tmp_path)
     resumed = Checkpoints(tmp_path, ONE)
-    saved = resumed.load()
+    saved = resumed.load(ASKED)
     assert saved["step"] == 1
     assert saved["multipliers"]["tracks"].tolist() == [[1.0], [1.0]]
     errors = caplog.messages
@@ -94,7 +101,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
     killed.wait()
     (tmp_path / f".step_00000002.pt.{socket.gethostname()}.{killed.pid}.tmp").write_bytes(b"half")
     resumed = Checkpoints(tmp_path, ONE)
-    assert resumed.load()["step"] == 1
+    assert resumed.load(ASKED)["step"] == 1
     save(resumed, 3)
     assert names(tmp_path) == ["best.pt", "step_00000001.pt", "step_00000003.pt"]
 
@@ -114,7 +121,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_so(tmp_path, caplog):
     assert "step_00000002.pt: cannot be written" in errors[0]
     assert "the checkpoint before it stays valid" in errors[0]
     assert names(tmp_path) == ["best.pt", "step_00000001.pt"]
-    assert Checkpoints(tmp_path, ONE).load()["step"] == 1
+    assert Checkpoints(tmp_path, ONE).load(ASKED)["step"] == 1
 
 
 def test_training_goes_on_while_one_is_written(tmp_path, monkeypatch):
@@ -128,13 +135,13 @@ def test_training_goes_on_while_one_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "save", slow)
     checkpoints = Checkpoints(tmp_path, ONE)
     parameters = torch.zeros(3)
-    checkpoints.save(1, {"network": {"weight": parameters}}, {}, score=1.0)
+    checkpoints.save(1, {"network": {"weight": parameters}}, ASKED, score=1.0)
     # `save` came back although nothing is written; what training does now is not in it.
     assert not list(tmp_path.glob("*.pt"))
     parameters += 1
     disk.set()
     checkpoints.finish()
-    assert Checkpoints(tmp_path, ONE).load()["network"]["weight"].tolist() == [0, 0, 0]
+    assert Checkpoints(tmp_path, ONE).load(ASKED)["network"]["weight"].tolist() == [0, 0, 0]
 
 
 def test_a_rank_that_sees_another_folder_says_so(tmp_path):
@@ -142,9 +149,128 @@ def test_a_rank_that_sees_another_folder_says_so(tmp_path):
         def max(self, tensor):
             return torch.full_like(tensor, 5)
 
+        def gather(self, tensor):
+            return torch.cat([tensor, tensor])
+
+        def wait(self):
+            pass
+
     second = Second(1, 2, torch.device("cpu"))
     with pytest.raises(RankError, match=r"rank 1: .*step_00000005.pt: not found.*all nodes share"):
-        Checkpoints(tmp_path, second).load()
+        Checkpoints(tmp_path, second).load(ASKED)
+
+
+@dataclass(frozen=True)
+class Thread(Ranks):
+    """A rank that is a thread."""
+
+    every: Callable[[torch.Tensor], list[torch.Tensor]]
+
+    def gather(self, tensor):
+        return torch.cat(self.every(tensor))
+
+    def max(self, tensor):
+        return torch.stack(self.every(tensor)).amax(0)
+
+    def wait(self):
+        self.every(torch.zeros(1))
+
+
+def on_ranks(size, work):
+    """What the work returns on each of so many ranks."""
+    cpu = torch.device("cpu")
+    return on_threads(size, lambda rank, every: work(Thread(rank, size, cpu, every)))
+
+
+ROWS = 10
+
+
+def rows_of(ranks, step=0):
+    return {"tracks": torch.arange(float(ROWS))[ranks.share(ROWS), None] + 100 * step}
+
+
+def saved_by(folder, size, steps):
+    """Checkpoints of so many ranks, which start by loading."""
+
+    def work(ranks):
+        with Checkpoints(folder, ranks) as checkpoints:
+            checkpoints.load(rows_of(ranks))
+            for step in steps:
+                checkpoints.save(step, {}, rows_of(ranks, step), score=1.0)
+
+    on_ranks(size, work)
+
+
+def loaded_by(folder, size):
+    """Step and rows of all ranks."""
+    found = on_ranks(size, lambda ranks: Checkpoints(folder, ranks).load(rows_of(ranks)))
+    steps = {saved["step"] for saved in found}
+    assert len(steps) == 1
+    return steps.pop(), torch.cat([saved["multipliers"]["tracks"] for saved in found])
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (2, 1), (3, 2), (3, 7), (4, 3)])
+def test_rows_come_from_the_ranks_that_had_them(tmp_path, before, after):
+    saved_by(tmp_path, before, [7])
+    step, rows = loaded_by(tmp_path, after)
+    assert step == 7
+    torch.testing.assert_close(rows, rows_of(ONE, 7)["tracks"], rtol=0, atol=0)
+    # No file has more rows than a rank.
+    for path in tmp_path.glob("*.pt"):
+        written = torch.load(path, weights_only=True)["multipliers"]["tracks"]
+        assert len(written) <= -(-ROWS // before)
+    assert len(list(tmp_path.glob("rows_*.pt"))) == before - 1
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"half")])
+def test_without_the_rows_of_a_rank_the_checkpoint_before_is_taken(tmp_path, caplog, damage):
+    saved_by(tmp_path, 3, [1, 2])
+    (lost,) = tmp_path.glob("rows_00000002_2_of_3_*.pt")
+    damage(lost)
+    step, rows = loaded_by(tmp_path, 2)
+    assert step == 1
+    torch.testing.assert_close(rows, rows_of(ONE, 1)["tracks"], rtol=0, atol=0)
+    assert all(lost.name in line for line in caplog.messages)
+
+
+def test_rows_of_an_earlier_start_complete_no_checkpoint(tmp_path, monkeypatch):
+    saved_by(tmp_path, 2, [1, 2])
+    # The second rank is killed before it has written, where it has written once already.
+    write = checkpoints.save_plain
+    monkeypatch.setattr(
+        checkpoints,
+        "save_plain",
+        lambda path, *rest: None if "rows_" in path.name else write(path, *rest),
+    )
+    saved_by(tmp_path, 2, [2])
+    assert len(list(tmp_path.glob("rows_00000002_*.pt"))) == 1
+    assert loaded_by(tmp_path, 2)[0] == 1
+
+
+def test_only_whole_checkpoints_count_among_the_last(tmp_path, monkeypatch):
+    saved_by(tmp_path, 2, range(1, 6))
+    # What the second rank has not finished when the first one looks goes next time.
+    for kind in ("step", "rows"):
+        kept = {step_of(path) for path in tmp_path.glob(f"{kind}_*.pt")}
+        assert {1, 4, 5} <= kept <= {1, 3, 4, 5}
+    write = checkpoints.save_plain
+    monkeypatch.setattr(
+        checkpoints,
+        "save_plain",
+        lambda path, *rest: None if "rows_" in path.name else write(path, *rest),
+    )
+    saved_by(tmp_path, 2, range(6, 12))
+    assert loaded_by(tmp_path, 2)[0] == 5
+    # The first is the best; 10 and 11 may still become whole.
+    assert (
+        {1, 5, 10, 11}
+        <= {step_of(path) for path in tmp_path.glob("step_*.pt")}
+        <= {1, 3, 4, 5, 10, 11}
+    )
+
+
+def step_of(path):
+    return int(path.name[5:13])
 
 
 def stop_at(folder, run, step):
@@ -182,6 +308,23 @@ def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, scheme, step):
     )
     whole = train(tmp_path, "run", 2)
     stop_at(tmp_path, "run", step)
+    assert_equal(whole, train(tmp_path, "run", 2), 0)
+
+
+def test_points_that_are_read_ahead_change_nothing(tmp_path):
+    """Not even where a training with all points in memory is resumed."""
+    write_training_case(tmp_path)
+    settings = {
+        "network": NETWORK,
+        "optimiser": OPTIMISERS["adam"] | {"iterations": 12},
+        "groups_per_step": 9,
+        "checkpoint_every": 4,
+    }
+    write_config(tmp_path, **settings, points="memory")
+    whole = train(tmp_path, "run", 2)
+    write_config(tmp_path, **settings, points="stream")
+    assert_equal(whole, train(tmp_path, "streamed", 2), 0)
+    stop_at(tmp_path, "run", 4)
     assert_equal(whole, train(tmp_path, "run", 2), 0)
 
 

@@ -174,7 +174,7 @@ def restarts_of(folder, run="run"):
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_restart_is_a_training_with_shorter_steps(folder, ranks):
-    """What an earlier optimiser leaves behind, such as DDP's hooks, must not be felt."""
+    """What an earlier optimiser leaves behind, such as its gradients, must not be felt."""
     rate = 2e152
     write_config(folder, network=NETWORK, optimiser=adam_at(rate), restarts=9)
     restarted = train(folder, "restarted", ranks)
@@ -213,8 +213,8 @@ def test_all_ranks_go_back_together(folder):
     assert process.returncode != 0
     for restart in ("restart 1 of 2", "restart 2 of 2", "allow more restarts"):
         told = [line for line in errors.splitlines() if restart in line]
-        assert sum("step 3: residual momentum_x is nan" in line for line in told) == 1, errors
-        assert sum("step 3: a residual of another rank" in line for line in told) == 1, errors
+        assert len(told) == 1, errors
+        assert "step 3: residual momentum_x is nan in rank 1's row 10 of" in told[0], errors
 
 
 def test_parameters_that_are_not_finite_are_never_saved(folder, capsys, monkeypatch):

@@ -1,18 +1,21 @@
 """What the benches compute: rounds, losses that are compared, tables, and a run in turns."""
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import aiv_rba
 from aiv_rba.files.case import read_case
 from aiv_rba.problems.velocimetry.share import Share
 from aiv_rba.settings import load_stage
 from bench import __main__ as command
-from bench import cost, inputs, measure, points, residual, scaling, turns
+from bench import change, cost, inputs, measure, points, residual, scaling, turns
 from tests.training_case import write_tiny_training
 
 
@@ -119,6 +122,33 @@ def test_a_job_that_fails_says_why(tmp_path):
     files = turns.Inputs(settings, tmp_path / "none.h5", tmp_path / "points.h5")
     with pytest.raises(SystemExit, match=r"none\.h5"):
         turns.take_turns([turns.Job("one", 1, files, 2)], tmp_path, rounds=1)
+
+
+def test_spawned_processes_import_other_sources(tmp_path):
+    package = tmp_path / "aiv_rba"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    found = []
+    for source in (tmp_path, None):
+        with ProcessPoolExecutor(1, get_context("spawn")) as one, turns.importing_from(source):
+            found.append(one.submit(eval, "__import__('aiv_rba').__file__").result())
+    assert found == [str(package / "__init__.py"), aiv_rba.__file__]
+
+
+def test_sources_of_a_commit(tmp_path):
+    source = change.unpacked("HEAD", tmp_path)
+    assert (source / "aiv_rba" / "cli.py").is_file()
+
+
+def test_a_change_is_compared_within_each_round():
+    seconds = {"before_1": 4.0, "now_1": 2.0, "before_2": 3.0, "now_2": 1.0}
+    taken = {job: [turn(s), turn(9.0, others=1.0)] for job, s in seconds.items()}
+    found = change.summary(taken, {job: [{"errors": {"u": 0.1}}] for job in taken})
+    assert found["rounds_counted"] == [0]
+    ratios = {n: r["median"] for n, r in found["throughput_now_over_before"].items()}
+    assert ratios == {"1": 2, "2": 3}
+    ratios = {name: r["median"] for name, r in found["work_two_ranks_over_one"].items()}
+    assert ratios == {"before": pytest.approx(4 / 3), "now": 2}
 
 
 def turn(seconds, others=0.0):

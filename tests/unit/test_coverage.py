@@ -9,8 +9,9 @@ from aiv_rba.errors import UserError
 from aiv_rba.ranks.mpi import Processes
 from aiv_rba.settings import PointsSettings
 from aiv_rba.stages.points.coverage import LIMIT, MOST, distinct, looked_at, measure
-from aiv_rba.stages.points.generate import check_coverage, slab
+from aiv_rba.stages.points.generate import check_coverage
 from aiv_rba.stages.points.partition import RegionPartition, TubePartition
+from tests.collocation import slab
 from tests.exact import LENGTH, RADIUS, SCALES, annulus, eccentric, tube
 from tests.walls import bifurcation, box_with_sphere
 
@@ -25,7 +26,8 @@ def checked(kind, settings, wall, openings=()):
     case = SimpleNamespace(wall=wall, openings=openings, axis=1, scales=SCALES)
     partition = kind(case, settings, ALONE)
     points = slab(settings, case, partition.interior, settings.n_t, 0, ALONE)
-    return check_coverage(points, settings, case, partition, ALONE)
+    looked = looked_at(len(points), settings.per_group)
+    return check_coverage(points[:, :looked, 1:].reshape(-1, 3), settings, case, partition, ALONE)
 
 
 @pytest.mark.parametrize("hole", [0.0, 0.25])

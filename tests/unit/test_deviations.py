@@ -160,7 +160,7 @@ def test_the_equations_count_as_an_integral_and_not_by_their_points(
     monkeypatch.setattr(curvature, "BATCHES", batches)
     monkeypatch.setattr(curvature, "POINTS", points)
     rows = curvature._rows_of_points(problem, "navier_stokes", 8, torch.Generator().manual_seed(0))
-    groups = problem.batches.groups
+    groups = problem.batches.points.groups
     assert sum(len(part.factors) for part in rows) == batches * -(-groups // -(-groups // points))
     squares = sum(part.factors.square().sum(0) for part in rows)
     weights = torch.tensor(problem.weights["navier_stokes"]).double()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aiv_rba.check import machine
+from aiv_rba import machine
 from aiv_rba.cli import main
 from aiv_rba.errors import UserError
 from aiv_rba.ranks.ddp import process_group

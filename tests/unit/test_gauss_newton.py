@@ -1,5 +1,7 @@
 """Gauss-Newton: its Jacobian and Gram matrix against automatic differentiation."""
 
+from functools import partial
+
 import pytest
 import torch
 from scipy.linalg import LinAlgError
@@ -7,8 +9,9 @@ from scipy.linalg import LinAlgError
 from aiv_rba.errors import NotFinite
 from aiv_rba.networks.layers import Linear
 from aiv_rba.optimisers.gauss_newton import PROBE, GaussNewton, _second_derivative
+from aiv_rba.optimisers.jacobian import DenseJacobian, KroneckerJacobian, Linearised
 from aiv_rba.optimisers.least_squares import Curvature, ParameterSpace, SampleSpace
-from aiv_rba.optimisers.normal_equations import factored, jacobian, upper_gram
+from aiv_rba.optimisers.normal_equations import add_upper_gram, factored
 from aiv_rba.problem import Batch, Residuals
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.problem import FlowResiduals
@@ -40,27 +43,51 @@ def test_jacobian_of_every_block_is_that_of_automatic_differentiation(time):
     parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
     points = torch.rand(6, 4, dtype=torch.float64)
     measured = torch.rand(6, 2, dtype=torch.float64)
+    kinds = []
     for evaluate in (
         lambda: module.no_slip(points),
         lambda: module.tracks(points, measured),
         lambda: module.navier_stokes(points),
     ):
-        e, j = jacobian(evaluate, layers)
         expected = evaluate()
-        assert torch.equal(e, expected)
-        for row in range(e.shape[0]):
-            for term in range(e.shape[1]):
-                gradient = torch.autograd.grad(
-                    expected[row, term], parameters, retain_graph=True, materialize_grads=True
+        linearised = Linearised(evaluate, layers)
+        assert torch.equal(linearised.residuals, expected)
+        factors = torch.rand_like(expected)
+        found = linearised.jacobian(factors)
+        j = torch.stack(
+            [
+                torch.cat(
+                    [
+                        part.flatten()
+                        for part in torch.autograd.grad(
+                            row, parameters, retain_graph=True, materialize_grads=True
+                        )
+                    ]
                 )
-                flat = torch.cat([part.flatten() for part in gradient])
-                assert torch.allclose(j[row, term], flat, rtol=1e-10, atol=1e-12)
+                for row in (factors * expected).flatten()
+            ]
+        )
+        close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-10)
+        close(found.dense(), j)
+        rows, step = torch.rand_like(expected), torch.rand_like(j[0])
+        close(found.times(step), (j @ step).view_as(expected))
+        close(found.transposed_times(rows), j.T @ rows.flatten())
+        upper = torch.ones_like(j.T @ j)
+        found.add_gram(upper)
+        close(torch.triu(upper), torch.triu(1 + j.T @ j))
+        kinds.append(type(found))
+    # Where no derivative is needed there is one slice.
+    assert kinds == [KroneckerJacobian, KroneckerJacobian, DenseJacobian]
 
 
 def test_normal_equations_are_solved_from_the_upper_triangle():
     j, right = torch.randn(20, 11, dtype=torch.float64), torch.randn(11, dtype=torch.float64)
-    gram = upper_gram(j)
-    assert torch.allclose(torch.triu(gram), torch.triu(j.T @ j))
+    gram = torch.zeros(11, 11, dtype=torch.float64)
+    add_upper_gram(j, gram)
+    torch.testing.assert_close(torch.triu(gram), torch.triu(j.T @ j))
+    kernel = torch.ones(20, 20, dtype=torch.float64)
+    add_upper_gram(j.T, kernel)
+    torch.testing.assert_close(torch.triu(kernel), torch.triu(1 + j @ j.T))
     assert torch.allclose(factored(gram.clone())(right), torch.linalg.solve(j.T @ j, right))
     with pytest.raises(LinAlgError):
         factored(-gram)
@@ -97,8 +124,9 @@ def test_second_derivative_of_quadratic_residuals_is_exact():
     weights = weigh(batch, {})
     start = torch.nn.utils.parameters_to_vector(optimiser.parameters).detach()
     velocity = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64)
-    e, j = jacobian(lambda: optimiser.residuals.data(x, y), optimiser.layers)
-    rows, jacobians = {"data": weights["data"] * e}, {"data": weights["data"] * j[:, 0]}
+    linearised = Linearised(lambda: optimiser.residuals.data(x, y), optimiser.layers)
+    rows = {"data": weights["data"] * linearised.residuals}
+    jacobians = {"data": linearised.jacobian(weights["data"])}
     optimiser._move(start + PROBE * velocity)
     ahead = optimiser._rows(batch, weights)
     found = _second_derivative(rows, ahead, jacobians, velocity)["data"]
@@ -110,12 +138,13 @@ def test_second_derivative_of_quadratic_residuals_is_exact():
 @pytest.mark.parametrize("rows", [7, 30])
 def test_both_spaces_solve_the_damped_least_squares_problem(levenberg, rows):
     torch.manual_seed(0)
-    jacobians = {"a": torch.randn(rows, 12).double(), "b": 9 * torch.randn(4, 12).double()}
+    a, b = torch.randn(rows, 1, 12).double(), 9 * torch.randn(2, 2, 12).double()
+    jacobians = {"a": DenseJacobian(a), "b": DenseJacobian(b)}
     right = {"a": torch.randn(rows, 1).double(), "b": torch.randn(2, 2).double()}
     curvature = Curvature(torch.zeros(12).double(), None, ONE)
     curvature.update(jacobians, 3)
     parameter_space = ParameterSpace(curvature, jacobians, ONE, levenberg=levenberg)
-    j = torch.cat([jacobians["a"], jacobians["b"]])
+    j = torch.cat([a.flatten(0, 1), b.flatten(0, 1)])
     squares = j.square().sum(0)
     unit = squares.mean().expand(12) if levenberg else squares
     # |J x - rows|^2 + damping |x|_unit^2 as one problem, by another method.

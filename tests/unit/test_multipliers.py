@@ -11,7 +11,14 @@ from aiv_rba.errors import UserError
 from aiv_rba.multipliers import make_scheme
 from aiv_rba.problem import Batch, Residuals
 from aiv_rba.ranks.ddp import Ranks
-from aiv_rba.settings import AnnealingSettings, CausalSettings, SelfAdaptiveSettings
+from aiv_rba.settings import (
+    AnnealingSettings,
+    CausalSettings,
+    ConstantMultipliersSettings,
+    RBASettings,
+    SelfAdaptiveSettings,
+)
+from tests.synchronisations import synchronisations
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 TERMS = {"equation": ("equation",), "boundary": ("value", "slope")}
@@ -181,3 +188,22 @@ def test_causal_needs_an_initial_state(problem):
     problem.time_span = None
     with pytest.raises(UserError, match="found causal, expected another scheme"):
         make_scheme(CausalSettings(), problem, ONE, 0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        RBASettings(init=2),
+        SelfAdaptiveSettings(),
+        AnnealingSettings(every=1),
+        CausalSettings(chunks=3),
+        ConstantMultipliersSettings(),
+    ],
+    ids=lambda settings: settings.name,
+)
+def test_no_scheme_makes_the_host_wait_for_a_gpu(problem, settings):
+    scheme = make_scheme(settings, problem, ONE, 0)
+    with synchronisations() as found:
+        for step in range(2):
+            scheme.update(batch(step), problem.residuals(batch(step).inputs))
+    assert found == []

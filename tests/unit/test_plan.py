@@ -111,9 +111,9 @@ def test_operations_of_a_row():
     assert flops_per_row(network, points) == 6 * 33 * 6.5
 
 
-def test_collocation_memory_is_shared_but_for_the_samples_of_the_wall():
+def test_collocation_memory_is_that_of_the_samples_of_the_wall():
     section = PointsSettings(n_theta=10, n_y=10, per_group=10, n_r=3, n_t=5, wall_n_t=5)
     assert collocation_points(section) == (15_000, 5_000)
-    rest = 300 * 2**20 + 120 * 1000
-    assert collocation_memory(section, 1) - rest == pytest.approx(1.02 * 32 * 20_000)
-    assert collocation_memory(section, 4) - rest == pytest.approx(1.02 * 32 * 5_000)
+    assert collocation_memory(section) == 330 * 2**20 + 120 * 1000
+    finer = replace(section, per_group=1000)
+    assert collocation_memory(finer) - collocation_memory(section) == 120 * 99_000

@@ -12,9 +12,9 @@ from aiv_rba.geometry import Lumen
 from aiv_rba.ranks.mpi import Processes
 from aiv_rba.settings import PointsSettings
 from aiv_rba.stages.points.cells import SAMPLES_PER_PATCH, ListedCells, sample_wall
-from aiv_rba.stages.points.generate import slab
 from aiv_rba.stages.points.groups import patches, time_bins
 from aiv_rba.stages.points.shrink_copy import InteriorCells
+from tests.collocation import slab
 from tests.exact import LENGTH, RADIUS, SCALES, annulus, tube
 
 ALONE = Processes(0, 1, None)

@@ -11,10 +11,10 @@ from aiv_rba.errors import UserError
 from aiv_rba.geometry import Region
 from aiv_rba.ranks.mpi import Processes
 from aiv_rba.settings import PointsSettings
-from aiv_rba.stages.points.generate import slab
 from aiv_rba.stages.points.groups import bisected, uniform
 from aiv_rba.stages.points.lattice import JITTER, fill
 from aiv_rba.stages.points.partition import RegionPartition, partition_of
+from tests.collocation import slab
 from tests.exact import SCALES
 from tests.walls import BOX, CENTRE, SPHERE, bifurcation, box_with_sphere, slanted_tube
 

@@ -12,12 +12,12 @@ import torch
 
 from aiv_rba.files.case import Case, read_case, write_case
 from aiv_rba.files.results import Results
+from aiv_rba.mixture import inlier_probability
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import FlowNetworkSettings, TrainSettings, load_stage
 from aiv_rba.stages.ingest.run import ingest
 from aiv_rba.stages.train.uncertainty import drawn_anew
-from aiv_rba.statistics import inlier_probability
 from tests.synthetic import write_tube_experiment
 from tests.training_case import PLAIN, write_training_case
 

@@ -60,6 +60,31 @@ def test_settled_when_neither_equations_nor_held_out_error_improve():
     assert settled(history(60, mass=lambda s: 0.1, validation=lambda s: 0.2 + s / 1000))
 
 
+@pytest.mark.parametrize("every", [1, 10, 15])
+def test_settled_where_rows_were_written_at_other_intervals_before(every):
+    """The same steps are compared, of a held-out error that falls no more after step 100."""
+
+    def held_out(step):
+        return 0.2 + max(100 - step, 0) / 1000
+
+    rows = history(80, mass=lambda s: 0.1, validation=held_out)
+    for step in range(81, 200):
+        if step % every == 0:
+            rows += [rows[-1] | {"step": step, "validation_v": held_out(step)}]
+        if settled(rows, history_every=every):
+            break
+    # At the first row of which the 30 steps before the last 30 hold none, or too few, of the fall.
+    assert 120 <= rows[-1]["step"] <= 160
+
+
+def test_not_settled_by_a_few_rows_of_many_steps():
+    """Rows every 5 steps tell nothing of 60 steps after rows every 40."""
+    rows = history(150, mass=lambda s: 0.1, validation=lambda s: 0.2)
+    sparse = [row for row in rows if row["step"] % 40 == 0 or row["step"] > 120]
+    assert settled(rows)
+    assert not settled(sparse)
+
+
 @pytest.mark.parametrize(
     ("rows", "settings"),
     [
@@ -129,10 +154,26 @@ def test_adam_softens_nothing(tmp_path):
 def test_one_slow_step_softens_nothing(tmp_path):
     problem = problem_in(tmp_path)
     slow(problem, 1 / 1.006)
-    right = [{"amplitude_bias": 0.0}] * 5
+    right = [{"step": s, "amplitude_bias": 0.0} for s in (25, 30, 35, 40, 45)]
     assert problem.adapt(50, right)["softening"] == 1
-    persistent = [*right, {"amplitude_bias": 0.02}, {"amplitude_bias": 0.02}]
+    persistent = [*right[:3], *({"step": s, "amplitude_bias": 0.02} for s in (40, 45))]
     assert problem.adapt(50, persistent)["softening"] == 1.25
+
+
+@pytest.mark.parametrize(("every", "softened"), [(1, 50), (3, 51), (5, 50), (7, 56), (20, 60)])
+def test_equations_soften_after_ten_steps_however_many_rows_the_history_has(
+    tmp_path, every, softened
+):
+    problem = problem_in(tmp_path)
+    slow(problem, 1 / 1.03)
+    rows, softenings = [], {}
+    for step in range(every, 61, every):
+        rows.append({"step": step} | problem.adapt(step, rows))
+        softenings[step] = rows[-1]["softening"]
+    first = next(step for step, value in softenings.items() if value > 1)
+    assert first == next(step for step in softenings if step >= 40)
+    # Once more after ten more steps, at the next row.
+    assert next(step for step, value in softenings.items() if value > 1.25) == softened
 
 
 def test_equations_stay_where_the_flow_is_right_or_the_user_gave_their_weights(tmp_path):

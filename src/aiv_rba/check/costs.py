@@ -12,7 +12,15 @@ from aiv_rba.files.case import WallFunction
 from aiv_rba.problems.velocimetry.choices import ROWS
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.ranks.plan import collocation_memory, collocation_points, points_file_size
-from aiv_rba.settings import GaussNewtonSettings, OptimiserSettings, PointsSettings, TrainSettings
+from aiv_rba.settings import (
+    AdamSettings,
+    GaussNewtonSettings,
+    LBFGSSettings,
+    OptimiserSettings,
+    PointsSettings,
+    SSBroydenSettings,
+    TrainSettings,
+)
 from aiv_rba.settings.types import FlowKind
 from aiv_rba.stages.ingest.choices import MOST_HARMONICS
 from aiv_rba.stages.ingest.time_content import MOST as MOST_DEGREE
@@ -48,7 +56,7 @@ class Costs:
     collocation, training
         Memory of stages points and train, all their processes together, bytes.
     disk
-        ``points.h5`` and two checkpoints with the curvature, bytes.
+        ``points.h5`` and two checkpoints, bytes.
     """
 
     points: tuple[int, int]
@@ -74,9 +82,9 @@ def costs(points: PointsSettings, train: TrainSettings, flow: FlowKind, ranks: i
     return Costs(
         points=collocation_points(points),
         parameters=(least, most),
-        collocation=ranks * collocation_memory(points, ranks),
+        collocation=ranks * collocation_memory(points),
         training=ranks * training_memory(train, points, most, ranks),
-        disk=points_file_size(points) + 2 * 4 * most**2,
+        disk=points_file_size(points) + 2 * checkpoint_size(train, most),
     )
 
 
@@ -101,17 +109,42 @@ def training_memory(
     It is the sum of
 
     - 400 MiB of libraries and data,
-    - the rank's share of the collocation points, 34 bytes each, and 16 more in single precision,
+    - the rank's share of the collocation points, at most 34 bytes each, and 16 more in single
+      precision; those of two steps only where they are streamed,
     - with Gauss-Newton, 3 J + 2.5 H, where J is the Jacobian of this rank's residuals of a step
       and H the curvature, a square of the parameters; where standard deviations follow from the
       curvature 4.2 J + 2.5 H,
     - with another optimiser, the activations of a step: 6 jets for each layer.
     """
     number = 8 if train.precision == "double" else 4
-    own = sum(collocation_points(points)) / ranks * (34 if number == 8 else 50)
+    held = sum(collocation_points(points)) / ranks
+    if train.points == "stream":
+        held *= min(1, 2 / points.per_group)
+    own = held * (34 if number == 8 else 50)
     optimisers = [o for o in (train.optimiser, train.second_optimiser) if o is not None]
     steps = [_step(o, train, points, parameters, ranks) for o in optimisers]
     return 400 * MIB + own + number * max(steps)
+
+
+def checkpoint_size(train: TrainSettings, parameters: int) -> float:
+    """Network and state of the optimiser in a checkpoint, bytes in double precision."""
+    optimisers = [o for o in (train.optimiser, train.second_optimiser) if o is not None]
+    return 8 * (parameters + max(_state(o, parameters) for o in optimisers))
+
+
+def _state(optimiser: OptimiserSettings, parameters: int) -> float:
+    """Numbers that a checkpoint keeps of an optimiser."""
+    match optimiser:
+        case GaussNewtonSettings(curvature_memory=None):
+            return parameters
+        case GaussNewtonSettings():
+            return parameters**2 / 2
+        case SSBroydenSettings():
+            return parameters**2
+        case LBFGSSettings():
+            return (2 * optimiser.pairs + 3) * parameters
+        case AdamSettings():
+            return 2 * parameters
 
 
 def _step(

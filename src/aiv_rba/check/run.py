@@ -8,9 +8,9 @@ from typing import Any
 
 from aiv_rba.check.costs import Costs, costs, lines, size
 from aiv_rba.check.inputs import Problems, find_problems
-from aiv_rba.check.machine import free_disk, memory
 from aiv_rba.errors import UserErrors
 from aiv_rba.files.experiment import read_document
+from aiv_rba.machine import free_disk, memory
 from aiv_rba.settings import PointsSettings, valid_sections
 from aiv_rba.settings.types import FlowKind
 from aiv_rba.stages.points.generate import check_counts

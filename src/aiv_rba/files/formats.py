@@ -20,11 +20,11 @@ from aiv_rba.paths import check_file, check_output
 
 VERSIONS = {
     "case": 5,
-    "points": 3,
+    "points": 4,
     "truth": 1,
     "model": 4,
     "deviations": 2,
-    "checkpoint": 4,
+    "checkpoint": 5,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""
@@ -101,14 +101,29 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fingerprint(path: Path) -> str:
+    """Hash of the content of a file: the one that an HDF5 file carries, or else SHA-256."""
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            if "content" in file.attrs:
+                return str(file.attrs["content"])
+    return sha256(path)
+
+
 @contextmanager
 def create_h5(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[h5py.File]:
     """Write an HDF5 file of format ``aiv_rba/<kind>`` atomically."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = f"aiv_rba/{kind}"
-        file.attrs["version"] = VERSIONS[kind]
-        file.attrs.update(attributes)
+    with atomic_path(path) as temporary, new_h5(temporary, kind, attributes) as file:
         yield file
+
+
+def new_h5(path: Path, kind: str, attributes: dict[str, Any]) -> h5py.File:
+    """A new HDF5 file of format ``aiv_rba/<kind>``, open for writing."""
+    file = h5py.File(path, "w")
+    file.attrs["format"] = f"aiv_rba/{kind}"
+    file.attrs["version"] = VERSIONS[kind]
+    file.attrs.update(attributes)
+    return file
 
 
 @contextmanager

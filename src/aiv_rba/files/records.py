@@ -15,7 +15,7 @@ from typing import Any
 
 from aiv_rba import __version__
 from aiv_rba.errors import UserError
-from aiv_rba.files.formats import atomic_path, sha256
+from aiv_rba.files.formats import atomic_path, fingerprint
 from aiv_rba.files.results import Results
 from aiv_rba.paths import check_file, check_output
 
@@ -28,8 +28,9 @@ def recorded(
 ) -> Iterator[dict[str, Any]]:
     """Write the record of a stage if the block succeeds; refuse outputs that are no files.
 
-    The record holds `stage`, `started` (UTC), `seconds`, `versions`, `revision` and the SHA-256 of
-    each of the `inputs`; the block may add what else belongs to it to the dictionary that it gets.
+    The record holds `stage`, `started` (UTC), `seconds`, `versions`, `revision` and the hash of
+    each of the `inputs`, SHA-256 or the one that a file of points carries; the block may add what
+    else belongs to it to the dictionary that it gets.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def recorded(
     for file in inputs:
         with suppress(OSError):
             if file.is_file():
-                hashes[str(file)] = sha256(file)
+                hashes[str(file)] = fingerprint(file)
     more: dict[str, Any] = {}
     yield more
     record = {

@@ -56,10 +56,10 @@ class Annealing(MultiplierScheme):
         for block, multiplier in self.shared.items():
             weight = multiplier.square()
             mean = weight * gradients[block].abs().mean().double()
+            alpha = self.settings.rate
+            moved = ((1 - alpha) * weight + alpha * largest / mean).sqrt()
             # A block without any gradient has nothing to be balanced.
-            if mean > 0:
-                alpha = self.settings.rate
-                multiplier.copy_(((1 - alpha) * weight + alpha * largest / mean).sqrt())
+            multiplier.copy_(torch.where(mean > 0, moved, multiplier))
 
     def _gradients(self, batch: Batch) -> Blocks:
         """Gradient (P,) of every block's loss over all ranks, without multipliers."""
@@ -69,8 +69,9 @@ class Annealing(MultiplierScheme):
         with torch.enable_grad():
             # Once more, eagerly: a compiled or distributed graph serves a single backward pass.
             for block, e in residuals(batch.inputs).items():
-                weights = e.new_tensor(self.problem.weights[block])
-                loss = (weights * e.square()).sum() / batch.counts[block]
+                squares = e.square().sum(0) / batch.counts[block]
+                weights = self.problem.weights[block]
+                loss = torch.stack([w * s for w, s in zip(weights, squares, strict=True)]).sum()
                 parts = torch.autograd.grad(
                     loss, parameters, retain_graph=True, materialize_grads=True
                 )

@@ -41,6 +41,9 @@ class Causal(MultiplierScheme):
             self.block: torch.ones(rows, 1, dtype=torch.float64, device=ranks.device)
         }
         self.state = self.multipliers
+        self.tolerances = torch.tensor(
+            settings.tolerances, dtype=torch.float64, device=ranks.device
+        )
         self.shared = {"tolerance_number": torch.zeros(1, dtype=torch.int64, device=ranks.device)}
 
     def update(self, batch: Batch, residuals: Blocks) -> Blocks:
@@ -59,9 +62,9 @@ class Causal(MultiplierScheme):
 
         number = self.shared["tolerance_number"]
         earlier = losses.cumsum(0) - losses
-        weight = torch.exp(-self.settings.tolerances[int(number)] * earlier)
-        if weight.amin() > self.settings.threshold and number + 1 < len(self.settings.tolerances):
-            number += 1
+        weight = torch.exp(-self.tolerances[number] * earlier)
+        met = weight.amin() > self.settings.threshold
+        number += met & (number + 1 < len(self.tolerances))
         multipliers = weight.sqrt()[chunk].unsqueeze(1)
         self.multipliers[self.block][batch.rows[self.block]] = multipliers
         weights[self.block] = multipliers.expand_as(e).to(e.dtype)

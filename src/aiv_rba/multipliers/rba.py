@@ -19,6 +19,13 @@ class RBA(MultiplierScheme):
     2, eta* = 1 on the first step, may start above it. Blocks without a size keep the multiplier
     one.
 
+    Rows that take turns are seen every m steps only. Where gamma and eta* belong to iterations,
+    Eq. 12 is applied m times at once, with the residual that is known,
+
+        lambda <- gamma^m lambda + eta* (1 - gamma^m) / (1 - gamma) |e| / max|e|,
+
+    so that they remember as many steps as other rows, within the same bound.
+
     Raises
     ------
     UserError
@@ -47,19 +54,26 @@ class RBA(MultiplierScheme):
         for block, e in magnitude.items():
             rows = batch.rows[block]
             old = self.state[block][rows]
-            eta = self._learning_rate(block, old)
+            times = batch.elapsed.get(block, 1) if self.settings.per == "iteration" else 1
             # Where every residual of a term vanishes there is nothing to attend to.
             normalised = e / largest[block].clamp_min(torch.finfo(e.dtype).tiny)
-            new = self.settings.gamma * old + eta * normalised
+            new = self._decay(times) * old + self._rates(block, times, old) * normalised
             self.state[block][rows] = new
             weights[block] = (new + self.settings.offset).to(e.dtype)
         return weights
 
-    def _learning_rate(self, block: str, old: Tensor) -> Tensor | float:
+    def _decay(self, times: int) -> float:
+        return float(self.settings.gamma**times)
+
+    def _rates(self, block: str, times: int, old: Tensor) -> Tensor:
+        """What Eq. 12 adds for a normalised residual of one, applied so many times, (n, terms)."""
         eta = self.settings.eta_by_block.get(block, self.settings.eta)
-        if self.settings.init == 1:
-            return eta
-        return torch.where(old == 0, 1.0, eta)
+        powers = (1 - self._decay(times)) / (1 - self.settings.gamma)
+        rates = torch.full_like(old, eta * powers)
+        if self.settings.init == 2:
+            first = self._decay(times - 1)
+            rates.masked_fill_(old == 0, first + eta * (powers - first))
+        return rates
 
     def _global_maxima(self, magnitude: Blocks) -> Blocks:
         local = [e.amax(0) if len(e) else e.new_zeros(e.shape[1]) for e in magnitude.values()]

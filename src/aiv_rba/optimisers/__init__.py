@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
-from aiv_rba.optimisers.adam import Adam, distributed
+from aiv_rba.optimisers.adam import Adam
 from aiv_rba.optimisers.base import Optimiser
+from aiv_rba.optimisers.compilation import compiled
 from aiv_rba.optimisers.gauss_newton import GaussNewton
 from aiv_rba.optimisers.lbfgs import LBFGS
+from aiv_rba.optimisers.memory import parts_that_fit
 from aiv_rba.optimisers.ssbroyden import SSBroyden
-from aiv_rba.problem import Residuals
+from aiv_rba.problem import Problem
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import (
     AdamSettings,
@@ -27,34 +29,44 @@ class Optimisers:
 
     Parameters
     ----------
-    residuals
-        Those whose network's parameters are moved.
+    problem
+        Its residuals' parameters are moved.
     ranks
         This process among its peers.
     seed
         Seed of the rows that Gauss-Newton draws.
     """
 
-    def __init__(self, residuals: Residuals, ranks: Ranks, seed: int) -> None:
-        self.residuals = residuals
+    def __init__(self, problem: Problem, ranks: Ranks, seed: int) -> None:
+        self.problem = problem
         self.ranks = ranks
         self.seed = seed
-        self._wrapped: dict[bool, nn.Module] = {}
 
     def make(self, settings: OptimiserSettings, scale: float) -> Optimiser:
         """The optimiser that the settings name, with steps `scale` times as long."""
+        residuals = self.problem.residuals
         match settings:
             case AdamSettings():
-                return Adam(settings, self._distributed(settings.compile), self.ranks, scale)
+                parts = self._parts(settings)
+                return Adam(settings, self._forward(settings, parts), self.ranks, scale, parts)
             case LBFGSSettings():
-                return LBFGS(settings, self.residuals, self.ranks, scale)
+                return LBFGS(settings, residuals, self.ranks, scale)
             case SSBroydenSettings():
-                return SSBroyden(settings, self.residuals, self.ranks, scale)
+                return SSBroyden(settings, residuals, self.ranks, scale)
             case GaussNewtonSettings():
-                return GaussNewton(settings, self.residuals, self.ranks, self.seed, scale)
+                return GaussNewton(settings, residuals, self.ranks, self.seed, scale)
 
-    def _distributed(self, compile: bool) -> nn.Module:
-        # Once per training, as `distributed` asks.
-        if compile not in self._wrapped:
-            self._wrapped[compile] = distributed(self.residuals, self.ranks, compile=compile)
-        return self._wrapped[compile]
+    def _parts(self, settings: AdamSettings) -> int:
+        """Parts in which a step is taken, the same on all ranks."""
+        problem, rows = self.problem, settings.rows_at_once
+        if rows == "all":
+            return 1
+        if rows == "fits":
+            return parts_that_fit(problem.residuals, problem.batch(0), self.ranks)
+        return -(-sum(problem.lengths.values()) // rows)
+
+    def _forward(self, settings: AdamSettings, parts: int) -> nn.Module:
+        if not settings.compile:
+            return self.problem.residuals
+        lengths = {block: -(-length // parts) for block, length in self.problem.lengths.items()}
+        return compiled(self.problem.residuals, lengths, cuda_graphs=settings.cuda_graphs)

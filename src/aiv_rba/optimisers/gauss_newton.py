@@ -12,15 +12,16 @@ from torch import Tensor, nn
 
 from aiv_rba.errors import NotFinite, UserError
 from aiv_rba.networks.layers import Linear
+from aiv_rba.optimisers.jacobian import Linearised
 from aiv_rba.optimisers.least_squares import (
     Curvature,
+    Jacobians,
     ParameterSpace,
     SampleSpace,
     Solver,
     System,
     transposed,
 )
-from aiv_rba.optimisers.normal_equations import jacobian
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import GaussNewtonSettings
@@ -116,14 +117,15 @@ class GaussNewton:
     def step(self, batch: Batch, weigh: Callable[[Batch, Blocks], Blocks]) -> Blocks:
         """One step; the weighted residual rows (n, terms) of each block before it."""
         part = self._choose(batch)
-        e, jacobians = {}, {}
-        for block, inputs in part.inputs.items():
-            evaluate = partial(getattr(self.residuals, block), *inputs)
-            e[block], jacobians[block] = jacobian(evaluate, self.layers)
+        linearised = {
+            block: Linearised(partial(getattr(self.residuals, block), *inputs), self.layers)
+            for block, inputs in part.inputs.items()
+        }
+        e = {block: found.residuals for block, found in linearised.items()}
         weights = weigh(part, e)
         rows = {block: weights[block] * values for block, values in e.items()}
-        for block, j in jacobians.items():
-            jacobians[block] = (j * weights[block].unsqueeze(-1)).flatten(0, 1)
+        jacobians = {block: found.jacobian(weights[block]) for block, found in linearised.items()}
+        del linearised
         gradient = transposed(jacobians, rows, self.ranks)
         if not gradient.isfinite().all():
             raise NotFinite(
@@ -167,7 +169,7 @@ class GaussNewton:
         self.steps += 1
         return rows
 
-    def _system(self, jacobians: Blocks, samples: int) -> System:
+    def _system(self, jacobians: Jacobians, samples: int) -> System:
         """In the space of smaller dimension; the memory is one of parameters."""
         levenberg = self.settings.scaling == "levenberg"
         if self.settings.curvature_memory is None and samples < len(self.last_step):
@@ -197,7 +199,7 @@ class GaussNewton:
         chosen, counts = {}, {}
         for block, order in self.drawn.items():
             counts[block] = len(order)
-            local = order - self.ranks.first_row(len(batch.rows[block]))
+            local = order - batch.firsts.get(block, 0)
             local = local[(local >= 0) & (local < len(batch.rows[block]))]
             chosen[block] = local.to(self.ranks.device)
         return batch.select(chosen, counts)
@@ -264,12 +266,14 @@ class GaussNewton:
             self.curvature.load_state_dict(state["curvature"])
 
 
-def _moved(rows: Blocks, jacobians: Blocks, step: Tensor) -> Blocks:
+def _moved(rows: Blocks, jacobians: Jacobians, step: Tensor) -> Blocks:
     """Rows after a step, to first order."""
-    return {b: r + (jacobians[b] @ step).view_as(r) for b, r in rows.items()}
+    return {block: values + jacobians[block].times(step) for block, values in rows.items()}
 
 
-def _second_derivative(rows: Blocks, ahead: Blocks, jacobians: Blocks, velocity: Tensor) -> Blocks:
+def _second_derivative(
+    rows: Blocks, ahead: Blocks, jacobians: Jacobians, velocity: Tensor
+) -> Blocks:
     """Second derivative of the rows along the velocity, from the rows a small way ahead."""
     here = _moved(rows, jacobians, PROBE * velocity)
     return {block: 2 / PROBE**2 * (ahead[block] - values) for block, values in here.items()}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from aiv_rba.optimisers.normal_equations import factored, upper_gram
+from aiv_rba.optimisers.jacobian import Jacobian
+from aiv_rba.optimisers.normal_equations import add_upper_gram
+from aiv_rba.optimisers.shared_matrix import SharedMatrix
 from aiv_rba.problem import Blocks
 from aiv_rba.ranks.ddp import Ranks
 
+Jacobians = dict[str, Jacobian]
+"""The Jacobian of the rows of each block."""
 Solver = Callable[[Blocks], Tensor]
 """From rows (n, terms) of each block to the solution x (P,)."""
 
@@ -28,9 +31,9 @@ class System(Protocol):
         ...
 
 
-def transposed(jacobians: Blocks, rows: Blocks, ranks: Ranks) -> Tensor:
+def transposed(jacobians: Jacobians, rows: Blocks, ranks: Ranks) -> Tensor:
     """J^T rows (P,) over all ranks."""
-    parts = [j.T @ rows[block].flatten() for block, j in jacobians.items()]
+    parts = [j.transposed_times(rows[block]) for block, j in jacobians.items()]
     return ranks.sum(torch.stack(parts).sum(0))
 
 
@@ -49,38 +52,39 @@ class Curvature:
     """
 
     def __init__(self, parameters: Tensor, memory: float | None, ranks: Ranks) -> None:
-        self.matrix = parameters.new_zeros(len(parameters), len(parameters))
+        self.matrix = SharedMatrix(len(parameters), parameters, ranks)
         self.memory = memory
-        self.ranks = ranks
 
-    def update(self, jacobians: Blocks, steps: int) -> None:
-        """Add the Jacobian (n, P) of the rows of every block, after so many steps."""
-        gram = torch.zeros_like(self.matrix)
-        for j in jacobians.values():
-            gram += upper_gram(j)
-        self.ranks.sum(gram)
-        forgetting = 0.0 if self.memory is None else steps / (steps + self.memory)
-        self.matrix.mul_(forgetting).add_(gram)
+    def update(self, jacobians: Jacobians, steps: int) -> None:
+        """Add those of the rows of every block, after so many steps."""
+
+        def accumulate(upper: Tensor) -> None:
+            for j in jacobians.values():
+                j.add_gram(upper)
+
+        self.matrix.scale(0.0 if self.memory is None else steps / (steps + self.memory))
+        self.matrix.add(accumulate)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs: the upper triangle."""
-        return {"upper": self.matrix[self._upper]}
+        """What a resumed run needs: the upper triangle, row by row; every rank calls this."""
+        upper = self.matrix.upper()
+        return {"upper": torch.cat([row[number:] for number, row in enumerate(upper)])}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Inverse of `state_dict`."""
-        self.matrix[self._upper] = state["upper"].to(self.matrix)
-
-    @cached_property
-    def _upper(self) -> tuple[Tensor, Tensor]:
-        i, j = torch.triu_indices(*self.matrix.shape, device=self.matrix.device)
-        return i, j
+        """Inverse of `state_dict`, on any number of ranks."""
+        order = self.matrix.order
+        upper = self.matrix.zero.new_zeros(order, order)
+        values = torch.split(state["upper"].to(upper), [*range(order, 0, -1)])
+        for number, (row, part) in enumerate(zip(upper, values, strict=True)):
+            row[number:] = part
+        self.matrix.set(upper)
 
 
 class ParameterSpace:
     """(H + damping U) x = J^T rows, with the curvature H (P, P) of these rows and earlier ones."""
 
     def __init__(
-        self, curvature: Curvature, jacobians: Blocks, ranks: Ranks, *, levenberg: bool
+        self, curvature: Curvature, jacobians: Jacobians, ranks: Ranks, *, levenberg: bool
     ) -> None:
         self.matrix = curvature.matrix
         self.jacobians = jacobians
@@ -89,37 +93,34 @@ class ParameterSpace:
 
     def damped(self, damping: float) -> Solver:
         """Solver of the damped system, from a Cholesky factor of order P."""
-        damped = self.matrix.clone()
-        damped.diagonal().add_(damping * self.unit)
-        solve = factored(damped)
+        solve = self.matrix.damped(damping * self.unit)
         return lambda rows: solve(transposed(self.jacobians, rows, self.ranks))
 
 
 class SampleSpace:
     """x = U^-1 J^T y with (J U^-1 J^T + damping) y = rows: the same x, by a matrix of order n.
 
-    For fewer rows n than parameters; the kernel of Goldshlager, Abrahamsen & Lin 2024. Every rank
-    computes the kernel's rows that belong to its own rows, from the Jacobian of all.
+    For fewer rows n than parameters; the kernel of Goldshlager, Abrahamsen & Lin 2024. It is the
+    sum over ranks of the share of each in the parameters, so no rank ever has more of the Jacobian
+    than its own rows, and its own columns of all rows.
     """
 
-    def __init__(self, jacobians: Blocks, ranks: Ranks, *, levenberg: bool) -> None:
-        own = torch.cat(list(jacobians.values()))
+    def __init__(self, jacobians: Jacobians, ranks: Ranks, *, levenberg: bool) -> None:
+        own = torch.cat([j.dense() for j in jacobians.values()])
         self.ranks = ranks
         squares = ranks.sum(own.square().sum(0))
         self.unit = unit_damping(squares, levenberg=levenberg)
-        self.scaled = own / self.unit.sqrt()
-        first = ranks.first_row(len(own))
+        self.scaled = own.div_(self.unit.sqrt())
+        counts = ranks.gather(torch.tensor([len(own)], device=own.device)).tolist()
+        first = sum(counts[: ranks.rank])
         self.own = slice(first, first + len(own))
-        if ranks.size == 1:
-            self.kernel = upper_gram(self.scaled.T)
-        else:
-            self.kernel = ranks.gather(self.scaled @ ranks.gather(self.scaled).T)
+        columns = _own_columns(self.scaled, counts, ranks)
+        self.kernel = SharedMatrix(sum(counts), own, ranks)
+        self.kernel.add(lambda upper: add_upper_gram(columns, upper))
 
     def damped(self, damping: float) -> Solver:
         """Solver of the damped system, from a Cholesky factor of order n."""
-        damped = self.kernel.clone()
-        damped.diagonal().add_(damping)
-        solve = factored(damped)
+        solve = self.kernel.damped(self.scaled.new_full((self.kernel.order,), damping))
 
         def solution(rows: Blocks) -> Tensor:
             own = torch.cat([values.flatten() for values in rows.values()])
@@ -127,6 +128,18 @@ class SampleSpace:
             return self.ranks.sum(self.scaled.T @ y[self.own]) / self.unit.sqrt()
 
         return solution
+
+
+def _own_columns(rows: Tensor, counts: list[int], ranks: Ranks) -> Tensor:
+    """This rank's share of the columns of all rows, as (columns, n), from its own rows of all."""
+    if ranks.size == 1:
+        return rows.T
+    shares = [len(part) for part in torch.arange(rows.shape[1]).tensor_split(ranks.size)]
+    mine = shares[ranks.rank]
+    sent = [len(rows) * share for share in shares]
+    received = [count * mine for count in counts]
+    found = ranks.exchange(rows.T.flatten(), sent, received)
+    return torch.cat([part.view(mine, -1) for part in torch.split(found, received)], dim=1)
 
 
 def unit_damping(diagonal: Tensor, *, levenberg: bool) -> Tensor:

@@ -30,6 +30,8 @@ class Objective:
     ----------
     rows
         Weighted residual rows (n, terms) of each block at the first evaluation.
+    weights
+        Their factors (n, terms).
     """
 
     def __init__(
@@ -46,14 +48,14 @@ class Objective:
         self.batch = batch
         self.weigh = weigh
         self.rows: Blocks = {}
-        self._weights: Blocks = {}
+        self.weights: Blocks = {}
 
     def __call__(self) -> tuple[float, Tensor]:
         """Loss, and its gradient (P,), with the parameters as they are."""
         e: Blocks = self.forward(self.batch.inputs)
-        if not self._weights:
-            self._weights = self.weigh(self.batch, e)
-        rows = {block: self._weights[block] * values for block, values in e.items()}
+        if not self.weights:
+            self.weights = self.weigh(self.batch, e)
+        rows = {block: self.weights[block] * values for block, values in e.items()}
         if not self.rows:
             self.rows = rows
         own = torch.stack([values.square().sum() for values in rows.values()]).sum()

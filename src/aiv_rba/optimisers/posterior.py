@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aiv_rba.optimisers.normal_equations import factored, upper_gram
+from aiv_rba.optimisers.normal_equations import add_upper_gram, factored
 from aiv_rba.ranks.ddp import Ranks
 
 
@@ -40,7 +40,7 @@ class Posterior:
 
     def add(self, jacobian: Tensor, errors: dict[str, Tensor]) -> None:
         """Add rows of this rank: their Jacobian (n, P), and errors (n, S) of some sources."""
-        self._curvature += upper_gram(jacobian)
+        add_upper_gram(jacobian, self._curvature)
         for source, values in errors.items():
             self._moments[source] -= jacobian.T @ values
 

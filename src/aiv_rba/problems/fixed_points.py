@@ -56,6 +56,8 @@ class FixedPoints:
             block: tuple(part[ranks.share(len(part))] for part in parts)
             for block, parts in whole.items()
         }
+        self.lengths = {block: ranks.longest_share(n) for block, n in self.counts.items()}
+        self.state: dict[str, Tensor] = {}
         self.rows = {
             block: torch.arange(len(parts[0]), device=ranks.device)
             for block, parts in self.inputs.items()
@@ -70,7 +72,8 @@ class FixedPoints:
 
     def batch(self, step: int) -> Batch:
         """All points."""
-        return Batch(step, self.inputs, self.rows, self.counts)
+        firsts = {block: self.ranks.share(count).start for block, count in self.counts.items()}
+        return Batch(step, self.inputs, self.rows, self.counts, firsts)
 
     def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
         """None but the multipliers."""

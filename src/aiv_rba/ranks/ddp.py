@@ -14,8 +14,6 @@ import torch
 import torch.distributed as dist
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from aiv_rba.errors import Interrupted, RankError, UserError, first_line
 from aiv_rba.ranks.environment import find_address, find_rank, find_threads
@@ -37,12 +35,16 @@ class Ranks:
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
 
     def share(self, count: int) -> slice:
-        """Contiguous share of `count` items that this rank owns, as DTensor splits them.
+        """Contiguous share of `count` items that this rank owns.
 
         All shares are of one length, but the last ones may be shorter or empty.
         """
-        length = -(-count // self.size)
+        length = self.longest_share(count)
         return slice(min(count, length * self.rank), min(count, length * (self.rank + 1)))
+
+    def longest_share(self, count: int) -> int:
+        """Length of the shares of `count` items but the last ones, which may be shorter."""
+        return -(-count // self.size)
 
     def first_row(self, own: int) -> int:
         """Number of this rank's first row among the rows of all ranks, where it has `own` rows."""
@@ -86,29 +88,25 @@ class Ranks:
         if self.size > 1:
             _world().set_timeout(timedelta(minutes=minutes))
 
-    def join(self, own: Tensor) -> Tensor:
-        """The whole of a tensor of which each rank owns its `share` of rows, on every rank."""
-        if self.size == 1:
-            return own
-        count = int(self.sum(torch.tensor([len(own)], device=own.device)))
-        whole = DTensor.from_local(
-            own,
-            self._mesh(),
-            [Shard(0)],
-            run_check=False,
-            shape=torch.Size([count, *own.shape[1:]]),
-            stride=own.stride(),
-        )
-        return whole.full_tensor()
+    def tell(self, text: str, rank: int) -> str:
+        """The text of one rank, on every rank."""
+        told = [text]
+        if self.size > 1:
+            dist.broadcast_object_list(told, src=rank)
+        return told[0]
 
-    def part(self, whole: Tensor) -> Tensor:
-        """Inverse of `join`: this rank's rows of what the first rank holds."""
+    def exchange(self, sent: Tensor, sizes: list[int], received: list[int]) -> Tensor:
+        """Send the next so many elements to each rank; what came from each, one after the other."""
         if self.size == 1:
-            return whole
-        return distribute_tensor(whole.to(self.device), self._mesh(), [Shard(0)]).to_local()
+            return sent
+        found = sent.new_zeros(sum(received))
+        dist.all_to_all_single(found, sent, received, sizes)
+        return found
 
-    def _mesh(self) -> DeviceMesh:
-        return init_device_mesh(self.device.type, (self.size,))
+    def broadcast(self, tensor: Tensor, source: int) -> dist.Work:
+        """Start to give a tensor of the rank `source` to all, in place."""
+        work: dist.Work = dist.broadcast(tensor, source, async_op=True)
+        return work
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Concatenate the ranks' tensors, of any lengths, along the first axis, on every rank."""

@@ -26,32 +26,17 @@ class Processes:
         """Contiguous share of `count` items that this rank owns."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
+    def every(self, own: Any) -> list[Any]:
+        """What every rank gives, in their order, on every rank."""
+        return [own] if self.size == 1 else list(self.comm.allgather(own))
+
     def join(self, own: np.ndarray) -> np.ndarray:
         """Concatenate every rank's array along the first axis, on every rank."""
-        return own if self.size == 1 else np.concatenate(self.comm.allgather(own))
+        return own if self.size == 1 else np.concatenate(self.every(own))
 
     def shared(self, function: Callable[[Any], Any], points: np.ndarray) -> np.ndarray:
         """Values of a function at points, on every rank; each computes those of its share."""
         return self.join(function(points[self.share(len(points))]))
-
-    def blocks(self, own: np.ndarray, rows: int) -> Iterator[np.ndarray]:
-        """On rank 0 every rank's array in turn, in blocks of rows; elsewhere nothing.
-
-        Only one block of another rank is held at a time.
-        """
-        parts = (own[first : first + rows] for first in range(0, len(own), rows))
-        if self.rank == 0:
-            yield from parts
-            for rank in range(1, self.size):
-                while (count := self.comm.recv(source=rank)) > 0:
-                    block = np.empty((count, *own.shape[1:]), dtype=own.dtype)
-                    self.comm.Recv(block, source=rank)
-                    yield block
-            return
-        for part in parts:
-            self.comm.send(len(part), dest=0)
-            self.comm.Send(np.ascontiguousarray(part), dest=0)
-        self.comm.send(0, dest=0)
 
 
 @contextmanager

@@ -200,26 +200,16 @@ def collocation_points(section: PointsSettings) -> tuple[int, int]:
     return of_a_section * section.n_r * section.n_t, of_a_section * section.wall_n_t
 
 
-def collocation_memory(section: PointsSettings, processes: int) -> float:
-    """Most memory of a process of the collocation, bytes: libraries, its slab, the wall's samples.
+def collocation_memory(section: PointsSettings) -> float:
+    """Most memory of a process of the collocation, bytes: libraries, a part, the wall's samples.
 
-    The slab is this process's share of the points, 32 bytes each. Every process samples the wall
-    and sorts the samples into patches, which takes 120 bytes each.
+    Points are made and written part by part, so their number does not matter. Every process
+    samples the wall and sorts the samples into patches, which takes 120 bytes each.
     """
-    slab = 32 * sum(collocation_points(section)) / processes
     samples = section.per_group * section.wall_patches
-    return 300 * 2**20 + 1.02 * slab + 120 * samples
+    return 330 * 2**20 + 120 * samples
 
 
 def points_file_size(section: PointsSettings) -> float:
-    """Bytes of ``points.h5``: 32 for each point, its chunks filled up, and what HDF5 adds.
-
-    A chunk has one point of each of at most 4096 groups.
-    """
-    size = 0.0
-    for points in collocation_points(section):
-        groups = points // section.per_group
-        chunk = min(groups, 4096)
-        chunks = section.per_group * -(-groups // chunk)
-        size += chunks * (32 * chunk + 100)
-    return size
+    """Bytes of ``points.h5``: 32 for each point."""
+    return 32 * sum(collocation_points(section))

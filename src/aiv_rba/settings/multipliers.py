@@ -18,7 +18,7 @@ class RBASettings:
     name: Literal["rba"] = "rba"
     """Chooses this scheme."""
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Decay; the memory of the multipliers is 1 / (1 - gamma) steps."""
+    """Decay; the memory of the multipliers is 1 / (1 - gamma) iterations or visits."""
     eta: Positive = 0.1
     """Learning rate eta* of the multipliers."""
     eta_by_block: dict[str, Positive] = field(default_factory=dict)
@@ -27,6 +27,10 @@ class RBASettings:
     """Lower bound lambda_o."""
     init: Literal[1, 2] = 1
     """Initialisation of Algorithm 1."""
+    per: Literal["iteration", "visit"] = "iteration"
+    """What gamma and eta belong to where a step takes a part of the groups (`groups_per_step`): Eq.
+    12 holds at every iteration, with the residual at a visit for all since the visit before; or it
+    is applied once at each visit, so that a group remembers so many times more iterations."""
 
 
 @dataclass(frozen=True, config=STRICT)

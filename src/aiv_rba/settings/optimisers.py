@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.types import STRICT, Auto, Count, Fraction, Positive
@@ -26,6 +26,21 @@ class AdamSettings:
     """Factor of each decay; the interval follows from the two learning rates."""
     compile: bool = True
     """Compile the residuals with torch.compile where a C++ compiler is present."""
+    cuda_graphs: bool = False
+    """Replay the kernels of the compiled residuals as one CUDA graph, which a step of few rows on a
+    GPU gains from (torch.compile's mode reduce-overhead). Not run on a GPU yet."""
+    rows_at_once: Count | Literal["all", "fits"] = "all"
+    """Rows that a rank evaluates at a time, of all blocks together: all of a step, so many, or what
+    fits into half of its memory. A step of more rows adds up the gradients of its parts."""
+
+    @model_validator(mode="after")
+    def _decays(self) -> Self:
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"found final_learning_rate: {self.final_learning_rate:g} with learning_rate: "
+                f"{self.learning_rate:g}, expected at most the same"
+            )
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -65,7 +80,7 @@ class GaussNewtonSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class LBFGSSettings:
-    """L-BFGS with a strong Wolfe line search, on batches that do not change."""
+    """L-BFGS with a strong Wolfe line search, always on the batch of its first step."""
 
     name: Literal["lbfgs"] = "lbfgs"
     """Chooses this optimiser."""
@@ -79,7 +94,7 @@ class LBFGSSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class SSBroydenSettings:
-    """Self-scaled Broyden method (Al-Baali 1998), on batches that do not change."""
+    """Self-scaled Broyden method (Al-Baali 1998), always on the batch of its first step."""
 
     name: Literal["ssbroyden"] = "ssbroyden"
     """Chooses this optimiser."""
@@ -88,6 +103,9 @@ class SSBroydenSettings:
     compile: bool = True
     """Compile the residuals with torch.compile where a C++ compiler is present."""
 
+
+FIXED_BATCHES = (LBFGSSettings, SSBroydenSettings)
+"""Optimisers that take the batch of their first step at every step."""
 
 OptimiserSettings = Annotated[
     AdamSettings | GaussNewtonSettings | LBFGSSettings | SSBroydenSettings,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.networks import PerceptronSettings
+from aiv_rba.settings.optimisers import FIXED_BATCHES
 from aiv_rba.settings.ranks import Device, TimeoutSettings
 from aiv_rba.settings.training import LoopSettings
 from aiv_rba.settings.types import STRICT, Auto, NonNegative, Positive, Triple
@@ -83,7 +84,12 @@ class TrainSettings(LoopSettings):
     robust_weights: bool = True
     """Weight each row of the tracks by the probability that it is not a mismatch."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0
-    """Take a rotating part of the groups at each step; 0 takes one point from every group."""
+    """Take a rotating part of the groups at each step, with Adam or Gauss-Newton; 0 takes one point
+    from every group."""
+    points: Literal["memory", "stream", "auto"] = "auto"
+    """Hold all collocation points of a rank in memory, or read those of the next step from the file
+    during a step; auto: hold them if they take at most a quarter of the rank's memory. The
+    result is the same."""
     uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
     """Standard deviations of the answer."""
     device: Device = "auto"
@@ -91,3 +97,14 @@ class TrainSettings(LoopSettings):
     visible."""
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     """How long ranks wait for each other."""
+
+    @model_validator(mode="after")
+    def _all_groups_in_fixed_batches(self) -> Self:
+        for optimiser in (self.optimiser, self.second_optimiser):
+            if self.groups_per_step and isinstance(optimiser, FIXED_BATCHES):
+                raise ValueError(
+                    f"found groups_per_step: {self.groups_per_step} with the optimiser "
+                    f"{optimiser.name}, expected 0: its batch does not change, so other groups "
+                    "would never take part"
+                )
+        return self

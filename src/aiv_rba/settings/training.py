@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.multipliers import MultiplierSettings, RBASettings
-from aiv_rba.settings.optimisers import GaussNewtonSettings, OptimiserSettings
+from aiv_rba.settings.optimisers import FIXED_BATCHES, GaussNewtonSettings, OptimiserSettings
 from aiv_rba.settings.types import STRICT, Count, NonNegative, Positive, Seed
 
 
@@ -25,6 +25,9 @@ class LoopSettings:
     """A second optimiser, which continues where the first one ends."""
     precision: Literal["single", "double"] = "double"
     """Floating-point precision."""
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """Precision of matrix products of single-precision numbers: single, or where the machine has
+    faster products TensorFloat-32 (high) or bfloat16 (medium), of three and two digits."""
     history_every: Count = 5
     """Steps between rows of the history."""
     checkpoint_every: Count = 50
@@ -46,6 +49,21 @@ class LoopSettings:
         return self.optimiser.iterations + (
             self.second_optimiser.iterations if self.second_optimiser else 0
         )
+
+    def optimiser_at(self, step: int) -> OptimiserSettings:
+        """The optimiser that takes this step, counted from 0."""
+        if self.second_optimiser is None or step < self.optimiser.iterations:
+            return self.optimiser
+        return self.second_optimiser
+
+    def batch_at(self, step: int) -> int:
+        """Number of the batch that a step takes, counted from 0: its own, or the optimiser's first.
+
+        L-BFGS and SSBroyden learn the curvature from how the gradient of one loss changes.
+        """
+        optimiser = self.optimiser_at(step)
+        first = 0 if optimiser is self.optimiser else self.optimiser.iterations
+        return first if isinstance(optimiser, FIXED_BATCHES) else step
 
     @property
     def few_large_steps(self) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from aiv_rba.errors import Interrupted, NotFinite, RankError
+from aiv_rba.errors import Interrupted, NotFinite
 from aiv_rba.multipliers import MultiplierScheme, make_scheme
 from aiv_rba.optimisers import Optimiser, Optimisers
 from aiv_rba.problem import Batch, Blocks, Problem
@@ -18,10 +20,12 @@ from aiv_rba.settings import LoopSettings
 from aiv_rba.terminal import Progress, say, warn
 from aiv_rba.training import state
 from aiv_rba.training.checkpoints import Checkpoints
-from aiv_rba.training.finite import check_parameters, check_residuals
+from aiv_rba.training.finite import check_parameters
 from aiv_rba.training.history import History, short
-from aiv_rba.training.interrupt import StopRequest, stop_request
+from aiv_rba.training.interrupt import noted_signals
+from aiv_rba.training.precision import matmul_precision
 from aiv_rba.training.settled import has_settled
+from aiv_rba.training.watch import Watch
 
 Observer = Callable[[int], None]
 
@@ -47,7 +51,9 @@ class Run:
             settings.multipliers, problem, ranks, settings.seed
         )
         self.history = History(problem, self.scheme, ranks)
-        self.optimisers = Optimisers(problem.residuals, ranks, settings.seed)
+        self.optimisers = Optimisers(problem, ranks, settings.seed)
+        self.watch = Watch(problem.residuals.terms, self.batch, ranks)
+        self._roots: dict[tuple[str, int, tuple[float, ...]], Tensor] = {}
         self.restarts = 0
         self.optimiser = self.optimiser_of(0)
         self.seconds = 0.0
@@ -70,7 +76,11 @@ class Run:
         Interrupted
             If SIGTERM, SIGUSR1 or Ctrl-C came; a checkpoint of the step is written.
         """
-        with Checkpoints(folder, self.ranks) as checkpoints, stop_request(self.ranks) as asked:
+        with (
+            Checkpoints(folder, self.ranks) as checkpoints,
+            noted_signals(self.watch.ask),
+            matmul_precision(self.settings.matmul_precision),
+        ):
             first = self._resume(checkpoints)
             if first is None:
                 first = 0
@@ -78,34 +88,46 @@ class Run:
                     self._save(checkpoints, first)
             while True:
                 try:
-                    return self._steps(first, checkpoints, asked, observe)
+                    self.watch.start()
+                    return self._steps(first, checkpoints, observe)
                 except NotFinite as failure:
                     first = self._restart(checkpoints, failure, first)
 
     def optimiser_of(self, step: int) -> Optimiser:
         """A new optimiser of the kind that takes this step, counted from 0."""
-        settings = self.settings
-        later = settings.second_optimiser and step >= settings.optimiser.iterations
-        chosen = settings.second_optimiser if later else None
-        return self.optimisers.make(chosen or settings.optimiser, scale=0.5**self.restarts)
+        return self.optimisers.make(self.settings.optimiser_at(step), scale=0.5**self.restarts)
+
+    def batch(self, step: int) -> Batch:
+        """The rows of a step."""
+        return replace(self.problem.batch(self.settings.batch_at(step)), step=step)
 
     def weigh(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Factor of each residual row: sqrt(w / n) lambda*; its square sums to Eqs. 39-41."""
-        terms, together = self.problem.residuals.terms, self.settings.restarts > 0
-        check_residuals(batch, residuals, terms, self.ranks, together=together)
+        # Nothing of this step is kept before it is known that its residuals are finite.
+        self.watch.step(batch, residuals, look=self._is_kept(batch.step))
         multipliers = self.scheme.update(batch, residuals)
         self.history.note_multipliers()
         for block, factor in self.problem.factors(batch, residuals).items():
             multipliers[block] = multipliers[block] * factor
-        weights = self.problem.weights
         return {
-            block: values * torch.sqrt(values.new_tensor(weights[block]) / batch.counts[block])
+            block: values * self._root(block, batch.counts[block], values)
             for block, values in multipliers.items()
         }
 
-    def _steps(
-        self, first: int, checkpoints: Checkpoints, asked: StopRequest, observe: Observer | None
-    ) -> None:
+    def _root(self, block: str, count: int, like: Tensor) -> Tensor:
+        """sqrt(w / n) of the terms of a block, made once: a GPU waits for numbers of the host."""
+        key = (block, count, tuple(self.problem.weights[block]))
+        if key not in self._roots:
+            self._roots[key] = torch.sqrt(like.new_tensor(key[2]) / count)
+        return self._roots[key]
+
+    def _is_kept(self, step: int) -> bool:
+        """Whether a row of the history or a checkpoint follows this step, counted from 0."""
+        done, settings = step + 1, self.settings
+        kept = done % settings.history_every == 0 or done % settings.checkpoint_every == 0
+        return kept or done == settings.iterations
+
+    def _steps(self, first: int, checkpoints: Checkpoints, observe: Observer | None) -> None:
         iterations = self.settings.iterations
         switch = self.settings.optimiser.iterations if self.settings.second_optimiser else None
         started = 0.0
@@ -115,14 +137,19 @@ class Run:
                     self.optimiser = self.optimiser_of(step)
                 # A new optimiser compiles, which may take one rank longer than another.
                 with self.ranks.compiling() if step in (first, switch) else nullcontext():
-                    rows = self.optimiser.step(self.problem.batch(step), self.weigh)
+                    try:
+                        rows = self.optimiser.step(self.batch(step), self.weigh)
+                    except NotFinite:
+                        # Perhaps a residual of an earlier step is the reason.
+                        self.watch.look()
+                        raise
                 if step == first:
                     # The first step compiles, which says nothing about the others.
                     started = time.perf_counter() - self.seconds
                 self.seconds = time.perf_counter() - started
                 progress.step()
                 last = step + 1 == iterations
-                stop = asked.by_any_rank() and not last
+                stop = self.watch.stop and not last
                 save = stop or (step + 1) % self.settings.checkpoint_every == 0
                 if save or last:
                     check_parameters(self.problem.residuals.network, step + 1)
@@ -161,12 +188,12 @@ class Run:
                 # Shorter steps cannot help where the first one from a checkpoint fails.
                 checkpoints.skip(first)
             line = f"{failure}; restart {self.restarts} of {allowed} with steps half as long"
-            if self.ranks.rank == 0 or isinstance(failure, RankError):
+            if self.ranks.rank == 0:
                 warn(f"aiv-rba train: {line}")
             resumed = self._resume(checkpoints)
             if resumed is not None:
                 return resumed
-        raise type(failure)(
+        raise NotFinite(
             failure.step,
             f"{failure.what}: lower the learning rate, raise the damping or allow more restarts; "
             "the last checkpoint is kept",
@@ -178,7 +205,7 @@ class Run:
         checkpoints.save(step, state.take(self), self.scheme.state, score=score)
 
     def _resume(self, checkpoints: Checkpoints) -> int | None:
-        saved = checkpoints.load()
+        saved = checkpoints.load(self.scheme.state)
         if saved is None:
             return None
         state.put_back(self, saved)

@@ -9,8 +9,9 @@ import numpy as np
 from aiv_rba.problem import Residuals
 from aiv_rba.settings import LoopSettings
 
-# Steps over which history is averaged, and by which part held-out errors must still fall.
-WINDOW = 30
+# Steps over which history is averaged, of at least so many rows, and by which part held-out errors
+# must still fall.
+WINDOW, FEWEST = 30, 2
 HELD_OUT = 5e-4
 
 
@@ -25,19 +26,27 @@ def has_settled(
     loss, since a part that is negligible beside the misfit of the data may fall for ever. The
     tolerances must not have changed in the last 30 steps.
     """
-    rows = max(WINDOW // settings.history_every, 2)
-    if settings.settled is None or not settings.few_large_steps or len(history) < 2 * rows:
+    if settings.settled is None or not settings.few_large_steps or not history:
+        return False
+    # Earlier rows may have been written at other intervals.
+    window = settings.history_every * max(WINDOW // settings.history_every, FEWEST)
+    last = history[-1]
+    ages = [(row, last["step"] - row["step"]) for row in history]
+    earlier = [row for row, age in ages if window <= age < 2 * window]
+    recent = [row for row, age in ages if age < window]
+    if last["step"] < 2 * window or min(len(earlier), len(recent)) < FEWEST:
         return False
 
     def fall(names: Sequence[str]) -> tuple[float, float]:
         """Fall of the sum of these columns, and its standard error."""
-        values = np.array([sum(row[name] for name in names) for row in history[-2 * rows :]])
-        halves = values.reshape(2, rows)
-        before, after = halves.mean(axis=1)
-        return before - after, float(np.sqrt(halves.var(axis=1, ddof=1).sum() / rows))
+        before, after = (
+            np.array([sum(row[name] for name in names) for row in rows])
+            for rows in (earlier, recent)
+        )
+        error = np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after))
+        return float(before.mean() - after.mean()), float(error)
 
-    last = history[-1]
-    if last.get("softening") != history[-rows].get("softening"):
+    if last.get("softening") != recent[0].get("softening"):
         return False
     for name in (name for name in last if name.startswith("validation_")):
         fallen, error = fall([name])

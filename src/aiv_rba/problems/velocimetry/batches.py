@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case
-from aiv_rba.files.formats import check_same_case, open_h5
+from aiv_rba.mixture import Everyone
 from aiv_rba.problem import Batch
+from aiv_rba.problems.velocimetry.point_source import PointSource
 from aiv_rba.ranks.ddp import Ranks
 
 
@@ -31,17 +33,21 @@ class Batches:
         Seed of the order, the same on all ranks.
     soft_wall
         Whether wall points take part: not where no-slip is exact.
+    kept
+        Where the collocation points are kept, as `PointSource` has it.
 
     Attributes
     ----------
-    first_points
-        (groups, 3) positions of the first interior batch, the same on all ranks.
+    points
+        Where the collocation points come from.
     relative_noise
         (n, components): noise of each owned row of the tracks over that of its component.
     track
         (n,) track of each owned row, numbered from 0 among all tracks with training rows.
     tracks_in_all
         Number of these tracks.
+    all_tracks
+        All rows of the tracks together, where other ranks have some of them.
 
     Raises
     ------
@@ -59,6 +65,7 @@ class Batches:
         ranks: Ranks,
         dtype: torch.dtype,
         soft_wall: bool,
+        kept: Literal["memory", "stream", "auto"] = "auto",
     ) -> None:
         self.seed = seed
         self.soft_wall = soft_wall
@@ -67,20 +74,7 @@ class Batches:
         def tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=dtype).to(ranks.device)
 
-        with open_h5(points, "points") as file:
-            check_same_case(points, str(file.attrs["identity"]), case.identity)
-            self.epoch_length, self.groups = file["interior/points"].shape[:2]
-            self.wall_groups = file["wall/points"].shape[1]
-            if ranks.size > min(self.groups, self.wall_groups):
-                raise UserError(
-                    f"{points}: {min(self.groups, self.wall_groups)} groups for {ranks.size} "
-                    "ranks, expected at least one group per rank"
-                )
-            own, own_wall = ranks.share(self.groups), ranks.share(self.wall_groups)
-            self.interior = tensor(file["interior/points"][:, own])
-            self.wall = tensor(file["wall/points"][:, own_wall])
-            self.first_points = tensor(file["interior/points"][0, :, 1:])
-
+        self.points = PointSource(points, case.identity, ranks, dtype, kept)
         training = np.flatnonzero(~case.tracks.validation)
         mine = training[ranks.share(len(training))]
         self.tracks = tensor(case.tracks.points[mine])
@@ -92,44 +86,56 @@ class Batches:
         number = np.unique(case.tracks.track[training], return_inverse=True)[1]
         self.track = torch.as_tensor(number[ranks.share(len(training))])
         self.tracks_in_all = int(number.max()) + 1
-        self.first_group = own.start
-        self.first_wall_group = own_wall.start
-        self.parts = -(-self.groups // groups_per_step) if groups_per_step else 1
+        self.all_tracks = Everyone(self.track_count, ranks.sum) if ranks.size > 1 else None
+        self.parts = -(-self.points.groups // groups_per_step) if groups_per_step else 1
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Owned rows and terms of each block."""
-        wall = {"no_slip": (self.wall.shape[1], 3)} if self.soft_wall else {}
+        wall = {"no_slip": (self.points.own_wall_groups, 3)} if self.soft_wall else {}
         return wall | {
             "tracks": (self.measured.shape[0], self.measured.shape[1]),
-            "navier_stokes": (self.interior.shape[1], 4),
+            "navier_stokes": (self.points.own_groups, 4),
         }
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Most rows of each block in a step of any rank."""
+        most = self.ranks.longest_share
+        wall = {"no_slip": most(self.points.wall_groups)} if self.soft_wall else {}
+        # Of a share of groups every part takes each so many.
+        interior = -(-most(self.points.groups) // self.parts)
+        return wall | {"tracks": most(self.track_count), "navier_stokes": interior}
 
     def batch(self, step: int) -> Batch:
         """The rows of one step, by its number alone."""
+        points = self.points
         turn, part = divmod(step, self.parts)
-        epoch, position = divmod(turn, self.epoch_length)
-        order = torch.randperm(
-            self.epoch_length, generator=torch.Generator().manual_seed(self.seed + 7919 * epoch)
-        )
-        b = int(order[position])
-        first = (part - self.first_group) % self.parts
+        b = self._batch_of(turn)
+        first = (part - points.first_group) % self.parts
         device = self.ranks.device
-        groups = torch.arange(first, self.interior.shape[1], self.parts, device=device)
+        groups = torch.arange(first, points.own_groups, self.parts, device=device)
         inputs: dict[str, tuple[Tensor, ...]] = {
-            "no_slip": (self.wall[b],),
             "tracks": (self.tracks, self.measured),
-            "navier_stokes": (self.interior[b, groups],),
+            "navier_stokes": (points.interior(b)[groups],),
         }
+        if self.soft_wall:
+            inputs["no_slip"] = (points.wall(b),)
+        points.expect(self._batch_of(turn + 1))
         rows = {
-            "no_slip": torch.arange(self.wall.shape[1], device=device),
+            "no_slip": torch.arange(points.own_wall_groups, device=device),
             "tracks": torch.arange(len(self.tracks), device=device),
             "navier_stokes": groups,
         }
         counts = {
-            "no_slip": self.wall_groups,
+            "no_slip": points.wall_groups,
             "tracks": self.track_count,
-            "navier_stokes": len(range(part, self.groups, self.parts)),
+            "navier_stokes": len(range(part, points.groups, self.parts)),
+        }
+        firsts = {
+            "no_slip": points.first_wall_group,
+            "tracks": self.ranks.share(self.track_count).start,
+            "navier_stokes": len(range(part, points.first_group, self.parts)),
         }
         blocks = self.sizes
         return Batch(
@@ -137,4 +143,19 @@ class Batches:
             inputs={block: inputs[block] for block in blocks},
             rows={block: rows[block] for block in blocks},
             counts={block: counts[block] for block in blocks},
+            firsts={block: firsts[block] for block in blocks},
+            elapsed={"navier_stokes": min(step + 1, self.parts)},
         )
+
+    def _batch_of(self, turn: int) -> int:
+        """Number of the batch that a turn of all groups takes; reshuffled every epoch."""
+        length: int = self.points.epoch_length
+        epoch, position = divmod(turn, length)
+        return _order(length, self.seed + 7919 * epoch)[position]
+
+
+# Of two epochs, since the last batches of one look ahead to the next.
+@lru_cache(maxsize=2)
+def _order(length: int, seed: int) -> list[int]:
+    generator = torch.Generator().manual_seed(seed)
+    return [int(b) for b in torch.randperm(length, generator=generator)]

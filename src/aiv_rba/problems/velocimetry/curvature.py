@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.func import functional_call, jvp, vmap
 
 from aiv_rba.files.case import Case
+from aiv_rba.mixture import amplitude_bias
 from aiv_rba.networks.layers import Linear
-from aiv_rba.optimisers.normal_equations import jacobian
+from aiv_rba.optimisers.jacobian import Linearised
 from aiv_rba.optimisers.posterior import Posterior
 from aiv_rba.problem import Residuals
 from aiv_rba.problems.velocimetry.deviations import SAMPLES_AT_ONCE, STRENGTHS, CurvatureSamples
 from aiv_rba.problems.velocimetry.problem import FlowResiduals, Velocimetry
 from aiv_rba.settings import UncertaintySettings
-from aiv_rba.statistics import amplitude_bias
 
 # Standard deviation of parameters that no row settles; the network's weights are of order one.
 PRIOR = 1.0
@@ -123,13 +123,13 @@ def sample_deviations(
     for rows in (tracks, *equations):
         for start in range(0, len(rows.factors), ROWS_AT_ONCE):
             part = rows.part(slice(start, start + ROWS_AT_ONCE))
-            factors = part.factors.unsqueeze(-1)
-            _, j = jacobian(partial(getattr(residuals, part.block), *part.inputs), layers)
+            evaluate = partial(getattr(residuals, part.block), *part.inputs)
+            j = Linearised(evaluate, layers).jacobian(part.factors)
             errors = {part.source: part.errors.flatten(0, 1)}
             if strengths is not None:
-                moved = _change(single, part.block, part.inputs, strengths).to(factors)
-                errors["wall"] = (factors * moved).flatten(0, 1)
-            posterior.add((factors * j).flatten(0, 1), errors)
+                moved = _change(single, part.block, part.inputs, strengths).to(part.factors)
+                errors["wall"] = (part.factors.unsqueeze(-1) * moved).flatten(0, 1)
+            posterior.add(j.dense(), errors)
     found = posterior.deviations(PRIOR, "equations", generator)
     return CurvatureSamples(found, strengths, amplitude)
 
@@ -138,17 +138,14 @@ def _track_rows(
     problem: Velocimetry, residuals: FlowResiduals, samples: int, generator: torch.Generator
 ) -> tuple[_Rows, Tensor]:
     """Rows of the tracks, and samples (S,) of the factor by which the whole flow is off."""
-    ranks, batches = problem.ranks, problem.batches
+    batches = problem.batches
     inputs = (batches.tracks.double(), batches.measured.double())
     with torch.no_grad():
         e = residuals.tracks(*inputs)
     own = problem.factors(problem.batch(0), {"tracks": e})["tracks"]
     factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
-    predicted, measured = (
-        ranks.gather(values).cpu().numpy() for values in (e + inputs[1], inputs[1])
-    )
-    found = amplitude_bias(predicted, measured)[problem.main]
-    off = float(np.linalg.norm([*found, AMPLITUDE]))
+    found = amplitude_bias(e + inputs[1], inputs[1], batches.all_tracks)
+    off = float(np.linalg.norm([*(float(each[problem.main]) for each in found), AMPLITUDE]))
     amplitude = off * torch.randn(samples, generator=generator, dtype=torch.float64)
 
     # Where there are too many rows every second, third, ... track stands for all.
@@ -169,9 +166,9 @@ def _rows_of_points(
 ) -> list[_Rows]:
     """Rows of the equations or of the no-slip condition, of a few batches."""
     ranks, batches = problem.ranks, problem.batches
-    first, parts = batches.first_wall_group, 1
+    first, parts = batches.points.first_wall_group, 1
     if block == "navier_stokes":
-        first, parts = batches.first_group, batches.parts
+        first, parts = batches.points.first_group, batches.parts
     weights = torch.tensor(problem.weights[block], dtype=torch.float64)
     chosen = []
     for step in range(BATCHES):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,9 @@ class FlowNetwork(CoordinateNetwork):
             yield self.body.at_times(coefficients, at)
 
     @torch.no_grad()
-    def start_with_ridges(self, positions: Tensor, length: float, seed: int) -> None:
+    def start_with_ridges(
+        self, positions: Callable[[Tensor], Tensor], count: int, length: float, seed: int
+    ) -> None:
         """Draw the first layer anew: tanh(a . (x - x0)) with a ~ N(0, 1 / length^2).
 
         Where the wall function phi is an input too, b (phi - phi0) with b ~ N(0, 1) is added. For
@@ -126,7 +128,10 @@ class FlowNetwork(CoordinateNetwork):
         Parameters
         ----------
         positions
-            (N, 3) points of the lumen, from which the x0 are drawn.
+            Positions (n, 3) of points of the lumen by their numbers (n,), from which the x0 are
+            drawn.
+        count
+            How many points there are.
         length
             Length over which a ridge changes, the same in all directions.
         seed
@@ -138,8 +143,8 @@ class FlowNetwork(CoordinateNetwork):
         width, inputs = first.weight.shape
         slope = torch.randn(width, inputs, generator=generator, dtype=torch.float64)
         slope[:, :3] /= length
-        chosen = torch.randint(len(positions), (width,), generator=generator)
-        through = positions[chosen].to(first.weight)
+        chosen = torch.randint(count, (width,), generator=generator)
+        through = positions(chosen).to(first.weight)
         distance = self.body.distance
         if distance is not None:
             phi = distance(through, derivatives=False)[0]

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from aiv_rba.files.case import Case
+from aiv_rba.mixture import Everyone, Mixture, amplitude_bias, fit
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.problems.velocimetry import navier_stokes
 from aiv_rba.problems.velocimetry.batches import Batches
 from aiv_rba.problems.velocimetry.choices import resolve
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.ranks.ddp import Ranks
-from aiv_rba.settings import GlobalWeights, TrainSettings
-from aiv_rba.statistics import amplitude_bias, inlier_probability
+from aiv_rba.settings import AdamSettings, GlobalWeights, TrainSettings
 
 COMPONENTS = "uvw"
 # Amplitude bias above which the equations are softened, the mean of so many rows of the history
@@ -25,12 +25,16 @@ COMPONENTS = "uvw"
 # step on: before, the flow is still growing.
 LARGEST_BIAS, AVERAGED = 0.002, 4
 SOFTENING, SOFTENED_EVERY, FIRST_SOFTENING = 1.25, 10, 40
+# Steps between two fits of the mixture of matched and mismatched rows where steps are small: a fit
+# takes thirteen sums over ranks, and hardly changes meanwhile.
+SMALL_STEPS = 10
 
 
 class FlowResiduals(Residuals):
     """The nine terms of the loss, Eqs. 39-41; six where no-slip is exact."""
 
     network: FlowNetwork
+    components: Tensor
 
     def __init__(
         self,
@@ -50,7 +54,23 @@ class FlowResiduals(Residuals):
         self.governing = "navier_stokes"
         self.inertia = inertia
         self.diffusion = diffusion
-        self.components = components
+        # On the device: an index that lies on the host would make a GPU wait.
+        columns = torch.tensor(components, device=network.scales.device)
+        self.register_buffer("components", columns, persistent=False)
+
+    def forward(self, inputs: dict[str, tuple[Tensor, ...]]) -> Blocks:
+        """Residuals (n, terms) of each block; velocities of wall and tracks in one pass."""
+        if "no_slip" not in inputs or "tracks" not in inputs:
+            return super().forward(inputs)
+        (wall,), (points, measured) = inputs["no_slip"], inputs["tracks"]
+        velocity = self.network.value(torch.cat([wall, points]))
+        at_wall, at_tracks = torch.split(velocity, [len(wall), len(points)])
+        found = {
+            "no_slip": at_wall[:, :3],
+            "tracks": at_tracks[:, self.components] - measured,
+        }
+        rest = {block: tensors for block, tensors in inputs.items() if block not in found}
+        return found | super().forward(rest)
 
     def no_slip(self, points: Tensor) -> Tensor:
         """Velocity at the wall, (n, 3)."""
@@ -94,8 +114,10 @@ class Velocimetry:
             ranks=ranks,
             dtype=dtype,
             soft_wall=settings.network.no_slip == "soft",
+            kept=settings.points,
         )
-        self.sizes = self.batches.sizes
+        self.sizes, self.lengths = self.batches.sizes, self.batches.lengths
+        self.state: dict[str, Tensor] = {}
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
         self.weights = _by_block(settings.global_weights, self.components)
         self.stiffest = self.weights["navier_stokes"]
@@ -120,8 +142,10 @@ class Velocimetry:
             case.flow,
         ).to(ranks.device)
         if settings.network.time == "coefficients" and settings.network.first_layer == "ridges":
-            length = settings.network.ridge_length * case.radius
-            self.network.start_with_ridges(self.batches.first_points, length, settings.seed)
+            length, source = settings.network.ridge_length * case.radius, self.batches.points
+            self.network.start_with_ridges(
+                source.first_positions, source.groups, length, settings.seed
+            )
         self.residuals: Residuals = FlowResiduals(
             self.network,
             case.scales.inertia,
@@ -147,19 +171,19 @@ class Velocimetry:
         The weight is the probability that the row is not a mismatch, over the square of its noise
         where that is not the same for all rows.
         """
-        e = residuals["tracks"].detach()
-        relative = self.batches.relative_noise[batch.rows["tracks"]].to(e)
+        relative = self.batches.relative_noise[batch.rows["tracks"]]
         if not self.settings.robust_weights:
             return {"tracks": 1 / relative}
-        measured = batch.inputs["tracks"][1]
-        errors, velocities, noises = (
-            self.ranks.gather(values).double().cpu().numpy() for values in (e, measured, relative)
-        )
-        found = inlier_probability(errors, velocities, relative=noises)
-        probability = torch.as_tensor(found, dtype=e.dtype)
-        first = self.ranks.first_row(len(e))
-        own = probability[first : first + len(e), None].sqrt().to(e.device)
-        return {"tracks": own / relative}
+        e = residuals["tracks"].detach()
+        rows = (e.double(), batch.inputs["tracks"][1].double(), relative.double())
+        small = isinstance(self.settings.optimiser_at(batch.step), AdamSettings)
+        if not self.state or not small or batch.step % SMALL_STEPS == 0:
+            everyone = None
+            if self.ranks.size > 1:
+                everyone = Everyone(batch.counts["tracks"], self.ranks.sum)
+            self.state = vars(fit(*rows, everyone=everyone))
+        own = Mixture(**self.state).probability(*rows).to(e.dtype)
+        return {"tracks": own[:, None].sqrt() / relative.to(e)}
 
     @torch.no_grad()
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -168,15 +192,15 @@ class Velocimetry:
         A network that cannot resolve the equations meets them by a smaller flow, the more so the
         stiffer they are. The amplitude bias on the tracks shows this.
         """
-        own = self.network.value(self.batches.tracks)[:, self.components]
-        predicted, measured = (
-            self.ranks.gather(values).double().cpu().numpy()
-            for values in (own, self.batches.measured)
-        )
-        bias, deviation = amplitude_bias(predicted, measured)[self.main]
+        predicted = self.network.value(self.batches.tracks)[:, self.components].double()
+        measured = self.batches.measured.double()
+        biases, deviations = amplitude_bias(predicted, measured, self.batches.all_tracks)
+        bias, deviation = float(biases[self.main]), float(deviations[self.main])
         softening = self._softening()
         recent = [bias] + [row["amplitude_bias"] for row in history[1 - AVERAGED :]]
-        late = any(self.automatic) and step >= FIRST_SOFTENING and step % SOFTENED_EVERY == 0
+        # A multiple of these steps has been passed since the last row, however far back it lies.
+        due = step // SOFTENED_EVERY > (history[-1]["step"] if history else 0) // SOFTENED_EVERY
+        late = any(self.automatic) and step >= FIRST_SOFTENING and due
         if late and np.mean(recent) > LARGEST_BIAS + deviation:
             softening = min(softening * SOFTENING, self.settings.global_weights.largest_softening)
             self.weights["navier_stokes"] = [

@@ -11,20 +11,19 @@ import ctypes
 import math
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.distributed.algorithms.ddp_comm_hooks.debugging_hooks import noop_hook
-from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from aiv_rba.files.case import read_case
-from aiv_rba.files.formats import create_h5, open_h5
+from aiv_rba.files.formats import open_h5
+from aiv_rba.files.points import create_points
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import TrainSettings
@@ -65,20 +64,19 @@ class Share:
 def write_points(path: Path, real: Path, groups: int, world: int) -> None:
     """A points file with so many groups, of which only those of the first of `world` ranks exist.
 
-    They are the points of a `real` file over and over; wall groups keep their ratio. HDF5 stores
-    no chunk that is not written to.
+    They are the points of a `real` file over and over; wall groups keep their ratio. What is not
+    written to takes no space on the disk.
     """
     with open_h5(real, "points") as source:
-        identity = source.attrs["identity"]
+        identity = str(source.attrs["identity"])
         points = {name: source[f"{name}/points"][:] for name in ("interior", "wall")}
     batches, real_groups = points["interior"].shape[:2]
-    with create_h5(path, "points", {"identity": identity}) as file:
+    counts = {name: round(groups * p.shape[1] / real_groups) for name, p in points.items()}
+    shapes = {name: (count,) for name, count in counts.items()}
+    with create_points(path, identity, batches, shapes) as writer:
         for name, values in points.items():
-            count = round(groups * values.shape[1] / real_groups)
-            own = -(-count // world)
-            shape, chunks = (batches, count, 4), (1, min(count, 4096), 4)
-            dataset = file.create_dataset(f"{name}/points", shape, "f8", chunks=chunks)
-            dataset[:, :own] = np.take(values, np.arange(own) % values.shape[1], axis=1)
+            own = np.arange(-(-counts[name] // world)) % values.shape[1]
+            writer.write(name, 0, values[:, own].swapaxes(0, 1))
 
 
 def measure(settings: TrainSettings, case: Path, points: Path, world: int, steps: int) -> Share:
@@ -86,12 +84,9 @@ def measure(settings: TrainSettings, case: Path, points: Path, world: int, steps
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=world)
     try:
         ranks = Ranks(0, world, torch.device("cpu"))
-        problem = Velocimetry(settings, read_case(case), points, ranks)
+        in_memory = replace(settings, points="memory")
+        problem = Velocimetry(in_memory, read_case(case), points, ranks)
         run = Run(problem.settings, problem, ranks)
-        forward = getattr(run.optimiser, "forward", None)
-        if isinstance(forward, DistributedDataParallel):
-            # DDP does not understand what the fake group returns.
-            forward.register_comm_hook(None, noop_hook)
 
         def step(number: int) -> float:
             started = time.process_time()
@@ -106,8 +101,8 @@ def measure(settings: TrainSettings, case: Path, points: Path, world: int, steps
         dist.destroy_process_group()
     batches = problem.batches
     return Share(
-        collocation_points=float(batches.groups * batches.epoch_length),
-        groups=batches.groups,
+        collocation_points=float(batches.points.groups * batches.points.epoch_length),
+        groups=batches.points.groups,
         world=world,
         rows=batches.sizes["navier_stokes"][0],
         seconds=seconds,
@@ -120,7 +115,7 @@ def held(run: Run, problem: Velocimetry) -> dict[str, int]:
     """Bytes of the multipliers and of the collocation points of this rank."""
     return {
         "multipliers": sum(values.nbytes for values in run.scheme.state.values()),
-        "points": problem.batches.interior.nbytes + problem.batches.wall.nbytes,
+        "points": problem.batches.points.nbytes,
     }
 
 

@@ -12,7 +12,7 @@ from aiv_rba.files.formats import Array, IntArray
 # Wall samples of a patch from which interior points are made.
 SAMPLES_PER_PATCH = 8
 # Points or copies that are made at a time: what they need beside the slab itself stays small.
-BLOCK = 2**18
+BLOCK = 2**16
 
 
 class Cells(Protocol):

@@ -9,7 +9,8 @@ import numpy as np
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case, read_case
-from aiv_rba.files.formats import Array, create_h5
+from aiv_rba.files.formats import Array
+from aiv_rba.files.points import create_points
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.ranks.mpi import Processes, processes
@@ -21,7 +22,8 @@ from aiv_rba.stages.points.groups import time_bins, uniform
 from aiv_rba.stages.points.partition import Partition, partition_of
 from aiv_rba.terminal import say
 
-CHUNK = 4096
+# Points that are made and written at a time, so many that every batch is a large piece.
+AT_ONCE = 2**20
 
 
 def collocate(settings: PointsSettings, results: Results) -> None:
@@ -44,12 +46,7 @@ def collocate(settings: PointsSettings, results: Results) -> None:
     ):
         case = read_case(results.case)
         partition = partition_of(case, settings, group)
-        slabs = {
-            "interior": slab(settings, case, partition.interior, settings.n_t, 0, group),
-            "wall": slab(settings, case, partition.wall, settings.wall_n_t, 1, group),
-        }
-        coverage = check_coverage(slabs["interior"], settings, case, partition, group)
-        write(results.points, settings, case, partition.shape, slabs, group)
+        coverage = make(settings, case, partition, results.points, group)
         if group.rank == 0:
             partition.draw(results.groups_picture)
             record["partition"] = partition.summary
@@ -63,6 +60,36 @@ def collocate(settings: PointsSettings, results: Results) -> None:
             )
 
 
+def make(
+    settings: PointsSettings, case: Case, partition: Partition, path: Path, group: Processes
+) -> dict[str, Any]:
+    """Make and write the points, part by part; their coverage as `check_coverage` says it."""
+    sections = {
+        "interior": (partition.interior, settings.n_t),
+        "wall": (partition.wall, settings.wall_n_t),
+    }
+    shapes = {
+        "interior": (settings.n_t, settings.n_r, *partition.shape),
+        "wall": (settings.wall_n_t, *partition.shape),
+    }
+    batches = looked_at(settings.n_t * len(partition.interior.counts), settings.per_group)
+    positions = [np.empty((0, 3))]
+    many = max(1, AT_ONCE // settings.per_group)
+    with create_points(
+        path, case.identity, settings.per_group, shapes, rank=group.rank, every=group.every
+    ) as writer:
+        for purpose, (name, (cells, n_t)) in enumerate(sections.items()):
+            own = group.share(n_t * len(cells.counts))
+            for first in range(own.start, own.stop, many):
+                part = slice(first, min(first + many, own.stop))
+                points = slab(settings, case, cells, n_t, purpose, part)
+                writer.write(name, first, points)
+                if name == "interior":
+                    # A view would keep all points.
+                    positions.append(points[:, :batches, 1:].reshape(-1, 3).copy())
+        return check_coverage(np.concatenate(positions), settings, case, partition, group)
+
+
 def check_coverage(
     own: Array, settings: PointsSettings, case: Case, partition: Partition, group: Processes
 ) -> dict[str, Any]:
@@ -71,7 +98,7 @@ def check_coverage(
     Parameters
     ----------
     own
-        (group, batch, 4) points of this rank's groups.
+        (N, 3) positions of the points of this rank's groups that are looked at.
     settings
         Settings of the stage.
     case
@@ -93,7 +120,7 @@ def check_coverage(
     counts = partition.interior.counts
     batches = looked_at(settings.n_t * len(counts), settings.per_group)
     found = measure(
-        own[:, :batches, 1:].reshape(-1, 3),
+        own,
         distinct(counts, settings.n_t, batches),
         partition.inside,
         partition.bounds,
@@ -133,15 +160,14 @@ def check_counts(settings: PointsSettings) -> None:
 
 
 def slab(
-    settings: PointsSettings, case: Case, cells: Cells, n_t: int, purpose: int, group: Processes
+    settings: PointsSettings, case: Case, cells: Cells, n_t: int, purpose: int, own: slice
 ) -> Array:
-    """The points (group, batch, 4) of this rank's groups.
+    """The points (group, batch, 4) of the groups with these numbers.
 
     A group walks through the candidates of its cell from a random start and takes them again in
     turn when they run out; the time of each point is one of the levels of its section. In a steady
     flow there is one level, and the temporal sections of a cell are other points of it.
     """
-    own = group.share(n_t * len(cells.counts))
     times = case.scales.shares(settings.time_levels) * case.scales.nondimensional_period
     first, levels = time_bins(len(times), n_t)
     batch = np.arange(settings.per_group)[None]
@@ -172,40 +198,3 @@ def _coprime_stride(counts: np.ndarray) -> np.ndarray:
         stride[shared] += 1
         shared = np.gcd(stride, counts) > 1
     return stride
-
-
-def write(
-    path: Path,
-    settings: PointsSettings,
-    case: Case,
-    patches: tuple[int, ...],
-    slabs: dict[str, Array],
-    group: Processes,
-) -> None:
-    """Write points.h5 on rank 0, block by block of every rank's slab.
-
-    h5py from pip has no parallel HDF5, and a file per rank would have to travel together.
-    """
-    shapes = {
-        "interior": (settings.n_t, settings.n_r, *patches),
-        "wall": (settings.wall_n_t, *patches),
-    }
-    rows = max(1, BLOCK // settings.per_group)
-    if group.rank > 0:
-        for own in slabs.values():
-            list(group.blocks(own, rows))
-        return
-    with create_h5(path, "points", {"identity": case.identity}) as file:
-        for name, own in slabs.items():
-            groups = int(np.prod(shapes[name]))
-            dataset = file.create_dataset(
-                f"{name}/points",
-                (settings.per_group, groups, 4),
-                chunks=(1, min(groups, CHUNK), 4),
-                dtype=np.float64,
-            )
-            dataset.attrs["shape"] = shapes[name]
-            position = 0
-            for block in group.blocks(own, rows):
-                dataset[:, position : position + len(block)] = block.swapaxes(0, 1)
-                position += len(block)

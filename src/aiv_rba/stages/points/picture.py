@@ -25,7 +25,8 @@ from aiv_rba.stages.points.cells import Cells, sample_wall
 # Neighbours have different colours, and colour-blind readers can tell them apart (Okabe & Ito).
 COLOURS = np.array(["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"])
 
-DOTS = 40_000
+# Most points of a part of the picture, enough to look like a surface.
+DOTS = 50_000
 
 
 def draw_tube(
@@ -44,8 +45,9 @@ def draw_tube(
     middle = settings.n_y // 2
     i_r, i_theta = np.divmod(np.arange(settings.n_r * settings.n_theta), settings.n_theta)
     rows = (i_r * settings.n_theta + i_theta) * settings.n_y + middle
+    every = _every(interior.counts[rows].sum())
     cells = [
-        interior.positions(np.array([row]), np.arange(interior.counts[row])[None])[0]
+        interior.positions(np.array([row]), np.arange(0, interior.counts[row], every)[None])[0]
         for row in rows
     ]
     for axis, section, title in (
@@ -83,7 +85,6 @@ def draw_region(
         Distance of neighbouring candidates.
     """
     figure, axes = plt.subplots(1, 4, figsize=(16, 4.4), layout="constrained")
-    # Dense enough to look like a surface.
     dots, _ = sample_wall(wall, DOTS, 0)
     patch = _numbers(on_wall, len(samples))[KDTree(samples).query(dots)[1]]
     for axis, side in zip(axes, (1, -1), strict=False):
@@ -116,7 +117,9 @@ def _wall(
     members: list[NDArray[np.int64]],
     settings: PointsSettings,
 ) -> None:
-    angle, height, _ = lumen.polar(np.concatenate([samples[member] for member in members]))
+    every = _every(len(samples))
+    members = [member[::every] for member in members]
+    angle, height, _ = lumen.polar(samples[np.concatenate(members)])
     i_theta, i_y = np.divmod(np.arange(len(members)), settings.n_y)
     # Two steps along the axis, so that no patch has the colour of one beside it.
     colours = _colours(i_theta + 2 * i_y, members)
@@ -139,6 +142,11 @@ def _section(axis: Axes, sides: tuple[int, int], points: Array, colours: Any) ->
     first, second = sides
     axis.scatter(points[:, first], points[:, second], s=2, c=colours, lw=0)
     axis.set(aspect="equal", xlabel=f"{'xyz'[first]} / L", ylabel=f"{'xyz'[second]} / L")
+
+
+def _every(points: int) -> int:
+    """Which of so many points are drawn: every so manieth."""
+    return -(-points // DOTS)
 
 
 def _numbers(members: list[NDArray[np.int64]], count: int) -> NDArray[np.int64]:

@@ -82,11 +82,13 @@ class InteriorCells:
 
     def positions(self, cells: IntArray, numbers: IntArray) -> Array:
         """Positions (n, b, 3)."""
-        inside = np.unpackbits(self.inside[cells], axis=1, count=self.width)
-        # Copies in the lumen first, in their order.
-        copies = np.argsort(1 - inside, axis=1, kind="stable")
-        layer, sample = np.divmod(np.take_along_axis(copies, numbers, axis=1), self.per_patch)
+        inside = np.unpackbits(self.inside[cells], axis=1, count=self.width).view(bool)
+        # The copies in the lumen, in their order, cell by cell.
+        copies = np.flatnonzero(inside) % self.width
+        first = np.cumsum(self.counts[cells]) - self.counts[cells]
+        layer, sample = np.divmod(copies[first[:, None] + numbers], self.per_patch)
         i_r, patch = np.divmod(cells[:, None], self.patches)
-        feet, tips = self.feet[patch, sample], self.tips[patch, sample]
+        number = patch * self.per_patch + sample
+        feet, tips = (np.take(p.reshape(-1, 3), number, axis=0) for p in (self.feet, self.tips))
         depth = self.depths[self.edges[i_r] + layer]
         return np.asarray(feet + depth[..., None] * (tips - feet))

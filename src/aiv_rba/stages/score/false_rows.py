@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.files.formats import Array
-from aiv_rba.statistics import inlier_probability, matched_deviation
+from aiv_rba.mixture import inlier_probability
+from aiv_rba.statistics import matched_deviation
 
 STEPS = 10
 # Spread of depths in units of length at first; where it ends does not depend on it.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.files.formats import Array
-from aiv_rba.statistics import LARGEST_SHARE
+from aiv_rba.mixture import LARGEST_SHARE
 
 SHORTEST, LONGEST = 2, 200
 # Share of tracks with a false run: at first, and at least.

@@ -7,14 +7,16 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import sample
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import IntArray
+from aiv_rba.mixture import amplitude_bias, chi_squared
 from aiv_rba.problems.velocimetry.model import Model
-from aiv_rba.statistics import amplitude_bias, chi_squared, relative_l2
+from aiv_rba.statistics import relative_l2
 
 BINS = 60
 
@@ -32,7 +34,8 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     result: dict[str, Any] = {kind: {} for kind in kinds}
     columns = ["uvw".index(name) for name in case.tracks.velocity]
     everything = np.stack(list(case.tracks.velocity.values()), axis=1)
-    biases = amplitude_bias(velocity[:, columns] / unit, everything)
+    inferred = torch.tensor(velocity[:, columns] / unit)
+    biases = torch.stack(amplitude_bias(inferred, torch.tensor(everything)), dim=1).tolist()
     noise = np.array([case.noise[name] for name in case.tracks.velocity])
     noise = noise * case.relative_noise[held_out]
     chis = chi_squared(velocity[held_out][:, columns] / unit, everything[held_out], noise)

@@ -5,27 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from aiv_rba.files.case import Case, read_case
-from aiv_rba.files.formats import atomic_path, sha256
+from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen
 from aiv_rba.problems.velocimetry.deviations import save_deviations
 from aiv_rba.problems.velocimetry.model import Model, save_model
+from aiv_rba.problems.velocimetry.point_source import PointSource
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import process_group
-from aiv_rba.settings import TimeoutSettings, TrainSettings, UncertaintySettings
+from aiv_rba.settings import TrainSettings
 from aiv_rba.stages.train.uncertainty import find_deviations, method_of
 from aiv_rba.terminal import say
 from aiv_rba.training.loop import Run
 from aiv_rba.training.tensorboard import event_file
 
+# Settings that decide when a training ends, what it writes down and what follows it, or only how
+# its steps are computed. The number of iterations is none of them: learning rates follow from it.
+NOT_DECIDING = {
+    "checkpoint_every",
+    "compile",
+    "cuda_graphs",
+    "device",
+    "history_every",
+    "minutes",
+    "points",
+    "restarts",
+    "rows_at_once",
+    "settled",
+    "timeouts",
+    "uncertainty",
+}
 _HOW = {
     "curvature": "the curvature of the loss",
     "ensemble": "an ensemble of trainings",
@@ -56,9 +72,13 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
         ):
             case = read_case(results.case)
             problem = Velocimetry(settings, case, results.points, ranks)
+            if first and problem.batches.points.streamed:
+                say("train: collocation points are read from the file during the steps")
             parameters = sum(p.numel() for p in problem.network.parameters())
             method = method_of(settings, parameters)
-            checkpoints = results.checkpoints / _identity(settings, case, results.points)[:12]
+            checkpoints = (
+                results.checkpoints / _identity(settings, case, problem.batches.points)[:12]
+            )
             run = Run(problem.settings, problem, ranks)
             run.train(checkpoints, observe=lambda step: write_event(run.history.rows[-1]))
 
@@ -79,25 +99,23 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
                 say(f"train: standard deviations by {_HOW[method]}, {seconds:.0f} s")
 
 
-def _identity(settings: TrainSettings, case: Case, points: Path) -> str:
-    # If restarts are allowed after a failure, training goes on from its last checkpoint; and what
-    # its answer is off by is found after it. It goes on on another device too.
-    known = asdict(
-        replace(
-            settings,
-            restarts=0,
-            uncertainty=UncertaintySettings(),
-            device="auto",
-            timeouts=TimeoutSettings(),
-        )
-    )
-    text = json.dumps([known, case.identity, sha256(points)], sort_keys=True)
+def _identity(settings: TrainSettings, case: Case, points: PointSource) -> str:
+    """Hash of what decides the steps of a training, and so which checkpoints are its own."""
+    text = json.dumps([_deciding(asdict(settings)), case.identity, points.identity], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _deciding(value) if isinstance(value, dict) else value
+        for key, value in settings.items()
+        if key not in NOT_DECIDING
+    }
 
 
 def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str, Any]:
     """How the network was trained, for the record."""
-    settings, batches = problem.settings, problem.batches
+    settings, points = problem.settings, problem.batches.points
     return {
         "seconds": run.seconds,
         "world_size": run.ranks.size,
@@ -110,8 +128,8 @@ def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str,
         "optimiser": settings.optimiser.name,
         "parameters": sum(p.numel() for p in problem.network.parameters()),
         "points": {
-            "interior": batches.groups * batches.epoch_length,
-            "wall": batches.wall_groups * batches.epoch_length,
+            "interior": points.groups * points.epoch_length,
+            "wall": points.wall_groups * points.epoch_length,
         },
         "settings": asdict(settings),
         "chosen": choices | {"softening of the equations": run.history.rows[-1]["softening"]},

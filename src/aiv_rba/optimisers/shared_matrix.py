@@ -1,0 +1,151 @@
+"""A symmetric matrix whose block rows are dealt to the ranks, and its Cholesky factor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from scipy.linalg import LinAlgError
+from torch import Tensor
+from torch.distributed import Work
+
+from aiv_rba.optimisers.normal_equations import factored, solver
+from aiv_rba.ranks.ddp import Ranks
+
+# Most rows of a block: enough for fast products, and few beside the whole matrix. Every rank gets
+# some blocks, even of a small matrix.
+ROWS, BLOCKS_EACH = 128, 4
+
+
+class SharedMatrix:
+    """A symmetric matrix (N, N), of which every rank holds some block rows of the upper triangle.
+
+    Rank r has the blocks r, r + W, r + 2 W, ... of W ranks, so that all have nearly the same work
+    (as in ScaLAPACK; Blackford et al. 1997). On one rank there is one block, the whole.
+
+    Parameters
+    ----------
+    order
+        N.
+    like
+        A tensor of the wanted precision on the wanted device.
+    """
+
+    def __init__(self, order: int, like: Tensor, ranks: Ranks) -> None:
+        self.order = order
+        self.ranks = ranks
+        rows = min(ROWS, -(-order // (BLOCKS_EACH * ranks.size))) if ranks.size > 1 else order
+        self.blocks = [slice(k, min(k + rows, order)) for k in range(0, order, rows)]
+        self.zero = like.new_zeros(())
+        self.own = {k: self.zero.new_zeros(self._shape(k)) for k in self._of(ranks.rank)}
+
+    def scale(self, factor: float) -> None:
+        """Multiply by a number."""
+        for block in self.own.values():
+            block.mul_(factor)
+
+    def add(self, accumulate: Callable[[Tensor], None]) -> None:
+        """Add the sum over ranks of what each of them adds to an upper triangle (N, N)."""
+        if self.ranks.size == 1:
+            return accumulate(self.own[0])
+        upper = self.zero.new_zeros(self.order, self.order)
+        accumulate(upper)
+        order = [k for rank in range(self.ranks.size) for k in self._of(rank)]
+        sent = self.zero.new_empty(sum(map(self._count, order)))
+        for place, k in zip(torch.split(sent, [*map(self._count, order)]), order, strict=True):
+            place.view(self._shape(k)).copy_(upper[self.blocks[k], self.blocks[k].start :])
+        sizes = [sum(map(self._count, self._of(rank))) for rank in range(self.ranks.size)]
+        mine = sizes[self.ranks.rank]
+        received = self.ranks.exchange(sent, sizes, self.ranks.size * [mine])
+        total = received.view(self.ranks.size, mine).sum(0)
+        for values, block in zip(
+            torch.split(total, [*map(self._count, self.own)]), self.own.values(), strict=True
+        ):
+            block += values.view_as(block)
+
+    def diagonal(self) -> Tensor:
+        """Diagonal (N,), on every rank."""
+        found = self.zero.new_zeros(self.order)
+        for k, block in self.own.items():
+            found[self.blocks[k]] = block.diagonal()
+        return self.ranks.sum(found)
+
+    def upper(self) -> Tensor:
+        """Upper triangle (N, N), on every rank."""
+        found = self.zero.new_zeros(self.order, self.order)
+        for k, block in self.own.items():
+            found[self.blocks[k], self.blocks[k].start :] = block
+        return self.ranks.sum(found)
+
+    def set(self, upper: Tensor) -> None:
+        """Inverse of `upper`."""
+        for k, block in self.own.items():
+            block.copy_(upper[self.blocks[k], self.blocks[k].start :])
+
+    def damped(self, damping: Tensor) -> Callable[[Tensor], Tensor]:
+        """Solver, on every rank, of the system with a damping (N,) added to the diagonal.
+
+        Raises
+        ------
+        LinAlgError
+            If the damped matrix is not positive definite, on all ranks alike.
+        """
+        left = {k: block.clone() for k, block in self.own.items()}
+        for k, block in left.items():
+            block.diagonal().add_(damping[self.blocks[k]])
+        if self.ranks.size == 1:
+            return factored(left[0])
+        return solver(self._factor(left))
+
+    def _factor(self, left: dict[int, Tensor]) -> Tensor:
+        """Cholesky factor U (N, N) of U^T U, from the own block rows, which are lost.
+
+        Its owner eliminates a block row and sends it to all, who subtract it from theirs. The next
+        one is eliminated first, so that it travels while all work on the others.
+        """
+        factor = self.zero.new_empty(self.order, self.order)
+        row, arrival = self._eliminate(0, left)
+        for k, place in enumerate(self.blocks):
+            arrival.wait()
+            factor[place, place.start :] = done = row
+            after = k + 1
+            if after in left:
+                self._subtract(done, k, after, left)
+            if after < len(self.blocks):
+                row, arrival = self._eliminate(after, left)
+            for j in left:
+                if j != after:
+                    self._subtract(done, k, j, left)
+        if not factor[-1, -1].isfinite():
+            raise LinAlgError
+        return factor
+
+    def _eliminate(self, k: int, left: dict[int, Tensor]) -> tuple[Tensor, Work]:
+        """Block row k of the factor, which is on its way from its owner."""
+        if k in left:
+            row = left.pop(k)
+            diagonal, rest = torch.split(row, [len(row), row.shape[1] - len(row)], dim=1)
+            factor, failed = torch.linalg.cholesky_ex(diagonal, upper=True)
+            rest.copy_(torch.linalg.solve_triangular(factor.T, rest, upper=False))
+            diagonal.copy_(factor)
+            # Spreads to the last element, where all ranks see it.
+            row.masked_fill_(failed > 0, torch.nan)
+        else:
+            row = self.zero.new_zeros(self._shape(k))
+        return row, self.ranks.broadcast(row, k % self.ranks.size)
+
+    def _subtract(self, done: Tensor, k: int, j: int, left: dict[int, Tensor]) -> None:
+        """Take the share of the done block row k from the own one j."""
+        columns = done[:, self.blocks[j].start - self.blocks[k].start :]
+        left[j].addmm_(columns[:, : len(left[j])].T, columns, alpha=-1)
+
+    def _of(self, rank: int) -> range:
+        return range(rank, len(self.blocks), self.ranks.size)
+
+    def _shape(self, k: int) -> tuple[int, int]:
+        rows = self.blocks[k]
+        return rows.stop - rows.start, self.order - rows.start
+
+    def _count(self, k: int) -> int:
+        return math.prod(self._shape(k))
