@@ -30,6 +30,7 @@ configure() {
         # Slurm counts device files; what they are devices of does not matter to it.
         [ -e "$state/gpu$gpu" ] || mknod "$state/gpu$gpu" c 1 3
     done
+    # Three cores of each node, however many the machine has: two for ranks, one for the workflow itself.
     cat >/etc/slurm/slurm.conf <<EOF
 $mark
 ClusterName=test
@@ -54,7 +55,8 @@ SlurmctldLogFile=$state/slurmctld.log
 SlurmdSpoolDir=$state/%n
 SlurmdPidFile=$state/slurmd-%n.pid
 SlurmdLogFile=$state/slurmd-%n.log
-NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[26821-26822] Sockets=1 CoresPerSocket=2 ThreadsPerCore=1 RealMemory=10000 Gres=gpu:2
+SlurmdParameters=config_overrides
+NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[26821-26822] Sockets=1 CoresPerSocket=3 ThreadsPerCore=1 RealMemory=10000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 EOF
     echo "CgroupPlugin=cgroup/v1" >/etc/slurm/cgroup.conf

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aiv_rba.files.records import read_record
 from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, result, train
 from tests.synthetic import write_tube_experiment
 from tests.training_case import write_config, write_training_case
@@ -69,12 +70,36 @@ def submit_workflow(folder, *arguments):
     run(folder, *command, *options, *quick, timeout=400)
 
 
+def give_train(folder, **resources):
+    """Let the profile ask for what the virtual nodes have, and for other resources of train."""
+    (folder / "slurm").unlink()
+    shutil.copytree(REPOSITORY / "slurm", folder / "slurm")
+    path = folder / "slurm/profile/config.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["set-threads"]["train"] = 1
+    profile["set-resources"]["train"] |= resources
+    path.write_text(yaml.safe_dump(profile))
+
+
 def test_the_workflow_goes_through_the_executor(checkout):
+    give_train(checkout)
     submit_workflow(checkout, str(write_tube_experiment(checkout / "experiment")))
     summary = json.loads((checkout / "results" / "tube" / "summary.json").read_text())
     assert summary["world_size"] == 2
     assert (checkout / "results" / "tube" / "fields" / "volume.pvd").is_file()
     assert logs(checkout).count("has been submitted with SLURM jobid") == 6
+
+
+def test_the_workflow_trains_over_two_nodes(checkout):
+    """By the number of nodes in the profile; ingestion and points have been made before."""
+    give_train(checkout, nodes=2)
+    experiment = write_tube_experiment(checkout / "experiment")
+    submit_workflow(checkout, str(experiment), "results/tube/model.pt")
+    training = read_record(checkout / "results/tube/records/train.json")["training"]
+    assert training["world_size"] == 4
+    command = ("scontrol", "--oneliner", "show", "job")
+    jobs = run(checkout, *command).splitlines()
+    assert sum("NodeList=n[1-2]" in job and "NumTasks=4" in job for job in jobs) == 1
 
 
 def test_a_benchmark_goes_through_the_executor(checkout):
@@ -125,6 +150,20 @@ def test_two_nodes_train_like_one(checkout):
     assert "12 of 12" not in second
 
 
+def test_every_task_sees_the_gpus_of_its_node_and_the_nodes_of_its_step(checkout):
+    """By a program in the place of aiv-rba, which tells what the ranks would be told."""
+    program = checkout / ".venv/bin/aiv-rba"
+    program.parent.mkdir(parents=True)
+    told = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_STEP_NODELIST")
+    program.write_text("#!/bin/sh\necho " + " ".join(f"${name}" for name in told) + "\n")
+    program.chmod(0o755)
+    asked = ("--ntasks-per-node=1", "--gpus-per-node=2", "--cpus-per-task=2", "--mem=1000")
+    run(checkout, "sbatch", "--wait", *asked, "slurm/train.sbatch", "results/none", timeout=100)
+    for rank in (0, 1):
+        found = (checkout / f"results/none/logs/ranks/{rank}.out").read_text()
+        assert found.split() == ["2", "0,1", "n[1-2]"]
+
+
 def test_a_signalled_job_is_requeued_and_ends_with_the_right_answer(checkout):
     options = OPTIMISERS["gauss_newton"] | {"iterations": 600}
     results = write_results(checkout, optimiser=options, checkpoint_every=50)
@@ -147,4 +186,9 @@ def test_a_signalled_job_is_requeued_and_ends_with_the_right_answer(checkout):
 
 def test_the_profile_asks_for_a_gpu_per_rank():
     profile = yaml.safe_load((REPOSITORY / "slurm/profile/config.yaml").read_text())
-    assert profile["set-resources"]["train"]["gpu"] == profile["set-threads"]["train"]
+    train = profile["set-resources"]["train"]
+    assert train["gres"] == f"gpu:{train['tasks_per_node']}"
+    assert (
+        profile["set-resources"]["validate_problem"]["gpu"]
+        == (profile["set-threads"]["validate_problem"])
+    )

@@ -1,5 +1,6 @@
 # Checkpoints are not outputs: Snakemake would remove them when the job fails.
-# Every other rank keeps a log of its own in logs/ranks.
+# Every other rank keeps a log of its own in logs/ranks. A rank for each GPU, or else for each thread;
+# where a Slurm profile gives tasks_per_node, a rank for each task, with so many threads.
 rule train:
     input:
         settings=results.settings("train"),
@@ -20,8 +21,14 @@ rule train:
     resources:
         mem_mb=8000,
         runtime=60,
+        nodes=1,
+        tasks_per_node=1,
     params:
         folder=results.folder,
         version=VERSION["train"],
     shell:
-        "OMP_NUM_THREADS=1 aiv-rba train {params.folder} --ranks {threads}"
+        "if [ {resources.tasks_per_node} = 1 ]; then"
+        " OMP_NUM_THREADS=1 aiv-rba train {params.folder} --ranks auto --cores {threads};"
+        " else OMP_NUM_THREADS={threads} srun --wait=60 --nodes={resources.nodes}"
+        " --ntasks-per-node={resources.tasks_per_node} --cpus-per-task={threads}"
+        " aiv-rba train {params.folder}; fi"

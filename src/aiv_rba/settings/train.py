@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.networks import PerceptronSettings
 from aiv_rba.settings.optimisers import FIXED_BATCHES
+from aiv_rba.settings.ranks import Device, TimeoutSettings
 from aiv_rba.settings.training import LoopSettings
 from aiv_rba.settings.types import STRICT, Auto, NonNegative, Positive, Triple
 from aiv_rba.settings.uncertainty import UncertaintySettings
@@ -91,6 +92,11 @@ class TrainSettings(LoopSettings):
     result is the same."""
     uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
     """Standard deviations of the answer."""
+    device: Device = "auto"
+    """Train on GPUs, one for each rank, or on processor cores; auto: on GPUs where any are
+    visible."""
+    timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
+    """How long ranks wait for each other."""
 
     @model_validator(mode="after")
     def _all_groups_in_fixed_batches(self) -> Self:

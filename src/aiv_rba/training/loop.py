@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,17 +129,20 @@ class Run:
 
     def _steps(self, first: int, checkpoints: Checkpoints, observe: Observer | None) -> None:
         iterations = self.settings.iterations
+        switch = self.settings.optimiser.iterations if self.settings.second_optimiser else None
         started = 0.0
         with Progress("train", first, iterations, quiet=self.ranks.rank != 0) as progress:
             for step in range(first, iterations):
-                if self.settings.second_optimiser and step == self.settings.optimiser.iterations:
+                if step == switch:
                     self.optimiser = self.optimiser_of(step)
-                try:
-                    rows = self.optimiser.step(self.batch(step), self.weigh)
-                except NotFinite:
-                    # Perhaps a residual of an earlier step is the reason.
-                    self.watch.look()
-                    raise
+                # A new optimiser compiles, which may take one rank longer than another.
+                with self.ranks.compiling() if step in (first, switch) else nullcontext():
+                    try:
+                        rows = self.optimiser.step(self.batch(step), self.weigh)
+                    except NotFinite:
+                        # Perhaps a residual of an earlier step is the reason.
+                        self.watch.look()
+                        raise
                 if step == first:
                     # The first step compiles, which says nothing about the others.
                     started = time.perf_counter() - self.seconds

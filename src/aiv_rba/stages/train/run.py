@@ -32,13 +32,14 @@ NOT_DECIDING = {
     "checkpoint_every",
     "compile",
     "cuda_graphs",
+    "device",
     "history_every",
     "minutes",
     "points",
-    "ranks",
     "restarts",
     "rows_at_once",
     "settled",
+    "timeouts",
     "uncertainty",
 }
 _HOW = {
@@ -62,7 +63,7 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
     Interrupted
         If SIGTERM, SIGUSR1 or Ctrl-C came; a checkpoint of the step is written.
     """
-    with process_group() as ranks:
+    with process_group(settings.device, settings.timeouts) as ranks:
         first = ranks.rank == 0
         inputs = [results.case, results.points]
         with (
@@ -141,4 +142,5 @@ def _write(run: Run, problem: Velocimetry, case: Case, results: Results) -> None
     trained = Model(problem.network.cpu(), case.scales, case.identity)
     save_model(results.model, trained, problem.settings.network)
     steps = run.history.rows[-1]["step"]
-    say(f"train: {steps:.0f} steps on {run.ranks.size} rank(s) in {run.seconds:.0f} s")
+    where = f"{run.ranks.size} rank(s) ({run.ranks.device.type})"
+    say(f"train: {steps:.0f} steps on {where} in {run.seconds:.0f} s")
