@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from inspect import getdoc, signature
 
-NAMES = ("checkpoints", "cost", "ingest", "points", "residual", "scaling")
+NAMES = ("checkpoints", "cost", "gpu_check", "ingest", "points", "scaling", "step")
 
 
 def main(arguments: list[str]) -> None:
