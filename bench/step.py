@@ -27,7 +27,7 @@ from aiv_rba.settings import AdamSettings, TrainSettings, load_stage
 from aiv_rba.training.loop import Run
 from bench.measure import PAPER, in_turns, ratios, spread, timed, write
 
-COMPONENTS = [0, 1]
+COMPONENTS = [0, 1, 2]
 SLICES = 6
 
 
