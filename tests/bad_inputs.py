@@ -27,6 +27,7 @@ import pyvista as pv
 import torch
 import yaml
 
+from aiv_rba.check import machine
 from aiv_rba.check import run as check_run
 from aiv_rba.cli import main
 from aiv_rba.files.results import Results
@@ -406,8 +407,9 @@ def _cell_text(text: str) -> str:
 
 @contextmanager
 def small_machine() -> Iterator[None]:
-    """A machine of 4 GiB with 40 GiB of free disk, and the environment as it was afterwards."""
+    """A machine of one core, 4 GiB, 40 GiB of free disk; afterwards the old environment."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "cores", lambda: 1)
         patch.setattr(check_run, "memory", lambda: 4 * 2**30)
         patch.setattr(check_run, "free_disk", lambda folder: 40 * 2**30)
         before = dict(os.environ)

@@ -114,7 +114,7 @@ def write_tiny_training(folder: Path, *, iterations: int, **train) -> Path:
 
 
 def arguments(folder: Path, run: str = "run") -> list[str]:
-    """Command line of a training whose results go to `folder/run`, on the files of `folder`."""
+    """Command line of a training of one rank on the files of `folder`; it writes `folder/run`."""
     results = Results(folder / run)
     links = {results.case: "case.h5", results.points: "points.h5"}
     links[results.settings("train")] = "train.yaml"
@@ -122,4 +122,4 @@ def arguments(folder: Path, run: str = "run") -> list[str]:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(folder.resolve() / name)
-    return ["train", str(results.folder)]
+    return ["train", str(results.folder), "--ranks", "1"]

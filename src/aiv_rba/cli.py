@@ -7,146 +7,34 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from aiv_rba import __version__
+from aiv_rba import __version__, commands
+from aiv_rba.commands import STAGES, Arguments
 from aiv_rba.errors import Interrupted, UserError
-from aiv_rba.files.experiment import write_settings
 from aiv_rba.files.results import Results
 from aiv_rba.paths import check_output
 from aiv_rba.ranks.environment import find_rank
-from aiv_rba.settings import ReadingSettings, load_comparison, load_stage, read_experiment
 from aiv_rba.settings.ingest import Format
+from aiv_rba.settings.ranks import Device
+from aiv_rba.settings.types import Auto
 from aiv_rba.signals import raised_as_interrupt
-from aiv_rba.terminal import copied_to, fail, log_traceback, on_screen, say
-
-Arguments = argparse.Namespace
+from aiv_rba.terminal import copied_to, fail, log_traceback, on_screen
 
 
-# Each command imports its stage when it runs, so that `aiv-rba points` never loads torch.
-def _check(arguments: Arguments) -> None:
-    from aiv_rba.check.run import check
+def _ranks_to_start(arguments: Arguments) -> int:
+    """Ranks that this command starts; one if it trains nothing, or is itself one of several."""
+    wanted = getattr(arguments, "ranks", 1)
+    if wanted == 1:
+        return 1
+    from aiv_rba.check.machine import cores
+    from aiv_rba.ranks.devices import ranks_to_start
 
-    check(arguments.experiment, arguments.results, arguments.exclude, ranks=arguments.on_ranks)
-
-
-def _init(arguments: Arguments) -> None:
-    for path in write_settings(arguments.experiment, arguments.results, arguments.exclude):
-        say(str(path))
-
-
-def _ingest(arguments: Arguments) -> None:
-    from aiv_rba.stages.ingest.run import ingest
-
-    ingest(load_stage(_settings(arguments), "ingest"), Results(arguments.results))
-
-
-def _convert(arguments: Arguments) -> None:
-    from aiv_rba.stages.ingest.convert import convert
-
-    source, out = arguments.tracks, arguments.out
-    if source.suffix in (".yaml", ".yml"):
-        if arguments.format is not None:
-            raise UserError("found --format and an experiment, expected its ingest.format")
-        ingest = read_experiment(source).ingest
-        convert(ingest.track_files, ingest, out)
-    else:
-        settings = ReadingSettings(format=arguments.format or "auto")
-        convert((source,), settings, out, complete=False)
-
-
-def _points(arguments: Arguments) -> None:
-    from aiv_rba.stages.points.generate import collocate
-
-    collocate(load_stage(_settings(arguments), "points"), Results(arguments.results))
-
-
-def _train(arguments: Arguments) -> None:
-    from aiv_rba.stages.train.run import train
-
-    settings = load_stage(_settings(arguments), "train")
-    train(settings, Results(arguments.results), tensorboard=arguments.tensorboard)
-
-
-def _fields(arguments: Arguments) -> None:
-    from aiv_rba.stages.fields.run import fields
-
-    fields(load_stage(_settings(arguments), "fields"), Results(arguments.results))
-
-
-def _score(arguments: Arguments) -> None:
-    from aiv_rba.stages.score.run import score
-
-    score(load_stage(_settings(arguments), "score"), Results(arguments.results))
-
-
-def _report(arguments: Arguments) -> None:
-    from aiv_rba.stages.report.run import report
-
-    report(load_stage(_settings(arguments), "report"), Results(arguments.results))
-
-
-def _probe(arguments: Arguments) -> None:
-    from aiv_rba.stages.probe.run import probe_points
-
-    probe_points(Results(arguments.results), arguments.points, arguments.out)
-
-
-def _validate(arguments: Arguments) -> None:
-    from aiv_rba.problems import find
-    from aiv_rba.validation.run import validate
-
-    problem = find(arguments.problem)
-    validate(
-        load_comparison(arguments.config, arguments.problem, problem.settings_type),
-        problem=problem,
-        name=arguments.problem,
-        reference=arguments.reference,
-        out=arguments.out,
-    )
-
-
-def _twin(arguments: Arguments) -> None:
-    from aiv_rba.twin.family import find_twin, make_twin
-    from aiv_rba.twin.generate import generate
-    from aiv_rba.twin.options import preset
-
-    if (arguments.family is None) != (arguments.name is None):
-        raise UserError("found only one of --family and --name, expected both or neither")
-    if arguments.family is not None:
-        twin = find_twin(arguments.family, arguments.name)
-        experiment = f"twins_{arguments.name}"
-        if arguments.seed is not None:
-            twin = replace(twin, seed=arguments.seed)
-            experiment += f"_{arguments.seed}"
-        report = make_twin(twin, arguments.out, experiment)
-    else:
-        report = generate(preset(arguments.preset, arguments.seed or 0), arguments.out)
-    for name, value in report.items():
-        say(f"{name}: {value:.3g}")
-
-
-def _settings(arguments: Arguments) -> Path:
-    return Results(arguments.results).settings(arguments.stage)
-
-
-STAGES: dict[str, tuple[Callable[[Arguments], None], str]] = {
-    "ingest": (_ingest, "Check, nondimensionalise and split tracks and wall."),
-    "points": (
-        _points,
-        "Shrink-copy the wall and bin the points into training groups (runs under mpiexec).",
-    ),
-    "train": (_train, "Train the network (runs under torchrun and srun too)."),
-    "fields": (_fields, "Write velocity, pressure, vorticity and wall shear stress as VTK series."),
-    "score": (
-        _score,
-        "Measure the errors on held-out tracks and, where known, against the truth; list "
-        "suspicious rows and tracks.",
-    ),
-    "report": (_report, "Draw the figures and write the page."),
-}
+    device: Device = arguments.device or "auto"
+    if arguments.stage in STAGES:
+        device = commands.stage_settings(arguments).device
+    return ranks_to_start(wanted, device, arguments.cores or cores(), os.environ)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,16 +45,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(dest="stage", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="stage", required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[[Arguments], None], text: str) -> argparse.ArgumentParser:
-        subparser = commands.add_parser(name, help=text, description=text)
+        subparser = subparsers.add_parser(name, help=text, description=text)
         subparser.set_defaults(command=command)
         return subparser
 
     check = add(
         "check",
-        _check,
+        commands.run_check,
         "Check an experiment and every file that it needs, and say what will be made of it.",
     )
     check.add_argument(
@@ -176,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="ranks that will make the points and train on this machine (default: 1)",
     )
-    init = add("init", _init, "Write the settings of an experiment into a folder.")
+    init = add("init", commands.run_init, "Write the settings of an experiment into a folder.")
     for subparser in (check, init):
         subparser.add_argument(
             "experiment",
@@ -197,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
             help="rows or tracks to leave out (CSV with a column row or track), as ingest.exclude "
             "does",
         )
-    convert = add("convert", _convert, "Write tracks of any format as plain CSV, to look at them.")
+    convert = add(
+        "convert", commands.run_convert, "Write tracks of any format as plain CSV, to look at them."
+    )
     convert.add_argument(
         "tracks", type=Path, help="file or folder of tracks, or the experiment (YAML) that reads it"
     )
@@ -215,25 +105,46 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write event files too (needs the extra 'tensorboard')",
     )
-    probe = add("probe", _probe, "Answer at points and times of your own, in SI units.")
+    probe = add("probe", commands.run_probe, "Answer at points and times of your own, in SI units.")
     probe.add_argument("results", type=Path, help="folder of a finished experiment")
     probe.add_argument("points", type=Path, help="CSV or npz with columns t (s), x, y, z (m)")
     probe.add_argument(
         "--out", type=Path, help="CSV to write (default: the folder probe of the results)"
     )
-    validate = add("validate", _validate, "Compare methods on a problem with a known solution.")
+    validate = add(
+        "validate", commands.run_validate, "Compare methods on a problem with a known solution."
+    )
     validate.add_argument("--problem", required=True, help="folder of aiv_rba/problems")
     validate.add_argument("--config", type=Path, required=True, help="methods and checks (YAML)")
     validate.add_argument(
         "--reference", type=Path, help="input: a reference of the literature, .mat (tt, x, uu)"
     )
     validate.add_argument("--out", type=Path, required=True, help="output folder")
-    for subparser in (stages["train"], validate):
+    for subparser, default in ((stages["train"], "auto"), (validate, 1)):
         subparser.add_argument(
-            "--ranks", type=int, default=1, help="ranks to start on this machine (default: 1)"
+            "--ranks",
+            type=_number_of_ranks,
+            default=default,
+            metavar="N",
+            help="ranks to start on this machine; auto: one for each GPU that is visible, else one "
+            "for each core, or OMP_NUM_THREADS cores; those of torchrun, srun or mpiexec where one "
+            f"of them has started several (default: {default})",
+        )
+        subparser.add_argument(
+            "--cores",
+            type=int,
+            metavar="N",
+            help="cores for --ranks auto (default: all that this process may use)",
+        )
+        subparser.add_argument(
+            "--device",
+            choices=get_args(Device),
+            help="where to compute (default: as the experiment says)",
         )
     twin = add(
-        "twin", _twin, "Make an experiment with known truth by CFD (needs the extra 'twin')."
+        "twin",
+        commands.run_twin,
+        "Make an experiment with known truth by CFD (needs the extra 'twin').",
     )
     twin.add_argument("--family", type=Path, help="twins and their options (YAML)")
     twin.add_argument("--name", help="twin of the family")
@@ -248,6 +159,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     twin.add_argument("--out", type=Path, required=True, help="output folder")
     return parser
+
+
+def _number_of_ranks(text: str) -> int | Auto:
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected auto or a number from 1")
+    return int(text)
 
 
 def _log(arguments: Arguments, rank: int) -> Path:
@@ -267,7 +186,7 @@ def _log(arguments: Arguments, rank: int) -> Path:
 def _printed_by_first_rank(stage: str, error: UserError) -> bool:
     if stage not in ("train", "validate"):
         return False
-    from aiv_rba.ranks.ddp import leave_error_to_first_rank
+    from aiv_rba.ranks.failures import leave_error_to_first_rank
 
     return leave_error_to_first_rank(error)
 
@@ -283,10 +202,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(argv)
-    if getattr(arguments, "ranks", 1) > 1:
-        from aiv_rba.ranks.launch import launch
-
-        return launch([*argv, "--ranks", "1"], arguments.ranks)
     prefix = f"aiv-rba {arguments.stage}"
     with ExitStack() as stack:
         screen = stack.enter_context(on_screen())
@@ -294,9 +209,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             rank, _, _ = find_rank(os.environ)
             screen.quiet = rank > 0
-            if arguments.stage in STAGES:
-                stack.enter_context(copied_to(_log(arguments, rank)))
-            arguments.command(arguments)
+            ranks = _ranks_to_start(arguments)
+            if ranks == 1:
+                if arguments.stage in STAGES:
+                    stack.enter_context(copied_to(_log(arguments, rank)))
+                arguments.command(arguments)
         except UserError as error:
             if arguments.verbose:
                 raise
@@ -319,6 +236,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "the log, or on the screen with aiv-rba --verbose"
             )
             return 1
+    if ranks > 1:
+        from aiv_rba.ranks.launch import launch
+
+        return launch([*argv, "--ranks", "1"], ranks)
     return 0
 
 

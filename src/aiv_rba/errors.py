@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says."""
+    return (str(error).splitlines() or [""])[0]
+
+
 class UserError(Exception):
     """A mistake in the input. Its message is one line: where, what was found, what was expected."""
 

@@ -5,7 +5,8 @@ import torch
 from threadpoolctl import threadpool_info
 
 from aiv_rba.errors import UserError
-from aiv_rba.ranks.ddp import find_rank, process_group
+from aiv_rba.ranks.ddp import process_group
+from aiv_rba.ranks.environment import find_address, find_rank
 
 LAUNCHERS = {
     "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -29,23 +30,50 @@ def test_without_a_launcher_there_is_one_rank():
         ({"RANK": "one", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, "RANK='one'"),
         ({"RANK": "2", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, "RANK=2, expected 0 to 1"),
         ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, "MASTER_ADDR is not set"),
+        (
+            {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "a"},
+            "MASTER_PORT is not set, needed for 2 ranks",
+        ),
         ({"OMP_NUM_THREADS": "two"}, "OMP_NUM_THREADS: found 'two'"),
         ({"OMP_NUM_THREADS": "0"}, "OMP_NUM_THREADS: found '0'"),
     ],
 )
 def test_an_environment_that_does_not_fit_is_named(environment, complaint):
-    with pytest.raises(UserError, match=complaint), process_group(environment):
+    with pytest.raises(UserError, match=complaint), process_group(environment=environment):
         pass
+
+
+@pytest.mark.parametrize(
+    ("nodes", "host"),
+    [
+        ("n1", "n1"),
+        ("n[1-2]", "n1"),
+        ("gpu-a[007-012,031],gpu-b1", "gpu-a007"),
+        ("b3,a[1-2]", "b3"),
+        ("rack[2-3]n[5,9]", "rack2n5"),
+    ],
+)
+def test_ranks_of_slurm_meet_on_the_first_node_of_their_step(nodes, host):
+    step = {"SLURM_STEP_NODELIST": nodes, "SLURM_JOB_ID": "1239999", "SLURM_STEP_ID": "4"}
+    assert find_address(step, 2) == (host, 20003)
+    given = {"MASTER_ADDR": "elsewhere", "MASTER_PORT": "29500"}
+    assert find_address(step | given, 2) == ("elsewhere", 29500)
+
+
+def test_a_port_that_is_none_is_named():
+    with pytest.raises(UserError, match="MASTER_PORT='70000', expected 1 to 65535"):
+        find_address({"MASTER_ADDR": "a", "MASTER_PORT": "70000"}, 2)
 
 
 def test_every_thread_pool_has_the_threads_of_the_rank():
     before = torch.get_num_threads()
     torch.set_num_threads(3)
+    two = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "3"}
     try:
-        with process_group({"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "3"}) as ranks:
+        with process_group(environment=two) as ranks:
             assert ranks.size == 1
             assert torch.get_num_threads() == 2
             assert {pool["num_threads"] for pool in threadpool_info()} == {2}
     finally:
-        with process_group({"OMP_NUM_THREADS": str(before)}):
+        with process_group(environment={"OMP_NUM_THREADS": str(before)}):
             pass

@@ -1,4 +1,4 @@
-"""What this machine has: memory, and free space on a disk."""
+"""What this machine has: memory, processor cores, and free space on a disk."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ def memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     texts = [(groups / name).read_text() for name in _LIMITS if (groups / name).is_file()]
     return min(machine, *(int(text) for text in texts if text.strip().isdecimal()), machine)
+
+
+def cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Processor cores that this process may use, by its affinity and its control group."""
+    found = len(os.sched_getaffinity(0))
+    limit = groups / "cpu.max"
+    if limit.is_file():
+        quota, period = limit.read_text().split()
+        if quota != "max":
+            found = min(found, max(1, int(quota) // int(period)))
+    return found
 
 
 def free_disk(folder: Path) -> int:

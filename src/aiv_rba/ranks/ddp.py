@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-import time
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import torch
@@ -14,17 +15,16 @@ import torch.distributed as dist
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
-from aiv_rba.errors import RankError, UserError
-from aiv_rba.ranks.environment import find_rank
+from aiv_rba.errors import Interrupted, RankError, UserError, first_line
+from aiv_rba.ranks.environment import find_address, find_rank, find_threads
+from aiv_rba.ranks.failures import Failures
+from aiv_rba.ranks.meeting import agree_on_devices, meet, own_device
+from aiv_rba.settings.ranks import Device, TimeoutSettings
 
-# How long to wait for the other ranks to join, and for one of them within a step.
-JOIN_TIMEOUT = timedelta(minutes=2)
-STEP_TIMEOUT = timedelta(minutes=5)
-# How long other ranks wait for the first one to print an error that all of them meet.
-TIME_TO_PRINT = 10.0
+# Seconds that NCCL has to give up its collectives when a process ends.
+TIME_TO_ABORT = 10.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Ranks:
     rank: int
     size: int
     device: torch.device
+    timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
 
     def share(self, count: int) -> slice:
         """Contiguous share of `count` items that this rank owns, as DTensor splits them.
@@ -69,6 +70,21 @@ class Ranks:
         """Wait until every rank has come here."""
         if self.size > 1:
             dist.barrier()
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Wait for each other as long as compilation may take; afterwards, as long as a step may.
+
+        All ranks leave together, so that compilation on another one counts toward no step.
+        """
+        self._wait_at_most(self.timeouts.compile_minutes)
+        yield
+        self.wait()
+        self._wait_at_most(self.timeouts.step_minutes)
+
+    def _wait_at_most(self, minutes: float) -> None:
+        if self.size > 1:
+            _world().set_timeout(timedelta(minutes=minutes))
 
     def join(self, own: Tensor) -> Tensor:
         """The whole of a tensor of which each rank owns its `share` of rows, on every rank."""
@@ -116,82 +132,105 @@ def _limit_threads(environment: Mapping[str, str]) -> None:
     A workflow engine may set MKL_NUM_THREADS and its like to all cores of the job, and torch
     prefers them: ranks would then fight for the cores.
     """
-    wanted = environment.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise UserError(f"OMP_NUM_THREADS: found {wanted!r}, expected a whole number from 1")
-    torch.set_num_threads(int(wanted))
-    threadpool_limits(int(wanted))
-
-
-def _join(rank: int, size: int, device: torch.device, address: str) -> None:
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    try:
-        store, _, _ = next(rendezvous("env://", rank, size, timeout=JOIN_TIMEOUT))
-        dist.init_process_group(
-            backend, store=store, rank=rank, world_size=size, timeout=STEP_TIMEOUT
-        )
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RankError(
-            f"rank {rank} of {size} could not join the others at {address} within "
-            f"{JOIN_TIMEOUT.seconds} s: {reason}"
-        ) from error
-
-
-def leave_error_to_first_rank(
-    error: UserError, environment: Mapping[str, str] = os.environ
-) -> bool:
-    """Whether this rank leaves it to the first one to print an error that all ranks meet.
-
-    If so, it waits ten seconds before it returns: a launcher ends all ranks when one of them stops,
-    and the first one must have printed by then.
-    """
-    try:
-        rank, _, _ = find_rank(environment)
-    except UserError:
-        return False
-    if rank == 0 or isinstance(error, RankError):
-        return False
-    # The launcher's signal may come as an interrupt.
-    with suppress(KeyboardInterrupt):
-        time.sleep(TIME_TO_PRINT)
-    return True
+    threads = find_threads(environment) or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
 
 
 @contextmanager
-def process_group(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
-    """Join the process group that the launcher describes: NCCL on GPUs, gloo on CPUs.
+def process_group(
+    wanted: Device = "auto",
+    timeouts: TimeoutSettings | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[Ranks]:
+    """Join the process group that the launcher describes: NCCL on GPUs, gloo on cores.
+
+    If this rank fails, the others are told why before the group ends.
 
     Raises
     ------
     UserError
-        If the environment does not fit, a GPU or an address is missing, or another rank is lost.
+        If the environment does not fit, a GPU or an address is missing, or another rank fails or is
+        lost.
     """
+    timeouts = timeouts or TimeoutSettings()
     rank, size, local = find_rank(environment)
     _limit_threads(environment)
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        if local >= torch.cuda.device_count():
-            raise RankError(
-                f"launch environment: local rank {local} needs GPU {local}, "
-                f"found {torch.cuda.device_count()} GPUs on this node"
-            )
-        device = torch.device("cuda", local)
-        torch.cuda.set_device(device)
     if size == 1:
-        yield Ranks(0, 1, device)
+        yield Ranks(0, 1, own_device(wanted, local), timeouts)
         return
-    for name in ("MASTER_ADDR", "MASTER_PORT"):
-        if name not in environment:
-            raise UserError(f"launch environment: {name} is not set, needed for {size} ranks")
-    _join(rank, size, device, f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}")
+    address = find_address(environment, size)
+    store = meet(rank, size, address, timedelta(minutes=timeouts.join_minutes))
+    device = agree_on_devices(store, rank, size, local, wanted)
+    failures = Failures(store, rank, size)
     try:
-        yield Ranks(rank, size, device)
-    except RuntimeError as error:
-        # Gloo raises plain RuntimeErrors that name it.
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
-            reason = str(error).splitlines()[0]
-            raise RankError(f"rank {rank} lost contact with another rank: {reason}") from error
-        raise
-    finally:
+        with failures.watched():
+            on_gpu = device.type == "cuda"
+            dist.init_process_group(
+                "nccl" if on_gpu else "gloo",
+                store=store,
+                rank=rank,
+                world_size=size,
+                timeout=timedelta(minutes=timeouts.compile_minutes),
+                device_id=device if on_gpu else None,
+            )
+            yield Ranks(rank, size, device, timeouts)
+    except Interrupted:
+        # All ranks stop at the same step.
         dist.destroy_process_group()
+        raise
+    except BaseException as error:
+        reason = _consequence(error, failures, rank) or error
+        # A signal reaches all ranks.
+        if not isinstance(reason, KeyboardInterrupt):
+            failures.tell(reason)
+        _leave(device)
+        if reason is error:
+            raise
+        raise reason from error
+    else:
+        dist.destroy_process_group()
+
+
+def _consequence(error: BaseException, failures: Failures, rank: int) -> UserError | None:
+    """What an error means that follows from the failure of another rank; nothing for any other."""
+    # Gloo raises plain RuntimeErrors that name it.
+    lost = isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
+    # A launcher ends all ranks when one of them fails.
+    if not lost and not isinstance(error, KeyboardInterrupt):
+        return None
+    cause = failures.hear()
+    if cause is not None:
+        return UserError(f"rank {rank} ends, because {cause}")
+    if lost:
+        return RankError(f"rank {rank} lost contact with another rank: {first_line(error)}")
+    return None
+
+
+def _leave(device: torch.device) -> None:
+    """Leave the group after a failure, which gloo's peers see at once.
+
+    NCCL waits for collectives that will not come, or blocks in giving them up. The group is then
+    left until the process ends, so that the error is told before.
+    """
+    if not dist.is_initialized():
+        return
+    if device.type == "cuda":
+        atexit.register(_abort)
+    else:
+        dist.destroy_process_group()
+
+
+def _abort() -> None:
+    end = threading.Timer(TIME_TO_ABORT, os._exit, (1,))
+    end.daemon = True
+    end.start()
+    _world().abort()
+
+
+def _world() -> dist.ProcessGroup:
+    world = dist.group.WORLD
+    assert world is not None
+    return world

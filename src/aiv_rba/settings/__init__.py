@@ -28,6 +28,7 @@ from aiv_rba.settings.optimisers import (
     SSBroydenSettings,
 )
 from aiv_rba.settings.points import PointsSettings
+from aiv_rba.settings.ranks import TimeoutSettings
 from aiv_rba.settings.report import ReportSettings
 from aiv_rba.settings.schema import json_schema
 from aiv_rba.settings.score import ScoreSettings
@@ -66,6 +67,7 @@ __all__ = [
     "ScoreSettings",
     "SelfAdaptiveSettings",
     "Split",
+    "TimeoutSettings",
     "TrainSettings",
     "UncertaintySettings",
     "Units",

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.networks import PerceptronSettings
+from aiv_rba.settings.ranks import Device, TimeoutSettings
 from aiv_rba.settings.training import LoopSettings
 from aiv_rba.settings.types import STRICT, Auto, NonNegative, Positive, Triple
 from aiv_rba.settings.uncertainty import UncertaintySettings
@@ -85,3 +86,8 @@ class TrainSettings(LoopSettings):
     """Take a rotating part of the groups at each step; 0 takes one point from every group."""
     uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
     """Standard deviations of the answer."""
+    device: Device = "auto"
+    """Train on GPUs, one for each rank, or on processor cores; auto: on GPUs where any are
+    visible."""
+    timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
+    """How long ranks wait for each other."""

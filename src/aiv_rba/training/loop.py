@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -106,12 +107,15 @@ class Run:
         self, first: int, checkpoints: Checkpoints, asked: StopRequest, observe: Observer | None
     ) -> None:
         iterations = self.settings.iterations
+        switch = self.settings.optimiser.iterations if self.settings.second_optimiser else None
         started = 0.0
         with Progress("train", first, iterations, quiet=self.ranks.rank != 0) as progress:
             for step in range(first, iterations):
-                if self.settings.second_optimiser and step == self.settings.optimiser.iterations:
+                if step == switch:
                     self.optimiser = self.optimiser_of(step)
-                rows = self.optimiser.step(self.problem.batch(step), self.weigh)
+                # A new optimiser compiles, which may take one rank longer than another.
+                with self.ranks.compiling() if step in (first, switch) else nullcontext():
+                    rows = self.optimiser.step(self.problem.batch(step), self.weigh)
                 if step == first:
                     # The first step compiles, which says nothing about the others.
                     started = time.perf_counter() - self.seconds

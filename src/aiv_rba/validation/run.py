@@ -16,6 +16,7 @@ from aiv_rba.files.records import versions
 from aiv_rba.problems.scalar import ScalarProblem, Solution
 from aiv_rba.ranks.ddp import Ranks, process_group
 from aiv_rba.settings import Comparison, MethodSettings
+from aiv_rba.settings.ranks import Device
 from aiv_rba.terminal import say
 from aiv_rba.training.loop import Run
 from aiv_rba.validation import figures, summary
@@ -31,6 +32,7 @@ def validate(
     name: str,
     reference: Path | None,
     out: Path,
+    device: Device = "auto",
 ) -> None:
     """Train every method with every seed; write a JSON file per method, table, figures and page.
 
@@ -44,7 +46,7 @@ def validate(
     UserError
         If a file is damaged, a combination impossible, or a check fails.
     """
-    with process_group() as ranks:
+    with process_group(device) as ranks:
         solution = read_mat(reference) if reference else problem.solution()
         known_by = sha256(reference) if reference else ""
         results, folders = {}, {}

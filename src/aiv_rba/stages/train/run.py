@@ -20,7 +20,7 @@ from aiv_rba.problems.velocimetry.deviations import save_deviations
 from aiv_rba.problems.velocimetry.model import Model, save_model
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.ranks.ddp import process_group
-from aiv_rba.settings import TrainSettings, UncertaintySettings
+from aiv_rba.settings import TimeoutSettings, TrainSettings, UncertaintySettings
 from aiv_rba.stages.train.uncertainty import find_deviations, method_of
 from aiv_rba.terminal import say
 from aiv_rba.training.loop import Run
@@ -47,7 +47,7 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
     Interrupted
         If SIGTERM, SIGUSR1 or Ctrl-C came; a checkpoint of the step is written.
     """
-    with process_group() as ranks:
+    with process_group(settings.device, settings.timeouts) as ranks:
         first = ranks.rank == 0
         inputs = [results.case, results.points]
         with (
@@ -81,8 +81,16 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
 
 def _identity(settings: TrainSettings, case: Case, points: Path) -> str:
     # If restarts are allowed after a failure, training goes on from its last checkpoint; and what
-    # its answer is off by is found after it.
-    known = asdict(replace(settings, restarts=0, uncertainty=UncertaintySettings()))
+    # its answer is off by is found after it. It goes on on another device too.
+    known = asdict(
+        replace(
+            settings,
+            restarts=0,
+            uncertainty=UncertaintySettings(),
+            device="auto",
+            timeouts=TimeoutSettings(),
+        )
+    )
     text = json.dumps([known, case.identity, sha256(points)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -116,4 +124,5 @@ def _write(run: Run, problem: Velocimetry, case: Case, results: Results) -> None
     trained = Model(problem.network.cpu(), case.scales, case.identity)
     save_model(results.model, trained, problem.settings.network)
     steps = run.history.rows[-1]["step"]
-    say(f"train: {steps:.0f} steps on {run.ranks.size} rank(s) in {run.seconds:.0f} s")
+    where = f"{run.ranks.size} rank(s) ({run.ranks.device.type})"
+    say(f"train: {steps:.0f} steps on {where} in {run.seconds:.0f} s")
