@@ -86,7 +86,8 @@ def run_probe(arguments: Arguments) -> None:
     """Write the flow at points."""
     from aiv_rba.stages.probe.run import probe_points
 
-    probe_points(Results(arguments.results), arguments.points, arguments.out)
+    results, device = Results(arguments.results), arguments.device or "auto"
+    probe_points(results, arguments.points, arguments.out, device)
 
 
 def run_validate(arguments: Arguments) -> None:
