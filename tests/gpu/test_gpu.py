@@ -65,8 +65,14 @@ def trained(case, device, name="adam", *, checkpoints="run", compile=False, prec
     optimiser = chosen["optimiser"] | {"iterations": STEPS}
     if name == "adam":
         optimiser["compile"] = compile
-    intervals = {"history_every": 1, "checkpoint_every": 2}
-    path = write_config(case, **chosen | intervals, optimiser=optimiser, precision=precision)
+    path = write_config(
+        case,
+        network=chosen["network"],
+        optimiser=optimiser,
+        precision=precision,
+        history_every=1,
+        checkpoint_every=2,
+    )
     ranks = Ranks(0, 1, device)
     settings = load_stage(path, "train")
     problem = Velocimetry(settings, read_case(case / "case.h5"), case / "points.h5", ranks)

@@ -11,11 +11,13 @@ A jet of order 1, [1 + D, N, C], leaves out the second-order operator, and one o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from aiv_rba.jets.view import View
 
@@ -98,7 +100,8 @@ def linear(jet: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _shift_value(jet: Tensor, shift: Tensor) -> Tensor:
-    return torch.cat([jet[:1] + shift, jet[1:]])
+    """Shift the value alone; a sum with zeros is fused with what follows, a concatenation not."""
+    return jet + pad(shift.reshape(1, 1, -1), (0, 0, 0, 0, 0, len(jet) - 1))
 
 
 def compose(jet: Tensor, derivatives: Derivatives, second_order: Tensor) -> Tensor:
@@ -113,32 +116,29 @@ def compose(jet: Tensor, derivatives: Derivatives, second_order: Tensor) -> Tens
     second_order
         (D,), the coefficients c of the second-order operator.
     """
-    f, df, d2f = derivatives(jet[0])
-    order = order_of(jet, len(second_order))
-    if order == 0:
-        return f.unsqueeze(0)
-    if order == 1:
-        return torch.cat([f.unsqueeze(0), df * jet[1:]])
-    gradient, operator = jet[1:-1], jet[-1]
-    squares = (second_order[:, None, None] * gradient.square()).sum(0)
-    return torch.cat([f.unsqueeze(0), df * gradient, (df * operator + d2f * squares).unsqueeze(0)])
+    # Slice by slice, so that a compiler makes one loop of it, which evaluates f once, and another
+    # one of its gradient.
+    value, *gradient = jet.unbind(0)
+    f, df, d2f = derivatives(value)
+    if order_of(jet, len(second_order)) < 2:
+        return torch.stack([f, *(df * g for g in gradient)])
+    operator = gradient.pop()
+    squares = _sum(c * g.square() for c, g in zip(second_order, gradient, strict=True))
+    return torch.stack([f, *(df * g for g in gradient), df * operator + d2f * squares])
+
+
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, terms)
 
 
 def product(a: Tensor, b: Tensor, second_order: Tensor) -> Tensor:
     """Jet of a product: Leibniz' rule, to the order of the jets."""
-    order = order_of(a, len(second_order))
-    if order == 0:
-        return a * b
-    if order == 1:
-        return torch.cat([a[:1] * b[:1], a[0] * b[1:] + b[0] * a[1:]])
-    mixed = (second_order[:, None, None] * a[1:-1] * b[1:-1]).sum(0)
-    return torch.cat(
-        [
-            a[:1] * b[:1],
-            a[0] * b[1:-1] + b[0] * a[1:-1],
-            (a[0] * b[-1] + b[0] * a[-1] + 2 * mixed).unsqueeze(0),
-        ]
-    )
+    (u, *du), (v, *dv) = a.unbind(0), b.unbind(0)
+    slices = [u * v, *(u * y + v * x for x, y in zip(du, dv, strict=True))]
+    if order_of(a, len(second_order)) == 2:
+        gradients = zip(second_order, du[:-1], dv[:-1], strict=True)
+        slices[-1] = slices[-1] + 2 * _sum(c * x * y for c, x, y in gradients)
+    return torch.stack(slices)
 
 
 def sin(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
