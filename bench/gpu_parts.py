@@ -48,8 +48,7 @@ def step(device: torch.device, small: bool, note: Note) -> None:
     for name, make in variants.items():
         try:
             ready[name] = repeated(make(), turn, device)
-            memory = peak_memory(ready[name], device)
-            note(name, {"peak_memory_mib": memory / 2**20})
+            note(name, {"peak_memory_mib": peak_memory_mib(ready[name], device)})
         except Exception as error:
             note(name, {"error": f"{type(error).__name__}: {error}".splitlines()[0]})
     seconds = in_turns({name: timed(turn) for name, turn in ready.items()}, rounds)
@@ -88,15 +87,15 @@ def repeated(step: Callable[[], object], times: int, device: torch.device) -> Ca
     return steps
 
 
-def peak_memory(steps: Callable[[], object], device: torch.device) -> float:
-    """Largest memory, bytes, that torch held on the GPU during steps; not a number on cores."""
+def peak_memory_mib(steps: Callable[[], object], device: torch.device) -> float | None:
+    """Largest memory that torch held on the GPU during steps; none is measured on cores."""
     # The first steps compile.
     steps()
     if device.type == "cpu":
-        return float("nan")
+        return None
     torch.cuda.reset_peak_memory_stats()
     steps()
-    return float(torch.cuda.max_memory_allocated())
+    return torch.cuda.max_memory_allocated() / 2**20
 
 
 def jax_on(device: torch.device, training: Training) -> Callable[[], object]:

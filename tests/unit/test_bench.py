@@ -79,10 +79,10 @@ def test_no_part_of_the_gpu_check_ends_the_others(tmp_path, monkeypatch):
     """Tests that never end, a part that fails at once, and one for which no time is left."""
     monkeypatch.setattr(measure, "RESULTS", tmp_path)
     monkeypatch.setattr(gpu_check, "PYTEST", (sys.executable, "-c", "while True: pass"))
-    parts = (("tests", 0, 0.5), ("none", 0, 60), ("training", 900, 900))
+    parts = (("tests", 0, 0.5), ("none", 0, 400), ("training", 900, 900))
     monkeypatch.setattr(gpu_check, "PARTS", [gpu_check.Part(*part) for part in parts])
     with pytest.raises(SystemExit) as ended:
-        gpu_check.run(device="cpu", seconds=100)
+        gpu_check.run(device="cpu", seconds=500)
     assert ended.value.code == 1
     found = json.loads((tmp_path / "gpu_check.json").read_text())["parts"]
     assert found["tests"]["error"] == "not done in 0.5 s"
