@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.cuda import nccl
 
 from aiv_rba.files.records import revision, versions
 from bench.measure import save, write
@@ -95,7 +96,7 @@ def machine(device: str) -> dict[str, Any]:
         "memory_gib": properties.total_memory / 2**30,
         "capability": f"{properties.major}.{properties.minor}",
         "cuda": torch.version.cuda,
-        "nccl": ".".join(map(str, torch.cuda.nccl.version())),
+        "nccl": ".".join(map(str, nccl.version())),  # type: ignore[no-untyped-call]
     }
 
 

@@ -145,8 +145,8 @@ def training(device: torch.device, small: bool, note: Note) -> None:
 
 def changes(device: torch.device, small: bool) -> dict[str, Any]:
     """What is changed in the paper's settings."""
-    optimiser = {"iterations": STEPS}
-    train = {"optimiser": optimiser, "device": device.type}
+    optimiser: dict[str, Any] = {"iterations": STEPS}
+    train: dict[str, Any] = {"optimiser": optimiser, "device": device.type}
     changed: dict[str, Any] = {"name": "gpu_check", "train": train}
     if small:
         train |= {"network": {"layers": 2, "width": 8}, "history_every": 1, "groups_per_step": 20}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from torch import Tensor
 
+from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.settings import AdamSettings, RBASettings
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def jax_step(training: Training) -> Callable[[], object]:
 def _step_and_state(training: Training) -> tuple[Callable[[Any], Any], Any]:
     problem, chosen = training.problem, training.settings
     network = problem.residuals.network
+    assert isinstance(network, FlowNetwork)
     assert isinstance(chosen.optimiser, AdamSettings)
     assert isinstance(chosen.multipliers, RBASettings)
     rba, rate = chosen.multipliers, chosen.optimiser.learning_rate
@@ -98,7 +100,6 @@ def _step_and_state(training: Training) -> tuple[Callable[[Any], Any], Any]:
             total += jnp.sum((factor * e) ** 2)
         return total, updated
 
-    @jax.jit
     def step(state: Any) -> Any:
         theta, first, second, multipliers, count = state
         (value, multipliers), g = jax.value_and_grad(loss, has_aux=True)(theta, multipliers)
@@ -114,7 +115,7 @@ def _step_and_state(training: Training) -> tuple[Callable[[Any], Any], Any]:
         return value, (theta, first, second, multipliers, count)
 
     nothing = jax.tree.map(jnp.zeros_like, theta)
-    return step, (theta, nothing, nothing, multipliers, 0)
+    return jax.jit(step), (theta, nothing, nothing, multipliers, 0)
 
 
 def _array(tensor: Tensor) -> Any:

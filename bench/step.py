@@ -23,7 +23,7 @@ from aiv_rba.problems.fixed_points import FixedPoints
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.problem import FlowResiduals
 from aiv_rba.ranks.ddp import Ranks
-from aiv_rba.settings import AdamSettings, TrainSettings, load_stage
+from aiv_rba.settings import AdamSettings, RBASettings, TrainSettings, load_stage
 from aiv_rba.training.loop import Run
 from bench.measure import PAPER, in_turns, ratios, spread, timed, write
 
@@ -80,7 +80,7 @@ class NestedNetwork(FlowNetwork):
 
 def settings(size: Size, *, compile: bool) -> TrainSettings:
     """Those of the paper, with a network of this size."""
-    paper = load_stage(PAPER, "train")
+    paper: TrainSettings = load_stage(PAPER, "train")
     assert isinstance(paper.optimiser, AdamSettings)
     network = replace(paper.network, layers=size.layers, width=size.width)
     return replace(paper, network=network, optimiser=replace(paper.optimiser, compile=compile))
@@ -105,8 +105,10 @@ class Training(Run):
         network = kind(chosen.network, -torch.ones(4), torch.ones(4)).to(device)
         points = {block: 2 * torch.rand(n, 4) - 1 for block, n in size.rows.items()}
         measured = torch.randn(size.rows["tracks"], len(COMPONENTS))
-        inputs = {block: (at.to(device),) for block, at in points.items()}
-        inputs["tracks"] = (*inputs["tracks"], measured.to(device))
+        inputs: dict[str, tuple[Tensor, ...]] = {
+            block: (at.to(device),) for block, at in points.items()
+        }
+        inputs["tracks"] += (measured.to(device),)
         ranks = Ranks(0, 1, device)
         residuals = FlowResiduals(network, 1.0, 1.0, COMPONENTS, soft_wall=True)
         problem = FixedPoints(residuals, inputs, attended=tuple(inputs), ranks=ranks)
@@ -124,7 +126,9 @@ class Training(Run):
 def multipliers_step(size: Size) -> Callable[[], object]:
     """Residual-based attention alone, updated and applied: what it adds to a step."""
     sizes = {block: (rows, 4) for block, rows in size.rows.items()}
-    rba = RBA(settings(size, compile=False).multipliers, sizes, Ranks(0, 1, torch.device("cpu")))
+    chosen = settings(size, compile=False).multipliers
+    assert isinstance(chosen, RBASettings)
+    rba = RBA(chosen, sizes, Ranks(0, 1, torch.device("cpu")))
     rows = {block: torch.arange(count) for block, count in size.rows.items()}
     batch = Batch(0, {}, rows, dict(size.rows))
     e = {block: torch.randn(size) for block, size in sizes.items()}

@@ -256,7 +256,7 @@ class StandardDeviations:
         def values(name: str, sample: Sample, part: slice, number: int) -> Array:
             """(S, n, ...)."""
             if name == "pressure":
-                return sample.pressure - gauges[number][:, None]
+                return np.asarray(sample.pressure - gauges[number][:, None])
             if name == "wall_shear_stress":
                 assert normals is not None
                 return sample.wall_shear_stress(normals[part], viscosity)

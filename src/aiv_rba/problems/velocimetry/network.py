@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from aiv_rba import jets
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import WallFunction
+from aiv_rba.jets import Order
 from aiv_rba.networks.embedding import Fourier1D, Normalise
 from aiv_rba.networks.layers import MLP, CoordinateNetwork
 from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
@@ -85,9 +86,7 @@ class FlowNetwork(CoordinateNetwork):
         out: Tensor = self.body(jet)
         return out * self.scales
 
-    def jets(
-        self, positions: Tensor, times: Iterable[float], order: jets.Order = 2
-    ) -> Iterator[Tensor]:
+    def jets(self, positions: Tensor, times: Iterable[float], order: Order = 2) -> Iterator[Tensor]:
         """Jets (K, N, 4) at positions (N, 3), at one time after the other.
 
         K is 6, 5 or 1 by their order. Coefficients in time are evaluated once for all times.
@@ -104,7 +103,7 @@ class FlowNetwork(CoordinateNetwork):
         """Whether the network gives coefficients in time."""
         return isinstance(self.body, _TimeCoefficients)
 
-    def coefficients(self, positions: Tensor, order: jets.Order = 2) -> Tensor:
+    def coefficients(self, positions: Tensor, order: Order = 2) -> Tensor:
         """Jets (K, N, 4, modes) in space of the coefficients of (u, v, w, p) in time.
 
         K is 5, 4 or 1 by their order.
@@ -224,7 +223,7 @@ class _TimeCoefficients(nn.Module):
         order = jets.order_of(jet, jet.shape[-1])
         return self.at_times(self.coefficients(positions, order), time)
 
-    def coefficients(self, positions: Tensor, order: jets.Order) -> Tensor:
+    def coefficients(self, positions: Tensor, order: Order) -> Tensor:
         """Jets (5, N, 4, modes) in space of c_k at positions (N, 3); fewer of a lower order."""
         inputs = jets.seed(positions, order)
         if self.distance is None:
