@@ -17,7 +17,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from aiv_rba.jets.view import View
 
@@ -100,8 +99,9 @@ def linear(jet: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _shift_value(jet: Tensor, shift: Tensor) -> Tensor:
-    """Shift the value alone; a sum with zeros is fused with what follows, a concatenation not."""
-    return jet + pad(shift.reshape(1, 1, -1), (0, 0, 0, 0, 0, len(jet) - 1))
+    # The gradient by the shift then is a sum over the value alone.
+    value, *derivatives = jet.unbind(0)
+    return torch.stack([value + shift, *derivatives])
 
 
 def compose(jet: Tensor, derivatives: Derivatives, second_order: Tensor) -> Tensor:
