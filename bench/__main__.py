@@ -10,7 +10,16 @@ import sys
 from importlib import import_module
 from inspect import getdoc, signature
 
-NAMES = ("change", "checkpoints", "cost", "ingest", "points", "residual", "scaling")
+NAMES = (
+    "change",
+    "checkpoints",
+    "cost",
+    "gpu_check",
+    "ingest",
+    "points",
+    "scaling",
+    "step",
+)
 
 
 def main(arguments: list[str]) -> None:

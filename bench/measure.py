@@ -52,9 +52,14 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
-def write(name: str, result: Mapping[str, Any]) -> None:
-    """Write ``results/<name>.json`` and print it."""
+def save(name: str, result: Mapping[str, Any]) -> str:
+    """Write ``results/<name>.json``; its text."""
     text = json.dumps(result, indent=2)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
-    print(text)
+    return text
+
+
+def write(name: str, result: Mapping[str, Any]) -> None:
+    """Write ``results/<name>.json`` and print it."""
+    print(save(name, result))

@@ -136,10 +136,11 @@ def _parser() -> argparse.ArgumentParser:
             metavar="N",
             help="cores for --ranks auto (default: all that this process may use)",
         )
+    for subparser in (*(stages[name] for name in ("train", "fields", "score")), probe, validate):
         subparser.add_argument(
             "--device",
             choices=get_args(Device),
-            help="where to compute (default: as the experiment says)",
+            help="where to compute (default: as the experiment says, else a GPU if one is visible)",
         )
     twin = add(
         "twin",

@@ -11,6 +11,7 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.experiment import write_settings
 from aiv_rba.files.results import Results
 from aiv_rba.settings import ReadingSettings, load_comparison, load_stage, read_experiment
+from aiv_rba.settings.ranks import Device
 from aiv_rba.terminal import say
 
 Arguments = argparse.Namespace
@@ -86,7 +87,8 @@ def run_probe(arguments: Arguments) -> None:
     """Write the flow at points."""
     from aiv_rba.stages.probe.run import probe_points
 
-    probe_points(Results(arguments.results), arguments.points, arguments.out)
+    device: Device = arguments.device or "auto"
+    probe_points(Results(arguments.results), arguments.points, arguments.out, device)
 
 
 def run_validate(arguments: Arguments) -> None:

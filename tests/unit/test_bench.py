@@ -1,6 +1,8 @@
 """What the benches compute: rounds, losses that are compared, tables, and a run in turns."""
 
 import json
+import re
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -12,10 +14,11 @@ import torch
 
 import aiv_rba
 from aiv_rba.files.case import read_case
+from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.share import Share
 from aiv_rba.settings import load_stage
 from bench import __main__ as command
-from bench import change, cost, inputs, measure, points, residual, scaling, turns
+from bench import change, cost, gpu_check, inputs, measure, points, scaling, step, turns
 from tests.training_case import write_tiny_training
 
 
@@ -52,25 +55,56 @@ def test_every_bench_has_options_of_its_own(monkeypatch, capsys):
     assert "--largest" in capsys.readouterr().out
 
 
-def test_jets_and_nested_autograd_have_one_loss_and_gradient():
-    net = residual.network(layers=2, width=5).double()
-    x = 2 * torch.rand(7, 4, dtype=torch.float64) - 1
-    losses = {
-        "jets": lambda: residual.mean_square(net.jet(x)),
-        "nested": residual.nested_loss(net, x),
+def test_jets_and_nested_autograd_take_the_same_steps():
+    here = torch.device("cpu")
+    jets, nested = (
+        step.Training(step.SMALL_SIZE, here, kind) for kind in (FlowNetwork, step.NestedNetwork)
+    )
+    for _ in range(3):
+        assert jets.step().item() == pytest.approx(nested.step().item(), rel=1e-4)
+
+
+def test_the_bench_of_a_step_compares_all_variants(monkeypatch):
+    # Compilation is tested elsewhere, and takes its time.
+    monkeypatch.setattr(torch, "compile", lambda module: module)
+    found = step.measure(step.SMALL_SIZE, rounds=1)
+    assert found["nested_autograd_over_jets"]["median"] > 0 < found["share_of_multipliers"]
+    assert set(found["seconds"]) >= {"jets", "nested_autograd", "matmul", "multipliers"}
+
+
+def test_operations_of_a_step():
+    """One layer of two neurons: 4 x 2 + 2 x 4 weights; 5 values and 3 jets of six slices."""
+    size = step.Size({"no_slip": 2, "tracks": 3, "navier_stokes": 3}, layers=1, width=2)
+    assert size.operations == 3 * 2 * (5 + 6 * 3) * (4 * 2 + 2 * 4)
+
+
+def test_no_part_of_the_gpu_check_ends_the_others(tmp_path, monkeypatch):
+    """Tests that never end, a part that fails at once, and one for which no time is left."""
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    monkeypatch.setattr(gpu_check, "PYTEST", (sys.executable, "-c", "while True: pass"))
+    parts = (("tests", 0, 0.5), ("none", 0, 400), ("training", 900, 900))
+    monkeypatch.setattr(gpu_check, "PARTS", [gpu_check.Part(*part) for part in parts])
+    with pytest.raises(SystemExit) as ended:
+        gpu_check.run(device="cpu", seconds=500)
+    assert ended.value.code == 1
+    found = json.loads((tmp_path / "gpu_check.json").read_text())["parts"]
+    assert found["tests"]["error"] == "not done in 0.5 s"
+    assert found["none"]["error"] == "exit code 1: KeyError: 'none'"
+    assert re.fullmatch(r"\d+ s left, needs 900 s", found["training"]["error"])
+
+
+def test_without_a_gpu_the_check_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match=r"found no GPU that torch .* can use"):
+        gpu_check.run()
+
+
+def test_outcomes_are_read_from_what_pytest_prints():
+    printed = "tests/a.py::one[x y] PASSED [ 50%]\ntests/a.py::two FAILED [100%]\n== 1 failed ==\n"
+    assert gpu_check.outcomes(printed) == {
+        "passed": ["tests/a.py::one[x y]"],
+        "failed": ["tests/a.py::two"],
     }
-    gradients = {}
-    for name, loss in losses.items():
-        residual.with_gradient(net, loss)()
-        # The mean of a field has no part in its derivatives.
-        gradients[name] = [p.grad.clone() for p in net.parameters() if p.grad is not None]
-    assert losses["nested"]().item() == pytest.approx(losses["jets"]().item(), rel=1e-10)
-    for a, b in zip(*gradients.values(), strict=True):
-        torch.testing.assert_close(a, b)
-
-
-def test_multipliers_alone_can_be_timed():
-    assert residual.multipliers_step(5)().isfinite()
 
 
 def test_every_method_of_the_paper_is_compared():

@@ -102,9 +102,9 @@ def test_deviations_are_derivatives_along_parameters_and_wall(example):
         assert_close(found[number].double(), differences(network, positions, samples, number))
     parts = sum(samples.jets(network, positions, TIMES, source=s) for s in samples.sources)
     assert_close(parts[0].double(), found[0].double())
-    values = samples.jets(network, positions, TIMES, derivatives=False)
-    assert values.shape == (3, 2, 1, len(positions), 4)
-    torch.testing.assert_close(values[:, :, 0], found[:, :, 0], rtol=1e-3, atol=1e-5)
+    for order, slices in ((0, 1), (1, 5)):
+        lower = samples.jets(network, positions, TIMES, order=order)
+        torch.testing.assert_close(lower, found[:, :, :slices], rtol=1e-3, atol=1e-5)
 
 
 def test_deviations_of_a_network_of_time_and_position():
@@ -179,7 +179,7 @@ def test_a_soft_no_slip_condition_holds_the_flow_at_the_wall(tmp_path):
         samples = curvature.sample_deviations(problem, case, UncertaintySettings(samples=100))
         assert samples.sources == ("noise", "equations", "amplitude")
         wall = torch.as_tensor(case.wall.points)
-        found = samples.jets(problem.network, wall, TIMES, source="equations", derivatives=False)
+        found = samples.jets(problem.network, wall, TIMES, source="equations", order=0)
         speeds.append(float(found[..., 1].square().mean().sqrt()))
     # Eleven points of the wall hold the places between them only in part.
     assert speeds[0] < 0.5 * speeds[1]
@@ -242,11 +242,11 @@ class Scaled:
         self.factors = torch.tensor(factors).double()
         self.fields = torch.tensor(fields).double()
 
-    def jets(self, network, positions, times, *, source=None, derivatives=True):
+    def jets(self, network, positions, times, *, source=None, order=2):
         points = [
             torch.cat([torch.full_like(positions[:, :1], float(t)), positions], 1) for t in times
         ]
-        flow = torch.stack([network.jet(at) for at in points]) * self.fields
+        flow = torch.stack([network.jet(at, order) for at in points]) * self.fields
         return torch.einsum("s,...->s...", self.factors, flow)
 
 

@@ -1,14 +1,19 @@
 """The finished flow in SI units against an exact one."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from aiv_rba.errors import UserError
+from aiv_rba.fields import derived
 from aiv_rba.fields.derived import at_time, sample, sample_series
 from aiv_rba.fields.flow import Flow, example_flow, open_flow
+from aiv_rba.fields.probe import probe
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.settings import FlowNetworkSettings
+from aiv_rba.stages.score.suspicious import suspect
+from aiv_rba.stages.score.tracks import on_tracks
 from tests.exact import (
     RADIUS,
     SCALES,
@@ -111,7 +116,7 @@ def test_the_flow_that_comes_with_the_package_is_that_of_its_tube():
 
 
 @pytest.mark.parametrize("time", ["coefficients", "input"])
-def test_a_series_is_what_single_times_give(time):
+def test_a_series_is_what_single_times_give(time, monkeypatch):
     settings = FlowNetworkSettings(
         time=time,
         no_slip="soft",
@@ -122,10 +127,58 @@ def test_a_series_is_what_single_times_give(time):
     )
     box = torch.tensor([[0.0, -1, -1, -1], [SCALES.nondimensional_period, 1, 1, 1]]).double()
     network = FlowNetwork(settings, *box).double()
+    # More points and times than are held at once.
+    monkeypatch.setitem(derived.NUMBERS_AT_ONCE, "cpu", 6 * 10 * 8)
+    monkeypatch.setattr(derived, "TIMES_AT_ONCE", 2)
     positions, times = places(20)[0], np.array([0.0, 0.4, 1.1])
-    for at, found in zip(times, sample_series(network, SCALES, positions, times), strict=True):
-        expected = sample(network, SCALES, at_time(positions, at))
-        for name in ("velocity", "pressure", "gradient"):
-            np.testing.assert_allclose(
-                getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-13
-            )
+    assert derived.points_at_once(network) < len(positions)
+    for order in (0, 1):
+        series = sample_series(network, SCALES, positions, times, order)
+        for at, found in zip(times, series, strict=True):
+            expected = sample(network, SCALES, at_time(positions, at))
+            for name in ("velocity", "pressure", "gradient")[: 2 + order]:
+                np.testing.assert_allclose(
+                    getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-13
+                )
+
+
+def test_nobody_asks_for_derivatives_that_are_not_needed():
+    """Orders of the jets that each question takes, of a flow that notes them."""
+
+    class Noting(ExactFlow):
+        def jet(self, points, order=2):
+            orders.add(order)
+            return super().jet(points, order)
+
+    flow, orders = Flow(case_of(swirling), model_of(Noting(swirling)), layers=2), set()
+    points = places(3)[1]
+    table = pd.DataFrame({"t": [TIME, 0.0, 0.0]} | dict(zip("xyz", points.T, strict=True)))
+    questions = {
+        0: (
+            lambda: flow.velocity(points, TIME),
+            lambda: flow.pressure(points, TIME),
+            lambda: flow.flow_rate(TIME),
+            lambda: flow.flow_rate(TIME, at=SCALES.origin[1] + SCALES.length),
+            lambda: flow.hydraulics(flow.times(2)),
+            lambda: on_tracks(flow.case, flow.model),
+        ),
+        1: (
+            lambda: flow.vorticity(points, TIME),
+            lambda: flow.wall_shear_stress(points, TIME),
+            lambda: flow.volume(TIME),
+            lambda: probe(flow, table),
+            lambda: suspect(flow.case, flow.model),
+        ),
+    }
+    for order, asked in questions.items():
+        for question in asked:
+            orders.clear()
+            question()
+            assert max(orders) == order
+
+
+def test_a_gpu_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    write_trained(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UserError, match="found cuda, but no GPU is visible"):
+        open_flow(tmp_path, device="cuda")

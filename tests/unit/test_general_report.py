@@ -52,7 +52,7 @@ def finished(request, tmp_path_factory):
     for path in (results.model, results.deviations):
         path.touch()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow_module, "load_model", lambda _: model_of(ExactFlow(function)))
+        patch.setattr(flow_module, "load_model", lambda *_: model_of(ExactFlow(function)))
         patch.setattr(flow_module, "load_deviations", lambda _: (Off(), "exact"))
         fields(FieldsSettings(times=3, layers=3), results)
         score(ScoreSettings(), results)

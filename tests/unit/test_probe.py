@@ -55,7 +55,7 @@ def test_answers_are_those_of_the_flow():
 def test_command_writes_the_answers(tmp_path, capsys):
     write_trained(tmp_path)
     points_table().to_csv(tmp_path / "mine.csv", index=False)
-    assert main(["probe", str(tmp_path), str(tmp_path / "mine.csv")]) == 0
+    assert main(["probe", str(tmp_path), str(tmp_path / "mine.csv"), "--device", "cpu"]) == 0
     found = pd.read_csv(tmp_path / "probe" / "mine.csv")
     assert len(found) == 4
     assert found.loc[found.inside == 1, "u_std_m_s"].gt(0).all()

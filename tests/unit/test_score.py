@@ -198,11 +198,11 @@ class Off:
 
     method, sources = "curvature", ()
 
-    def jets(self, network, positions, times, *, source=None, derivatives=True):
+    def jets(self, network, positions, times, *, source=None, order=2):
         points = [
             torch.cat([torch.full_like(positions[:, :1], float(t)), positions], 1) for t in times
         ]
-        flow = torch.stack([network.jet(at) for at in points])
+        flow = torch.stack([network.jet(at, order) for at in points])
         return torch.stack([0.05 * flow, -0.05 * flow])
 
 

@@ -1,4 +1,4 @@
-"""Vorticity, shear rate and wall shear stress from the jet of a flow."""
+"""Velocity, pressure and what follows from their gradients, in SI units, from jets of a flow."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from aiv_rba.files.formats import Array
+from aiv_rba.jets import Order
+from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.scales import Scales
 
-POINTS_AT_ONCE = 4_000
+# Numbers of the largest tensor of a network that are held at a time: in a processor's cache; 1 GB.
+NUMBERS_AT_ONCE = {"cpu": 2**22, "cuda": 2**27}
+# Times of a series whose fields are held at a time.
+TIMES_AT_ONCE = 16
 
 
 class NondimensionalFlow(Protocol):
     """A nondimensional flow that is known with its derivatives."""
 
-    def jet(self, points: Tensor) -> Tensor:
-        """Jet (6, N, 4) of (u, v, w, p) at points (N, 4): value, d/dt, d/dx, d/dy, d/dz, lap."""
+    def jet(self, points: Tensor, order: Order = 2) -> Tensor:
+        """Jet (6, N, 4) of (u, v, w, p) at points (N, 4): value, d/dt, d/dx, d/dy, d/dz, lap.
+
+        Of order 1 it ends with the derivatives, of order 0 with the value.
+        """
         ...
 
 
@@ -37,7 +45,8 @@ class Sample:
     pressure
         (N,), Pa.
     gradient
-        (N, 3, 3), 1/s; row i, column j is d u_i / d x_j.
+        (N, 3, 3), 1/s; row i, column j is d u_i / d x_j. It is empty where only values were asked
+        for, and nothing that follows from it is known.
     """
 
     velocity: Array
@@ -78,45 +87,72 @@ class Sample:
         return np.asarray(traction - along * normals)
 
 
-def sample(flow: NondimensionalFlow, scales: Scales, points: Array) -> Sample:
-    """The flow at nondimensional points (N, 4), in SI units."""
-    return in_si(_jet(flow, points), scales)
+def sample(flow: NondimensionalFlow, scales: Scales, points: Array, order: Order = 1) -> Sample:
+    """The flow at nondimensional points (N, 4), in SI units; of order 0 without gradients."""
+    with torch.no_grad():
+        parts = [flow.jet(part, order).cpu().numpy() for part in _parts(flow, points)]
+    return in_si(np.concatenate(parts, axis=1), scales)
 
 
 def sample_series(
-    flow: NondimensionalFlow, scales: Scales, positions: Array, times: Array
-) -> list[Sample]:
-    """The flow at nondimensional positions (N, 3) and each of the times (T,), in SI units."""
-    return [in_si(jet, scales) for jet in jet_series(flow, positions, times)]
+    flow: NondimensionalFlow, scales: Scales, positions: Array, times: Array, order: Order = 1
+) -> Iterator[Sample]:
+    """The flow at nondimensional positions (N, 3) and each of the times (T,), in SI units.
 
-
-def jet_series(flow: NondimensionalFlow, positions: Array, times: Array) -> list[Array]:
-    """Jets (6, N, 4) of a flow at positions (N, 3) and each of the times (T,), nondimensional.
-
-    A network that gives coefficients in time is evaluated once for all times.
+    Of order 0 without gradients.
     """
+    return (in_si(jet, scales) for jet in jet_series(flow, positions, times, order))
+
+
+def jet_series(
+    flow: NondimensionalFlow, positions: Array, times: Array, order: Order = 2
+) -> Iterator[Array]:
+    """Jets (K, N, 4) of a flow at positions (N, 3) and each of the times (T,), nondimensional.
+
+    K is 6, 5 or 1 by their order. A network that gives coefficients in time is evaluated once for
+    `TIMES_AT_ONCE` times.
+    """
+    for start in range(0, len(times), TIMES_AT_ONCE):
+        some = times[start : start + TIMES_AT_ONCE]
+        with torch.no_grad():
+            parts = [
+                [jet.cpu().numpy() for jet in _jets(flow, part, some, order)]
+                for part in _parts(flow, positions)
+            ]
+        yield from (np.concatenate(jets, axis=1) for jets in zip(*parts, strict=True))
+
+
+def _jets(
+    flow: NondimensionalFlow, positions: Tensor, times: Array, order: Order
+) -> Iterator[Tensor]:
+    if isinstance(flow, FlowNetwork):
+        yield from flow.jets(positions, times, order)
+        return
+    for time in times:
+        at = torch.cat([torch.full_like(positions[:, :1], time), positions], dim=1)
+        yield flow.jet(at, order)
+
+
+def _parts(flow: NondimensionalFlow, points: Array) -> Iterator[Tensor]:
+    """Blocks of points on the device of the flow, which bound the memory."""
+    device, count = device_of(flow), points_at_once(flow)
+    for start in range(0, len(points), count):
+        yield torch.as_tensor(points[start : start + count], dtype=torch.float64, device=device)
+
+
+def device_of(flow: NondimensionalFlow) -> torch.device:
+    """Where a flow is evaluated."""
+    return flow.scales.device if isinstance(flow, FlowNetwork) else torch.device("cpu")
+
+
+def points_at_once(flow: NondimensionalFlow) -> int:
+    """Points whose jets are evaluated at a time, by the widest layer of a network."""
+    numbers = NUMBERS_AT_ONCE[device_of(flow).type]
     if not isinstance(flow, FlowNetwork):
-        return [_jet(flow, at_time(positions, time)) for time in times]
-    parts = []
-    for part in _parts(positions):
-        with torch.no_grad():
-            parts.append([jet.numpy() for jet in flow.jets(part, times)])
-    return [np.concatenate(jets, axis=1) for jets in zip(*parts, strict=True)]
-
-
-def _jet(flow: NondimensionalFlow, points: Array) -> Array:
-    """Jet (6, N, 4) at points (N, 4)."""
-    parts = []
-    for part in _parts(points):
-        with torch.no_grad():
-            parts.append(flow.jet(part).numpy())
-    return np.concatenate(parts, axis=1)
-
-
-def _parts(points: Array) -> Iterator[Tensor]:
-    """Blocks of points, which bound the memory."""
-    for start in range(0, len(points), POINTS_AT_ONCE):
-        yield torch.as_tensor(points[start : start + POINTS_AT_ONCE], dtype=torch.float64)
+        return numbers
+    # A layer has a row for each neuron, the wall function one for each source.
+    widest = max(len(tensor) for tensor in (*flow.parameters(), *flow.buffers()))
+    return max(1, numbers // (len(SECOND_ORDER) + 2) // widest)
 
 
 def in_si(jet: Array, scales: Scales) -> Sample:

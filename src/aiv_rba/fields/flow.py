@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyvista as pv
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
@@ -29,8 +30,11 @@ from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import Array, check_same_case
 from aiv_rba.files.results import Results
 from aiv_rba.geometry import Region, lumen_of
+from aiv_rba.jets import Order
 from aiv_rba.problems.velocimetry.deviations import Deviations, load_deviations
 from aiv_rba.problems.velocimetry.model import Model, load_model
+from aiv_rba.ranks.devices import find_device
+from aiv_rba.settings.ranks import Device
 
 UNITS = {
     "velocity": "m/s",
@@ -148,11 +152,11 @@ class Flow:
 
     def velocity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Velocity (N, 3), m/s, at points (N, 3)."""
-        return self._sample(points, time).velocity
+        return self._sample(points, time, order=0).velocity
 
     def pressure(self, points: ArrayLike, time: float | None = None) -> Array:
         """Pressure (N,), Pa, at points (N, 3)."""
-        return self._sample(points, time).pressure - self._mean_pressures([time])
+        return self._sample(points, time, order=0).pressure - self.mean_pressures([time])
 
     def vorticity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Vorticity (N, 3), 1/s, at points (N, 3); Eq. 42."""
@@ -176,16 +180,16 @@ class Flow:
         _, nearest = cKDTree(wall.points).query(nondimensional(points, self.case.scales))
         return np.asarray(wall.normals[nearest])
 
-    def sample(self, points: ArrayLike, times: ArrayLike) -> Sample:
+    def sample(self, points: ArrayLike, times: ArrayLike, order: Order = 1) -> Sample:
         """Velocity, pressure and their gradients at points (N, 3), each at its own time (N,).
 
-        The mean of the pressure is not taken away: it may differ from time to time.
+        Of order 0 without gradients. The mean of the pressure is not taken away: it may differ
+        from time to time.
         """
         scales = self.case.scales
         at = np.array([scales.time_of(time) for time in np.asarray(times, dtype=float)])
-        return sample(
-            self.model.network, scales, np.column_stack([at, nondimensional(points, scales)])
-        )
+        positions = nondimensional(points, scales)
+        return sample(self.model.network, scales, np.column_stack([at, positions]), order)
 
     def flow_rate(self, time: float | None = None, at: float | str | None = None) -> float:
         """Flow rate, m^3/s.
@@ -217,7 +221,7 @@ class Flow:
         height = (at - scales.origin[axis]) / scales.length
         section = cross_sections(self.lumen, np.array([height]))
         at_section = at_time(section.points.reshape(-1, 3), self.case.scales.time_of(time))
-        found = sample(self.model.network, scales, at_section)
+        found = sample(self.model.network, scales, at_section, order=0)
         rates, _ = flow_rates(found.velocity, found.pressure, scales, self.lumen, section)
         return float(rates[0])
 
@@ -240,7 +244,7 @@ class Flow:
         table = self._hydraulics(wanted, sections)
         if self.case.openings:
             at = np.array([self.case.scales.time_of(time) for time in wanted])
-            table = table.assign(**self.through_openings.columns(at, self._mean_pressures(wanted)))
+            table = table.assign(**self.through_openings.columns(at, self.mean_pressures(wanted)))
         if self.deviations is None:
             return table
         return table.join(self.std.hydraulics(table, sections))
@@ -305,17 +309,17 @@ class Flow:
     def _triangles(self) -> NDArray[np.int64]:
         return np.insert(self.case.wall.triangles, 0, 3, axis=1)
 
-    def _sample(self, points: ArrayLike, time: float | None) -> Sample:
+    def _sample(self, points: ArrayLike, time: float | None, order: Order = 1) -> Sample:
         at = at_time(nondimensional(points, self.case.scales), self.case.scales.time_of(time))
-        return sample(self.model.network, self.case.scales, at)
+        return sample(self.model.network, self.case.scales, at, order)
 
-    def _mean_pressures(self, times: list[float | None]) -> Array:
+    def mean_pressures(self, times: Sequence[float | None]) -> Array:
         """Means (T,) of the pressure over the points of the volume mesh, Pa, at times (T,), s."""
         missing = list(dict.fromkeys(time for time in times if time not in self._gauges))
         if missing:
             scales = self.case.scales
             at = np.array([scales.time_of(time) for time in missing])
-            series = sample_series(self.model.network, scales, self.mesh_positions, at)
+            series = sample_series(self.model.network, scales, self.mesh_positions, at, order=0)
             means = [float(found.pressure.mean()) for found in series]
             self._gauges.update(zip(missing, means, strict=True))
         return np.array([self._gauges[time] for time in times])
@@ -330,7 +334,7 @@ def _wanted(times: ArrayLike | None) -> list[float | None]:
     return [None] if times is None else np.atleast_1d(np.asarray(times, dtype=float)).tolist()
 
 
-def open_flow(folder: Path | str, layers: int = LAYERS) -> Flow:
+def open_flow(folder: Path | str, layers: int = LAYERS, device: Device = "auto") -> Flow:
     """The flow that was inferred in a folder of results.
 
     Parameters
@@ -339,14 +343,18 @@ def open_flow(folder: Path | str, layers: int = LAYERS) -> Flow:
         Such as ``results/perivascular``.
     layers
         Cells of the volume mesh from the middle of the lumen to its wall.
+    device
+        Where the network is evaluated: "cpu", "cuda", or "auto" for a GPU where one is visible.
 
     Raises
     ------
     UserError
-        If a file is missing or damaged, or the network belongs to another case.
+        If a file is missing or damaged, the network belongs to another case, or a GPU is asked
+        for and none is visible.
     """
     results = Results(Path(folder))
-    case, model = read_case(results.case), load_model(results.model)
+    on = find_device(device, torch.cuda.device_count(), local=0)
+    case, model = read_case(results.case), load_model(results.model, on)
     check_same_case(results.model, model.identity, case.identity)
     deviations = None
     # A case and a network are enough for a flow.

@@ -110,7 +110,7 @@ def hydraulics(
     """
     quadrature = cross_sections(lumen, heights(lumen, sections))
     rows = []
-    series = sample_series(flow, scales, quadrature.points.reshape(-1, 3), times)
+    series = sample_series(flow, scales, quadrature.points.reshape(-1, 3), times, order=0)
     for time, found in zip(times, series, strict=True):
         rates, pressure = flow_rates(found.velocity, found.pressure, scales, lumen, quadrature)
         drop = drop_over_length(pressure)

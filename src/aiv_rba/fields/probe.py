@@ -38,28 +38,38 @@ def probe(flow: Flow, points: pd.DataFrame) -> pd.DataFrame:
     points
         Columns x, y, z, m, and t, s; a column t is not needed where the flow is steady.
     """
-    times = points["t"] if "t" in points else pd.Series(0.0, index=points.index)
-    parts = [
-        _at_time(flow, group[["x", "y", "z"]].to_numpy(), float(time)).set_index(group.index)
-        for time, group in points.groupby(times)
-    ]
-    return points.join(pd.concat(parts))
-
-
-def _at_time(flow: Flow, points: Array, time: float) -> pd.DataFrame:
-    on_wall = flow.wall_distance(points) < ON_WALL
-    inside = flow.inside(points) | on_wall
-    names = ("velocity", "pressure", "vorticity", "shear_rate", "wall_shear_stress")
-    found = {name: getattr(flow, name)(points, time) for name in names}
+    times = points["t"].to_numpy() if "t" in points else np.zeros(len(points))
+    positions = points[["x", "y", "z"]].to_numpy()
+    on_wall = flow.wall_distance(positions) < ON_WALL
+    inside = flow.inside(positions) | on_wall
+    values = flow.sample(positions, times)
+    each, number = np.unique(times, return_inverse=True)
+    normals, viscosity = flow.wall_normals(positions), flow.case.scales.viscosity
+    found = {
+        "velocity": values.velocity,
+        "pressure": values.pressure - flow.mean_pressures(each.tolist())[number],
+        "vorticity": values.vorticity,
+        "shear_rate": values.shear_rate,
+        "wall_shear_stress": values.wall_shear_stress(normals, viscosity),
+    }
     columns = {"inside": inside.astype(int), **_columns(found, "")}
     if flow.deviations is not None:
-        spread = flow.std.at(points, time)
-        spread["wall_shear_stress"] = flow.std.wall_shear_stress(points, time)
-        columns |= _columns(spread, "_std")
-    table = pd.DataFrame(columns)
+        columns |= _columns(_deviations(flow, positions, times), "_std")
+    table = pd.DataFrame(columns, index=points.index)
     for name in table.columns.drop("inside"):
         table.loc[~(on_wall if name.startswith("wss") else inside), name] = np.nan
-    return table
+    return points.join(table)
+
+
+def _deviations(flow: Flow, positions: Array, times: Array) -> dict[str, Array]:
+    """Standard deviations at positions (N, 3), each at its own time (N,)."""
+    found: dict[str, Array] = {}
+    for time, rows in pd.Series(times).groupby(times).indices.items():
+        at = flow.std.at(positions[rows], float(time))
+        at["wall_shear_stress"] = flow.std.wall_shear_stress(positions[rows], float(time))
+        for name, values in at.items():
+            found.setdefault(name, np.empty((len(times), *values.shape[1:])))[rows] = values
+    return found
 
 
 def _columns(fields: dict[str, Array], suffix: str) -> dict[str, Array]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
-from aiv_rba.fields.derived import Sample, in_si, nondimensional
+from aiv_rba.fields.derived import TIMES_AT_ONCE, Sample, device_of, in_si, nondimensional
 from aiv_rba.fields.hydraulics import (
     SECTIONS,
     cross_sections,
@@ -27,12 +26,13 @@ from aiv_rba.fields.through_openings import ThroughOpenings
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, Region
+from aiv_rba.jets import Order
 from aiv_rba.problems.velocimetry.deviations import Deviations
 from aiv_rba.problems.velocimetry.model import Model
 from aiv_rba.time_modes import mean_over_time
 
 # Positions whose samples are held at a time.
-POSITIONS_AT_ONCE = 250
+POSITIONS_AT_ONCE = {"cpu": 250, "cuda": 4_000}
 # Points of the volume mesh over which the mean of the pressure is taken.
 GAUGE = 400
 # Quadrature of a section, coarser than that of the flow itself.
@@ -40,8 +40,10 @@ ANGLES, RADII = 24, 4
 
 QUANTITIES = ("velocity", "pressure", "vorticity", "wall_shear_stress")
 """Fields that have standard deviations."""
-Quantities = Callable[[Sample, slice], dict[str, Array]]
-"""From samples (S, n) at the positions in a slice to quantities (S, n, ...)."""
+VALUES = ("velocity", "pressure")
+"""Those that need no gradients."""
+INSIDE = (*VALUES, "vorticity")
+ON_WALL = ("wall_shear_stress", "pressure", "vorticity")
 
 
 class StandardDeviations:
@@ -76,18 +78,19 @@ class StandardDeviations:
         self.through_openings = through_openings
         self.lumen = lumen
         self.mesh = mesh
+        self._gauges: dict[tuple[str | None, float], Array] = {}
 
     def velocity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the velocity (N, 3), m/s, at points (N, 3)."""
-        return self.at(points, time)["velocity"]
+        return self.at(points, time, ("velocity",))["velocity"]
 
     def pressure(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the pressure (N,), Pa, at points (N, 3)."""
-        return self.at(points, time)["pressure"]
+        return self.at(points, time, ("pressure",))["pressure"]
 
     def vorticity(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the vorticity (N, 3), 1/s, at points (N, 3)."""
-        return self.at(points, time)["vorticity"]
+        return self.at(points, time, ("vorticity",))["vorticity"]
 
     def wall_shear_stress(self, points: ArrayLike, time: float | None = None) -> Array:
         """Of the wall shear stress (N, 3), Pa, at points (N, 3) of the wall.
@@ -97,8 +100,8 @@ class StandardDeviations:
         wall, scales = self.case.wall, self.case.scales
         positions = nondimensional(points, scales)
         _, nearest = KDTree(wall.points).query(positions)
-        found = self.on_wall(positions, wall.normals[nearest], self._times([time]))
-        return found[0]["wall_shear_stress"]
+        name = "wall_shear_stress"
+        return self.on_wall(positions, wall.normals[nearest], self._times([time]), [name])[0][name]
 
     def flow_rate(self, time: float | None = None) -> float:
         """Of the flow rate, m^3/s."""
@@ -155,35 +158,38 @@ class StandardDeviations:
             yield {name: thinned.everywhere(values) for name, values in found.items()}
 
     def inside(
-        self, positions: Array, times: Array, source: str | None = None
+        self,
+        positions: Array,
+        times: Array,
+        names: Sequence[str] = INSIDE,
+        source: str | None = None,
     ) -> list[dict[str, Array]]:
-        """Of velocity, pressure and vorticity at nondimensional positions (N, 3) and times (T,).
+        """Of what is named, of `QUANTITIES`, at nondimensional positions (N, 3) and times (T,).
 
         With a `source`, what that kind of error alone contributes.
         """
-        names = ("velocity", "pressure", "vorticity")
-        return self._series(
-            positions, times, lambda sample, part: {n: getattr(sample, n) for n in names}, source
-        )
+        return self._series(positions, times, names, source)
 
     def on_wall(
-        self, positions: Array, normals: Array, times: Array, source: str | None = None
+        self,
+        positions: Array,
+        normals: Array,
+        times: Array,
+        names: Sequence[str] = ON_WALL,
+        source: str | None = None,
     ) -> list[dict[str, Array]]:
-        """Of wall shear stress, pressure and vorticity, likewise, with normals (N, 3)."""
-        viscosity = self.case.scales.viscosity
+        """Of what is named at positions (N, 3) of the wall, likewise, with normals (N, 3)."""
+        return self._series(positions, times, names, source, normals)
 
-        def quantities(sample: Sample, part: slice) -> dict[str, Array]:
-            return {
-                "wall_shear_stress": sample.wall_shear_stress(normals[part], viscosity),
-                "pressure": sample.pressure,
-                "vorticity": sample.vorticity,
-            }
-
-        return self._series(positions, times, quantities, source)
-
-    def at(self, points: ArrayLike, time: float | None = None) -> dict[str, Array]:
-        """Of velocity, pressure and vorticity at points (N, 3), at once."""
-        return self.inside(nondimensional(points, self.case.scales), self._times([time]))[0]
+    def at(
+        self,
+        points: ArrayLike,
+        time: float | None = None,
+        names: Sequence[str] = INSIDE,
+    ) -> dict[str, Array]:
+        """Of what is named at points (N, 3), at once."""
+        positions = nondimensional(points, self.case.scales)
+        return self.inside(positions, self._times([time]), names)[0]
 
     def _times(self, times: Iterable[float | None]) -> Array:
         return np.array([self.case.scales.time_of(time) for time in times])
@@ -224,7 +230,7 @@ class StandardDeviations:
     def _samples_at(self, positions: Array, times: Array) -> Iterator[tuple[Array, Array]]:
         """Samples of velocity (S, N, 3) and pressure (S, N) at positions (N, 3), for each time."""
         whole: list[list[Sample]] = [[] for _ in times]
-        for _, samples in self._samples(positions, times, derivatives=False):
+        for _, samples in self._samples(positions, times, order=0):
             for blocks, sample in zip(whole, samples, strict=True):
                 blocks.append(sample)
         for blocks in whole:
@@ -235,41 +241,67 @@ class StandardDeviations:
             yield velocity, pressure
 
     def _series(
-        self, positions: Array, times: Array, quantities: Quantities, source: str | None
+        self,
+        positions: Array,
+        times: Array,
+        names: Sequence[str],
+        source: str | None,
+        normals: Array | None = None,
     ) -> list[dict[str, Array]]:
-        """Root mean squares of what `quantities` makes of the samples, at each time."""
-        gauges = self._mean_pressures(times, source)
-        found: list[dict[str, list[Array]]] = [{} for _ in times]
-        for part, samples in self._samples(positions, times, source):
-            for into, sample, gauge in zip(found, samples, gauges, strict=True):
-                relative = replace(sample, pressure=sample.pressure - gauge[:, None])
-                for name, values in quantities(relative, part).items():
-                    into.setdefault(name, []).append(_rms(values, axis=0))
+        """Root mean squares of the samples of what is named, at each time."""
+        viscosity = self.case.scales.viscosity
+        if "pressure" in names:
+            gauges = self._mean_pressures(times, source)
+
+        def values(name: str, sample: Sample, part: slice, number: int) -> Array:
+            """(S, n, ...)."""
+            if name == "pressure":
+                return np.asarray(sample.pressure - gauges[number][:, None])
+            if name == "wall_shear_stress":
+                assert normals is not None
+                return sample.wall_shear_stress(normals[part], viscosity)
+            return np.asarray(getattr(sample, name))
+
+        found: list[dict[str, list[Array]]] = [{name: [] for name in names} for _ in times]
+        order: Order = 0 if set(names) <= {*VALUES} else 1
+        for part, samples in self._samples(positions, times, source, order):
+            for number, (into, sample) in enumerate(zip(found, samples, strict=True)):
+                for name in names:
+                    into[name].append(_rms(values(name, sample, part, number), axis=0))
         return [{name: np.concatenate(v) for name, v in into.items()} for into in found]
 
     def _mean_pressures(self, times: Array, source: str | None) -> Array:
         """Samples (T, S) of the pressure's mean over the volume mesh, Pa."""
-        points = np.asarray(self.mesh.points)
-        points = points[:: -(-len(points) // GAUGE)]
-        parts = [
-            [sample.pressure for sample in samples]
-            for _, samples in self._samples(points, times, source, derivatives=False)
-        ]
-        return np.asarray(np.concatenate(parts, axis=2).mean(axis=2))
+        missing = [time for time in dict.fromkeys(times) if (source, time) not in self._gauges]
+        if missing:
+            points = np.asarray(self.mesh.points)
+            points = points[:: -(-len(points) // GAUGE)]
+            parts = [
+                [sample.pressure for sample in samples]
+                for _, samples in self._samples(points, np.array(missing), source, order=0)
+            ]
+            means = np.concatenate(parts, axis=2).mean(axis=2)
+            self._gauges |= {(source, time): row for time, row in zip(missing, means, strict=True)}
+        return np.array([self._gauges[source, time] for time in times])
 
     def _samples(
-        self, positions: Array, times: Array, source: str | None = None, *, derivatives: bool = True
+        self, positions: Array, times: Array, source: str | None = None, order: Order = 1
     ) -> Iterator[tuple[slice, list[Sample]]]:
         """Samples (S, n) at each time, for one block of n positions after the other.
 
-        Without `derivatives` their gradients may be empty.
+        Of order 0 without gradients.
         """
-        for start in range(0, len(positions), POSITIONS_AT_ONCE):
-            part = slice(start, start + POSITIONS_AT_ONCE)
-            here, at = (torch.as_tensor(v, dtype=torch.float64) for v in (positions[part], times))
-            found = self.deviations.jets(
-                self.model.network, here, at, source=source, derivatives=derivatives
-            ).numpy()
+        network = self.model.network
+        device = device_of(network)
+        at = torch.as_tensor(times, dtype=torch.float64)
+        # The samples of many times take the place of those of many positions.
+        share = min(1.0, TIMES_AT_ONCE / len(times))
+        count = max(1, int(share * POSITIONS_AT_ONCE[device.type]))
+        for start in range(0, len(positions), count):
+            part = slice(start, start + count)
+            here = torch.as_tensor(positions[part], dtype=torch.float64, device=device)
+            jets = self.deviations.jets(network, here, at, source=source, order=order)
+            found = jets.cpu().numpy()
             yield part, [in_si(found[:, t], self.model.scales) for t in range(len(at))]
 
 

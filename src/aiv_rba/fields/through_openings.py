@@ -66,9 +66,10 @@ class ThroughOpenings:
         """Flow rates, m^3/s, and mean pressures, Pa, (T, O) at nondimensional times (T,)."""
         if not self.openings:
             return np.zeros((len(times), 0)), np.zeros((len(times), 0))
-        series = sample_series(self.flow, self.scales, self.quadrature.points, times)
-        rates = [self.quadrature.flow_rates(found.velocity, self.scales) for found in series]
-        pressures = [self.quadrature.mean_pressures(found.pressure) for found in series]
+        rates, pressures = [], []
+        for found in sample_series(self.flow, self.scales, self.quadrature.points, times, order=0):
+            rates.append(self.quadrature.flow_rates(found.velocity, self.scales))
+            pressures.append(self.quadrature.mean_pressures(found.pressure))
         return np.array(rates), np.array(pressures)
 
     def hydraulics(self, times: Array) -> pd.DataFrame:

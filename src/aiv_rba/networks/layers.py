@@ -129,12 +129,14 @@ class MLP(nn.Module):
 class CoordinateNetwork(nn.Module):
     """A function of the coordinates, whose `forward` maps their jet to its own."""
 
-    def jet(self, points: Tensor) -> Tensor:
-        """Jet (D + 2, N, C) at points (N, D): value, first derivatives, second-order operator."""
-        out: Tensor = self(jets.seed(points))
+    def jet(self, points: Tensor, order: jets.Order = 2) -> Tensor:
+        """Jet (D + 2, N, C) at points (N, D): value, first derivatives, second-order operator.
+
+        Of order 1 it ends with the derivatives, of order 0 with the value.
+        """
+        out: Tensor = self(jets.seed(points, order))
         return out
 
     def value(self, points: Tensor) -> Tensor:
         """Values (N, C) at points (N, D)."""
-        out: Tensor = self(points.unsqueeze(0))[0]
-        return out
+        return self.jet(points, order=0)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
+from aiv_rba.settings.ranks import Device
 from aiv_rba.settings.types import STRICT, Count
 
 
@@ -19,3 +20,5 @@ class FieldsSettings:
     shrunk copies of the wall, in any other vessel cells of a grid for each hydraulic radius."""
     sections: Count = 21
     """Cross-sections of a tube on which the flow rate and the mean pressure are integrated."""
+    device: Device = "auto"
+    """Evaluate the network on a GPU or on processor cores; auto: on a GPU where one is visible."""

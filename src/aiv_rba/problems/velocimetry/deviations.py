@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp, vmap
 
+from aiv_rba.jets import Order
 from aiv_rba.networks.layers import Linear
 from aiv_rba.networks.torch_file import load_plain, save_plain
 from aiv_rba.problems.velocimetry.network import FlowNetwork
@@ -43,12 +44,12 @@ class Deviations(Protocol):
         times: Tensor,
         *,
         source: str | None = None,
-        derivatives: bool = True,
+        order: Order = 2,
     ) -> Tensor:
         """Jets (S, T, 6, N, 4) of S samples at positions (N, 3) and times (T,), nondimensional.
 
-        With a `source`, what it alone contributes; without `derivatives`, at least the values
-        (S, T, 1, N, 4). In single precision, which is far better than the samples themselves.
+        With a `source`, what it alone contributes. Of a lower `order` they have 5 slices or 1. In
+        single precision, which is far better than the samples themselves, on the network's device.
         """
         ...
 
@@ -93,13 +94,13 @@ class CurvatureSamples:
         times: Tensor,
         *,
         source: str | None = None,
-        derivatives: bool = True,
+        order: Order = 2,
     ) -> Tensor:
         """Jets (S, T, 6, N, 4) of S samples at positions (N, 3) and times (T,)."""
         network, positions = copy.deepcopy(network).float(), positions.float()
         if not network.has_coefficients:
-            return self._of(_Series(network, positions, times), source)
-        found = self._of(_Coefficients(network, positions, derivatives), source)
+            return self._of(_Series(network, positions, times, order), source)
+        found = self._of(_Coefficients(network, positions, order), source)
         return torch.stack(list(network.series(found, times.tolist())), dim=1)
 
     def _of(self, function: _Function, source: str | None) -> Tensor:
@@ -156,17 +157,17 @@ class EnsembleMembers:
         times: Tensor,
         *,
         source: str | None = None,
-        derivatives: bool = True,
+        order: Order = 2,
     ) -> Tensor:
         """Jets (S, T, 6, N, 4) of S members less those of the network."""
         # Differences of large numbers: these are in double precision.
         other = copy.deepcopy(network)
         found = []
         with torch.no_grad():
-            flow = _Series(network, positions, times)()
+            flow = _Series(network, positions, times, order)()
             for member in self.members:
                 other.load_state_dict(member)
-                found.append(_Series(other, positions, times)() - flow)
+                found.append(_Series(other, positions, times, order)() - flow)
         return torch.stack(found)
 
     def content(self) -> dict[str, Any]:
@@ -175,36 +176,35 @@ class EnsembleMembers:
 
 
 class _Function(nn.Module):
-    """What a network gives at fixed positions, as a function of its parameters."""
+    """Jets that a network gives at fixed positions, as a function of its parameters."""
 
-    def __init__(self, network: FlowNetwork, positions: Tensor) -> None:
+    def __init__(self, network: FlowNetwork, positions: Tensor, order: Order) -> None:
         super().__init__()
         self.network = network
         self.positions = positions
+        self.order = order
 
 
 class _Coefficients(_Function):
-    """Jets (5, N, 4, modes) of the coefficients in time, or values (1, N, 4, modes)."""
-
-    def __init__(self, network: FlowNetwork, positions: Tensor, derivatives: bool) -> None:
-        super().__init__(network, positions)
-        self.derivatives = derivatives
+    """Jets (5, N, 4, modes) of the coefficients in time; fewer slices of a lower order."""
 
     def forward(self) -> Tensor:
-        """Jets (5, N, 4, modes), or values."""
-        return self.network.coefficients(self.positions, derivatives=self.derivatives)
+        """Jets (5, N, 4, modes)."""
+        return self.network.coefficients(self.positions, self.order)
 
 
 class _Series(_Function):
-    """Jets (T, 6, N, 4) at fixed times."""
+    """Jets (T, 6, N, 4) at fixed times; fewer slices of a lower order."""
 
-    def __init__(self, network: FlowNetwork, positions: Tensor, times: Tensor) -> None:
-        super().__init__(network, positions)
+    def __init__(
+        self, network: FlowNetwork, positions: Tensor, times: Tensor, order: Order
+    ) -> None:
+        super().__init__(network, positions, order)
         self.times = times.tolist()
 
     def forward(self) -> Tensor:
         """Jets (T, 6, N, 4)."""
-        return torch.stack(list(self.network.jets(self.positions, self.times)))
+        return torch.stack(list(self.network.jets(self.positions, self.times, self.order)))
 
 
 def _by_parameter(function: _Function, vectors: Tensor) -> dict[str, Tensor]:

@@ -62,8 +62,8 @@ def _plain(function: WallFunction) -> dict[str, Any]:
     }
 
 
-def load_model(path: Path) -> Model:
-    """Read ``model.pt``.
+def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
+    """Read ``model.pt``; its network is on the device.
 
     Raises
     ------
@@ -88,4 +88,4 @@ def load_model(path: Path) -> Model:
         scales.flow,
     )
     network.load_state_dict(content["state"])
-    return Model(network.double().eval(), scales, content["identity"])
+    return Model(network.double().eval().to(device), scales, content["identity"])

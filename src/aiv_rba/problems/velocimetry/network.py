@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from aiv_rba import jets
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import WallFunction
+from aiv_rba.jets import Order
 from aiv_rba.networks.embedding import Fourier1D, Normalise
 from aiv_rba.networks.layers import MLP, CoordinateNetwork
 from aiv_rba.problems.velocimetry.navier_stokes import SECOND_ORDER
@@ -85,32 +86,36 @@ class FlowNetwork(CoordinateNetwork):
         out: Tensor = self.body(jet)
         return out * self.scales
 
-    def jets(self, positions: Tensor, times: Iterable[float]) -> Iterator[Tensor]:
-        """Jets (6, N, 4) at positions (N, 3), at one time after the other.
+    def jets(self, positions: Tensor, times: Iterable[float], order: Order = 2) -> Iterator[Tensor]:
+        """Jets (K, N, 4) at positions (N, 3), at one time after the other.
 
-        Coefficients in time are evaluated once for all of them.
+        K is 6, 5 or 1 by their order. Coefficients in time are evaluated once for all times.
         """
         if not self.has_coefficients:
             for time in times:
-                yield self.jet(torch.cat([torch.full_like(positions[:, :1], time), positions], 1))
+                at = torch.cat([torch.full_like(positions[:, :1], time), positions], 1)
+                yield self.jet(at, order)
             return
-        yield from self.series(self.coefficients(positions), times)
+        yield from self.series(self.coefficients(positions, order), times)
 
     @property
     def has_coefficients(self) -> bool:
         """Whether the network gives coefficients in time."""
         return isinstance(self.body, _TimeCoefficients)
 
-    def coefficients(self, positions: Tensor, *, derivatives: bool = True) -> Tensor:
-        """Jets (5, N, 4, modes) in space of the coefficients of (u, v, w, p) in time.
+    def coefficients(self, positions: Tensor, order: Order = 2) -> Tensor:
+        """Jets (K, N, 4, modes) in space of the coefficients of (u, v, w, p) in time.
 
-        Without derivatives, values (1, N, 4, modes).
+        K is 5, 4 or 1 by their order.
         """
         assert isinstance(self.body, _TimeCoefficients)
-        return self.body.coefficients(positions, derivatives=derivatives) * self.scales[:, None]
+        return self.body.coefficients(positions, order) * self.scales[:, None]
 
     def series(self, coefficients: Tensor, times: Iterable[float]) -> Iterator[Tensor]:
-        """Jets (..., 6, N, 4) at each time of coefficients (..., 5, N, 4, modes), or values."""
+        """Jets (..., 6, N, 4) at each time of coefficients (..., 5, N, 4, modes), of their order.
+
+        The derivative in time is added: jets of order 1 have 5 slices where coefficients have 4.
+        """
         assert isinstance(self.body, _TimeCoefficients)
         for time in times:
             at = coefficients.new_full((coefficients.shape[-3],), time)
@@ -147,7 +152,7 @@ class FlowNetwork(CoordinateNetwork):
         through = positions(chosen).to(first.weight)
         distance = self.body.distance
         if distance is not None:
-            phi = distance(through, derivatives=False)[0]
+            phi = distance(through, order=0)[0]
             through = torch.cat([through, phi], dim=1)
         first.weight.copy_(slope)
         first.bias.copy_(-(first.weight * through).sum(1))
@@ -220,15 +225,16 @@ class _TimeCoefficients(nn.Module):
     def forward(self, jet: Tensor) -> Tensor:
         """Jet (K, N, 4)."""
         time, positions = jet[0, :, 0], jet[0, :, 1:]
-        return self.at_times(self.coefficients(positions, derivatives=len(jet) > 1), time)
+        order = jets.order_of(jet, jet.shape[-1])
+        return self.at_times(self.coefficients(positions, order), time)
 
-    def coefficients(self, positions: Tensor, *, derivatives: bool) -> Tensor:
-        """Jets (5, N, 4, modes) in space of c_k at positions (N, 3); or values (1, ...)."""
-        inputs = jets.seed(positions) if derivatives else positions.unsqueeze(0)
+    def coefficients(self, positions: Tensor, order: Order) -> Tensor:
+        """Jets (5, N, 4, modes) in space of c_k at positions (N, 3); fewer of a lower order."""
+        inputs = jets.seed(positions, order)
         if self.distance is None:
             modes = self.mlp(inputs)
         else:
-            phi = self.distance(positions, derivatives=derivatives)
+            phi = self.distance(positions, order)
             modes = self.mlp(torch.cat([inputs, phi], dim=-1))
             velocity, pressure = modes.split([3 * self.modes, self.modes], dim=-1)
             velocity = jets.product(velocity, phi, self.second_order)
@@ -239,7 +245,7 @@ class _TimeCoefficients(nn.Module):
     def at_times(self, modes: Tensor, time: Tensor) -> Tensor:
         """Jet (..., 6, N, 4) of the fields at times (N,) from jets (..., 5, N, 4, modes).
 
-        From values (..., 1, N, 4, modes) values (..., 1, N, 4).
+        Of the same order: from values (..., 1, N, 4, modes) values (..., 1, N, 4).
         """
         values, rates = self.basis(time)
         fields = torch.einsum("...nfm,nm->...nf", modes, values)

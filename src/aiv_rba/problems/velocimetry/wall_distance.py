@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from aiv_rba import jets
 from aiv_rba.files.case import WallFunction
 
 
@@ -31,8 +32,8 @@ class WallDistance(nn.Module):
             self.register_buffer(name, values, persistent=False)
         self.constant, self.unit = function.constant, function.unit
 
-    def forward(self, positions: Tensor, *, derivatives: bool) -> Tensor:
-        """Jet (5, N, 1) at positions (N, 3): value, gradient, Laplacian; or the value (1, N, 1)."""
+    def forward(self, positions: Tensor, order: jets.Order = 2) -> Tensor:
+        """Jet (5, N, 1) at positions (N, 3): value, gradient, Laplacian; fewer of a lower order."""
         squares = (
             positions.square().sum(1, keepdim=True)
             + self.sources.square().sum(1)
@@ -42,12 +43,12 @@ class WallDistance(nn.Module):
         bend = positions @ self.quadratic
         parabola = (bend * positions).sum(1) + positions @ self.linear
         value = self.constant + parabola + inverse @ self.strengths
-        if not derivatives:
+        if order == 0:
             return (value / self.unit)[None, :, None]
         cubes = inverse**3
         fields = positions * (cubes @ self.strengths)[:, None]
         fields = fields - cubes @ (self.sources * self.strengths[:, None])
         gradient = -fields + 2 * bend + self.linear
         # The sources' fields are harmonic; the parabola's Laplacian is -1.
-        laplacian = torch.full_like(value, -1.0)
-        return (torch.cat([value[None], gradient.T, laplacian[None]]) / self.unit)[:, :, None]
+        laplacian = torch.full_like(value, -1.0)[None][: order - 1]
+        return (torch.cat([value[None], gradient.T, laplacian]) / self.unit)[:, :, None]

@@ -24,7 +24,7 @@ def fields(settings: FieldsSettings, results: Results) -> None:
     """
     inputs = [results.case, results.model, results.deviations]
     with recorded(results, "fields", inputs):
-        flow = open_flow(results.folder, settings.layers)
+        flow = open_flow(results.folder, settings.layers, settings.device)
         times = flow.times(settings.times)
         series: dict[str, dict[float, str]] = {name: {} for name in ENDINGS}
         for number, (time, meshes) in enumerate(zip(times, flow.meshes(times), strict=True)):

@@ -16,6 +16,7 @@ from aiv_rba.fields.through_openings import ThroughOpenings
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, Region, lumen_of
+from aiv_rba.jets import Order
 from aiv_rba.problems.velocimetry import navier_stokes
 from aiv_rba.problems.velocimetry.model import Model
 
@@ -157,10 +158,12 @@ def of_flow(case: Case, model: Model) -> dict[str, Quantity]:
     lumen = lumen_of(case)
     times = scales.nondimensional_period * scales.shares(TIMES)
     positions, volumes = _quadrature(lumen)
-    jet, on_wall = (
-        torch.as_tensor(np.concatenate(jet_series(model.network, at, times), axis=1))
-        for at in (positions, case.wall.points)
-    )
+
+    def jets(at: Array, order: Order) -> Tensor:
+        series = jet_series(model.network, at, times, order)
+        return torch.as_tensor(np.concatenate(list(series), axis=1))
+
+    jet, on_wall = jets(positions, 2), jets(case.wall.points, 0)
     shares = torch.as_tensor(volumes).repeat(len(times)) / (len(times) * volumes.sum())
 
     def mean_square(*fields: Tensor) -> float:

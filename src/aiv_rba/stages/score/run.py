@@ -49,7 +49,7 @@ def score(settings: ScoreSettings, results: Results) -> None:
 
 
 def _score(settings: ScoreSettings, results: Results) -> None:
-    flow = open_flow(results.folder)
+    flow = open_flow(results.folder, device=settings.device)
     experiment, trained = flow.case, flow.model
     result = on_tracks(experiment, trained)
     result["uncertainty"] = summary(flow)

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from aiv_rba.fields.derived import sample_series
 from aiv_rba.fields.flow import Flow
+from aiv_rba.fields.spread import VALUES
 from aiv_rba.files.formats import Array
 from aiv_rba.stages.score.truth import Compared
 
@@ -35,15 +36,18 @@ def summary(flow: Flow) -> dict[str, Any]:
     at = scales.shares(TIMES) * scales.nondimensional_period
 
     def mean_squares(source: str | None) -> dict[str, float]:
-        found = flow.std.inside(inside, at, source)
-        stress = flow.std.on_wall(wall.points[on_wall], wall.normals[on_wall], at, source)
-        spread = {name: [values[name] for values in found] for name in ("velocity", "pressure")}
+        found = flow.std.inside(inside, at, VALUES, source)
+        stress = flow.std.on_wall(
+            wall.points[on_wall], wall.normals[on_wall], at, ("wall_shear_stress",), source
+        )
+        spread = {name: [values[name] for values in found] for name in VALUES}
         spread["wss"] = [values["wall_shear_stress"] for values in stress]
         return {name: _mean_square(np.array(values)) for name, values in spread.items()}
 
+    network = flow.model.network
     series = (
-        sample_series(flow.model.network, scales, positions, at)
-        for positions in (inside, wall.points[on_wall])
+        sample_series(network, scales, inside, at, order=0),
+        sample_series(network, scales, wall.points[on_wall], at),
     )
     fields: dict[str, list[Array]] = {"velocity": [], "pressure": [], "wss": []}
     for within, beside in zip(*series, strict=True):
@@ -84,8 +88,8 @@ def coverage(flow: Flow, compared: Compared) -> dict[str, list[float]]:
     """
     places, at = compared.places, slice(None, None, EVERY)
     times = places.times[at]
-    inside = flow.std.inside(places.inside, times)
-    on_wall = flow.std.on_wall(places.on_wall, places.normals, times)
+    inside = flow.std.inside(places.inside, times, VALUES)
+    on_wall = flow.std.on_wall(places.on_wall, places.normals, times, ("wall_shear_stress",))
     velocity = np.array([found["velocity"] for found in inside])
     spread = {
         **{name: velocity[..., i] for i, name in enumerate("uvw")},

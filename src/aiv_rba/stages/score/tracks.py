@@ -27,7 +27,7 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     Relative L2 on training and validation rows, amplitude bias on all of them, chi-squared and
     histograms on validation rows.
     """
-    velocity = sample(model.network, model.scales, case.tracks.points).velocity
+    velocity = sample(model.network, model.scales, case.tracks.points, order=0).velocity
     unit = model.scales.velocity
     held_out = case.tracks.validation
     kinds = ("validation", "train", "amplitude_bias", "chi_squared", "histograms")

@@ -148,10 +148,14 @@ def _inferred_inside(rows: pd.DataFrame, flow: Flow) -> pd.DataFrame:
     if rows.empty:
         return rows
     rows = rows.copy()
-    found = flow.sample(rows[[*POSITION]].to_numpy(), _times(rows))
-    for i in range(3):
-        rows[f"inferred_{VELOCITY[i]}"] = found.velocity[:, i]
-        rows[f"inferred_{VORTICITY[i]}"] = found.vorticity[:, i]
+    with_vorticity = any(name in rows for name in VORTICITY)
+    found = flow.sample(rows[[*POSITION]].to_numpy(), _times(rows), 1 if with_vorticity else 0)
+    inferred = {VELOCITY: found.velocity}
+    if with_vorticity:
+        inferred[VORTICITY] = found.vorticity
+    for names, values in inferred.items():
+        for name, column in zip(names, values.T, strict=True):
+            rows[f"inferred_{name}"] = column
     rows["inferred_p"] = found.pressure
     if "p" not in rows:
         return rows
@@ -228,7 +232,7 @@ def compared_deviations(scores: TableScores, flow: Flow) -> dict[str, tuple[Arra
             pairs.setdefault(name, []).append((wrong[known], deviation[known]))
 
     for time, rows in _richest(scores.inside):
-        found = flow.std.at(rows[[*POSITION]].to_numpy(), time)
+        found = flow.std.at(rows[[*POSITION]].to_numpy(), time, ("velocity", "pressure"))
         for i, name in enumerate(VELOCITY):
             add(name, rows, name, found["velocity"][:, i])
         add("pressure", rows, "p", found["pressure"])

@@ -1,0 +1,19 @@
+"""The check of a GPU, rehearsed on processor cores."""
+
+import json
+
+from bench import gpu_check, measure
+
+
+def test_the_check_is_rehearsed_on_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    gpu_check.run(device="cpu")
+    found = json.loads((tmp_path / "gpu_check.json").read_text())
+    assert found["device"] == "cpu"
+    parts = {name: part["result"] for name, part in found["parts"].items()}
+    assert len(parts["tests"]["passed"]) >= 8
+    assert "failed" not in parts["tests"]
+    step = parts["step"]
+    assert step["jets_milliseconds"] > 0 < step["nested_autograd_milliseconds"]
+    assert set(step["peak_tflops"]) == {"double", "single", "tf32", "bfloat16"}
+    assert parts["training"]["steps"] == 3
