@@ -51,6 +51,9 @@ class ThreadRanks(Ranks):
     def tell(self, text: str, rank: int) -> str:
         return str(self._meet("tell", text)[rank])
 
+    def wait(self) -> None:
+        self._meet("wait", None)
+
     def _meet(self, name: str, own: Any) -> list[Any]:
         self.met.append(name)
         return self.meeting.exchange(self.rank, own)

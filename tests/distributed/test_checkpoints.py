@@ -4,8 +4,6 @@ import resource
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,7 @@ from tests.distributed.test_training import (
     assert_equal,
     train,
 )
-from tests.together import on_threads
+from tests.threads import on_ranks
 from tests.training_case import write_config, write_training_case
 
 ONE = Ranks(0, 1, torch.device("cpu"))
@@ -158,28 +156,6 @@ def test_a_rank_that_sees_another_folder_says_so(tmp_path):
     second = Second(1, 2, torch.device("cpu"))
     with pytest.raises(RankError, match=r"rank 1: .*step_00000005.pt: not found.*all nodes share"):
         Checkpoints(tmp_path, second).load(ASKED)
-
-
-@dataclass(frozen=True)
-class Thread(Ranks):
-    """A rank that is a thread."""
-
-    every: Callable[[torch.Tensor], list[torch.Tensor]]
-
-    def gather(self, tensor):
-        return torch.cat(self.every(tensor))
-
-    def max(self, tensor):
-        return torch.stack(self.every(tensor)).amax(0)
-
-    def wait(self):
-        self.every(torch.zeros(1))
-
-
-def on_ranks(size, work):
-    """What the work returns on each of so many ranks."""
-    cpu = torch.device("cpu")
-    return on_threads(size, lambda rank, every: work(Thread(rank, size, cpu, every)))
 
 
 ROWS = 10

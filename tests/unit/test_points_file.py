@@ -9,7 +9,7 @@ import pytest
 
 from aiv_rba.errors import RankError, UserError
 from aiv_rba.files.points import PointsReader, PointsWriter, create_points
-from tests.together import on_threads
+from tests.threads import on_ranks
 
 BATCHES, SHAPES = 3, {"interior": (2, 5), "wall": (4,)}
 POINTS = {
@@ -58,7 +58,12 @@ def test_the_identity_is_that_of_the_content_whoever_wrote_it(tmp_path):
 
 
 def test_many_processes_write_what_one_would(tmp_path):
-    def work(rank, every):
+    def work(ranks):
+        rank = ranks.rank
+
+        def every(own):
+            return ranks.meeting.exchange(rank, own)
+
         with create_points(
             tmp_path / "many.h5", "case", BATCHES, SHAPES, rank=rank, every=every
         ) as writer:
@@ -66,7 +71,7 @@ def test_many_processes_write_what_one_would(tmp_path):
                 first, last = len(values) * rank // 3, len(values) * (rank + 1) // 3
                 writer.write(name, first, values[first:last])
 
-    on_threads(3, work)
+    on_ranks(3, work)
     assert [path.name for path in tmp_path.iterdir()] == ["many.h5"]
     identity = written(tmp_path / "one.h5")
     reader = PointsReader(tmp_path / "many.h5", "case")
