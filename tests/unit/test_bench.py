@@ -66,7 +66,7 @@ def test_jets_and_nested_autograd_take_the_same_steps():
 
 def test_the_bench_of_a_step_compares_all_variants(monkeypatch):
     # Compilation is tested elsewhere, and takes its time.
-    monkeypatch.setattr(torch, "compile", lambda module: module)
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     found = step.measure(step.SMALL_SIZE, rounds=1)
     assert found["nested_autograd_over_jets"]["median"] > 0 < found["share_of_multipliers"]
     assert set(found["seconds"]) >= {"jets", "nested_autograd", "matmul", "multipliers"}

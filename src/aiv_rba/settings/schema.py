@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from aiv_rba.settings.experiment import Experiment
 from aiv_rba.settings.ingest import IngestSettings
+from aiv_rba.settings.optimisers import SOAPSettings
 from aiv_rba.settings.train import FlowNetworkSettings, TrainSettings
 
 
@@ -16,7 +17,7 @@ def json_schema() -> dict[str, Any]:
     """JSON schema of an experiment file, references resolved and every default filled in."""
     schema: dict[str, Any] = TypeAdapter(Experiment).json_schema()
     definitions = schema.pop("$defs")
-    for derived in (IngestSettings, TrainSettings, FlowNetworkSettings):
+    for derived in (IngestSettings, TrainSettings, FlowNetworkSettings, SOAPSettings):
         _describe_inherited(definitions[derived.__name__], derived)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
