@@ -24,8 +24,7 @@ import torch
 
 from aiv_rba.files.records import versions
 from aiv_rba.problems.velocimetry.share import Share, measure, write_points
-from aiv_rba.ranks.plan import NVIDIA, Cluster, Step, flops_per_row, messages, step_on_gpus
-from aiv_rba.settings import load_stage
+from aiv_rba.ranks.plan import Cluster, Step, messages
 from bench.inputs import write_inputs
 from bench.measure import PAPER, ratios, spread, write
 from bench.turns import Inputs, Job, Turn, quiet_rounds, take_turns
@@ -35,7 +34,6 @@ TABLES = Path(__file__).with_suffix(".md.j2")
 STEPS = {"paper": 2, "default": 5}
 OVERLAYS = {"paper": (PAPER,), "default": ()}
 WORLDS = (1, 2, 8, 64, 256, 1024)
-LARGER_WORLDS = (*WORLDS, 4096, 16384, 65536)
 # Groups of the paper's 4.98e6 points, of 1e8 and of 1e10, with 95 points each.
 GROUPS = (52_500, 1_052_632, 105_263_158)
 # Rows of which one step takes many seconds.
@@ -100,13 +98,11 @@ def measured_shares(inputs: Inputs, largest: int) -> list[Share]:
 def plan(shares: Sequence[Share], ranks: dict[str, Any]) -> dict[str, Any]:
     """Work of one row from the measured shares, and the model of larger worlds.
 
-    Two kinds of ranks: GPUs, of which nothing is measured here, and cores like this machine's,
-    whose work is measured, joined by links like the one between two ranks on it.
+    Ranks are cores like this machine's, joined by links like the one between two ranks on it.
     """
     rows, seconds = np.array([(share.rows, share.seconds) for share in shares]).T
     # The line with the least sum of squared relative errors.
     per_row, fixed = map(float, np.polyfit(rows, seconds, 1, w=1 / seconds))
-    flops = flops_per_row(load_stage(PAPER, "train").network, load_stage(PAPER, "points"))
     sent = messages(ranks["paper"]["parameters"], TERMS)
     # The least of what is measured: another process only ever adds to it.
     hop = min(found["collectives"]["maxima"]["alone"] for found in ranks.values()) / 2
@@ -114,14 +110,7 @@ def plan(shares: Sequence[Share], ranks: dict[str, Any]) -> dict[str, Any]:
     link = 4 * gradient["numbers"] / gradient["alone"]
     here = Cluster(1, 0.0, (hop, hop), (hop, hop), link, link)
     core = Step(1, per_row, max(fixed, 0.0), sent)
-    return {
-        "flops_per_row": flops,
-        "messages_bytes": sent,
-        "kinds": {
-            "gpu": step_on_gpus(1, flops, sent).plan(NVIDIA, GROUPS, LARGER_WORLDS),
-            "core": core.plan(here, GROUPS, LARGER_WORLDS),
-        },
-    }
+    return core.plan(here, GROUPS, WORLDS)
 
 
 def three_digits(value: float) -> str:

@@ -226,7 +226,7 @@ def test_only_quiet_rounds_count(result):
 
 
 def test_the_plan_finds_the_cost_of_a_row(result):
-    core = result["plan"]["kinds"]["core"]
+    core = result["plan"]
     assert core["seconds_per_row"] == pytest.approx(1e-3)
     assert core["seconds_fixed"] == pytest.approx(0.01)
     # The least that was measured is two hops.

@@ -11,11 +11,9 @@ from aiv_rba.ranks.plan import (
     Step,
     collocation_memory,
     collocation_points,
-    flops_per_row,
     messages,
-    step_on_gpus,
 )
-from aiv_rba.settings import FlowNetworkSettings, PointsSettings
+from aiv_rba.settings import PointsSettings
 
 SIMPLE = Cluster(
     ranks_per_node=4, start=1e-6, ring=(2e-6, 3e-6), tree=(4e-6, 5e-6), within=1e9, between=1e8
@@ -98,17 +96,8 @@ def test_a_plan_has_all_worlds_that_rows_allow():
     assert plan["all_reduce_at_1024"] == [SIMPLE.all_reduce(0, 1024)]
 
 
-def test_a_step_on_gpus_takes_half_the_peak():
-    step = step_on_gpus(100, 67e9, messages(parameters=1000, terms=9))
-    assert step.per_row == pytest.approx(2e-3)
-    assert step.messages == (4000, 36, 4)
-
-
-def test_operations_of_a_row():
-    """Two hidden layers of three neurons: 12 + 9 + 12 weights, six slices, half a wall row."""
-    network = FlowNetworkSettings(layers=2, width=3)
-    points = PointsSettings(n_t=4, n_r=2, wall_n_t=4)
-    assert flops_per_row(network, points) == 6 * 33 * 6.5
+def test_a_step_of_adam_sends_gradient_and_maxima():
+    assert messages(parameters=1000, terms=9) == (4000, 36)
 
 
 def test_collocation_memory_is_that_of_the_samples_of_the_wall():

@@ -84,7 +84,11 @@ def test_rows_that_take_turns_remember_as_many_steps_as_others(init):
         # Eight rows in three parts.
         rows = torch.arange(step % 3, 8, 3)
         batch = Batch(
-            step, {}, ROWS | {"navier_stokes": rows}, {}, elapsed={"navier_stokes": min(step + 1, 3)}
+            step,
+            {},
+            ROWS | {"navier_stokes": rows},
+            {},
+            elapsed={"navier_stokes": min(step + 1, 3)},
         )
         expected = always.update(BATCH, e)
         found = turns.update(batch, e | {"navier_stokes": e["navier_stokes"][rows]})

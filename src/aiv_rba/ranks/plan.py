@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from aiv_rba.settings import FlowNetworkSettings, PointsSettings
+from aiv_rba.settings import PointsSettings
 
 
 @dataclass(frozen=True)
@@ -164,34 +164,14 @@ NVIDIA = Cluster(
     within=450e9,
     between=50e9,
 )
-H100_SINGLE_PRECISION = 67e12
-"""Floating-point operations per second outside the tensor cores, from the data sheet."""
-SHARE_OF_PEAK = 0.5
-"""Assumed: no GPU was at hand. On a CPU the jets run at 0.74 to 1.03 of the matrix product."""
-LAUNCHES = 1e-3
-"""Assumed seconds that a step takes on a GPU however few its rows: some 200 kernels."""
-
-
-def flops_per_row(network: FlowNetworkSettings, points: PointsSettings) -> float:
-    """Operations of the matrix products of one interior row and its share of the wall's.
-
-    Forward, and backward twice as much; a jet has six slices, a velocity one.
-    """
-    weights = 4 * network.width + (network.layers - 1) * network.width**2 + network.width * 4
-    return 3 * 2 * weights * (6 + points.wall_n_t / (points.n_t * points.n_r))
 
 
 def messages(parameters: int, terms: int) -> tuple[float, ...]:
     """Bytes of the all-reduces of a step with Adam in single precision.
 
-    They are the gradient, the maxima of the loss terms, and whether any rank was asked to stop.
+    They are the gradient and the maxima of the loss terms.
     """
-    return 4.0 * parameters, 4.0 * terms, 4.0
-
-
-def step_on_gpus(rows: float, flops: float, messages: tuple[float, ...]) -> Step:
-    """A step of so many rows on GPUs like `NVIDIA`'s, with so many operations a row; assumed."""
-    return Step(rows, flops / (SHARE_OF_PEAK * H100_SINGLE_PRECISION), LAUNCHES, messages)
+    return 4.0 * parameters, 4.0 * terms
 
 
 def collocation_points(section: PointsSettings) -> tuple[int, int]:
