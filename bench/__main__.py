@@ -14,6 +14,7 @@ NAMES = (
     "change",
     "checkpoints",
     "cost",
+    "first_order",
     "gpu_check",
     "ingest",
     "points",

@@ -1,0 +1,98 @@
+"""Adam against SOAP on the paper's network and the bundled tracks, at equal processor time.
+
+The trainings take turns on one core, each with its learning rate falling over its share of the
+time as the settings have it. Writes results/bench_first_order.json.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aiv_rba.files.case import Case, read_case
+from aiv_rba.files.results import Results
+from aiv_rba.optimisers.adam import Adam
+from aiv_rba.problems.velocimetry.problem import Velocimetry
+from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.settings import AdamSettings, SOAPSettings, TrainSettings, read_experiment
+from aiv_rba.stages.ingest.run import ingest
+from aiv_rba.stages.points.generate import collocate
+from aiv_rba.training.loop import Run
+from bench.measure import BUNDLED, PAPER, write
+
+# Processor seconds of a turn, and steps before it counts, which load libraries.
+TURN, WARM_UP = 10.0, 2
+
+
+class Timed:
+    """A training that is given processor time instead of a number of steps."""
+
+    def __init__(self, settings: TrainSettings, case: Case, points: Path, total: float) -> None:
+        ranks = Ranks(0, 1, torch.device("cpu"))
+        self.problem = Velocimetry(settings, case, points, ranks)
+        self.run = Run(self.problem.settings, self.problem, ranks)
+        self.total = total
+        self.used = 0.0
+        self.steps = 0
+
+    def turn(self, seconds: float) -> None:
+        """Take steps for so many seconds."""
+        end = min(self.used + seconds, self.total)
+        while self.used < end:
+            started = time.process_time()
+            self._step()
+            if self.steps > WARM_UP:
+                self.used += time.process_time() - started
+
+    def _step(self) -> None:
+        optimiser = self.run.optimiser
+        assert isinstance(optimiser, Adam)
+        # The schedule is one of steps: as many of them have passed as belong to the time used.
+        optimiser.steps = int(optimiser.settings.iterations * self.used / self.total)
+        optimiser.step(self.problem.batch(self.steps), self.run.weigh)
+        self.steps += 1
+
+    def found(self) -> dict[str, Any]:
+        """Time, steps and errors on held-out tracks."""
+        return {"seconds": self.used, "steps": self.steps, **self.problem.errors()}
+
+
+def run(seconds: float = 300.0, groups: int = 525) -> None:
+    """Train each for so many processor seconds, on so many groups in a step."""
+    torch.set_num_threads(1)
+    experiment = read_experiment(BUNDLED, PAPER)
+    adam = experiment.train.optimiser
+    assert isinstance(adam, AdamSettings)
+    adam = replace(adam, compile=False)
+    kept = {k: v for k, v in vars(adam).items() if k != "name"}
+    optimisers = {
+        "adam": adam,
+        "soap": SOAPSettings(**kept),
+        "soap_faster": SOAPSettings(**kept | {"learning_rate": 1.5 * adam.learning_rate}),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        results = Results(Path(folder))
+        ingest(experiment.ingest, results)
+        collocate(experiment.points, results)
+        case = read_case(results.case)
+        trainings = {
+            name: Timed(
+                replace(experiment.train, optimiser=optimiser, groups_per_step=groups),
+                case,
+                results.points,
+                seconds,
+            )
+            for name, optimiser in optimisers.items()
+        }
+        history: list[dict[str, Any]] = []
+        while any(training.used < seconds for training in trainings.values()):
+            for training in trainings.values():
+                training.turn(TURN)
+            history.append({name: training.found() for name, training in trainings.items()})
+            print(history[-1], flush=True)
+    write("bench_first_order", {"groups_per_step": groups, "history": history})
