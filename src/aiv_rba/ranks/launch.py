@@ -15,6 +15,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from aiv_rba.terminal import fail
 
+# Exit code of a rank that was asked to stop and can go on (EX_TEMPFAIL of sysexits.h).
+STOPPED = 75
+
 
 def launch(arguments: Sequence[str], ranks: int) -> int:
     """Run this command on so many ranks, as torchrun does; the exit code of the first that failed.
@@ -46,14 +49,16 @@ def launch(arguments: Sequence[str], ranks: int) -> int:
         elastic_launch(config, command[0])(*command[1:])
     except ChildFailedError as failure:
         codes = {rank: int(child.exitcode) for rank, child in failure.failures.items()}
-        # A rank that a signal ended has its negative number, and could not say anything itself.
+        # A rank that a signal ended has its negative number, and could not say anything itself. The
+        # others are asked to stop then, which is not why the job ended.
         spoken = [code for code in codes.values() if code > 0]
-        if spoken:
-            return spoken[0]
-        rank, code = next(iter(codes.items()))
-        fail(f"aiv-rba {arguments[0]}: error: rank {rank} was ended by {Signals(-code).name}")
-        return 1
+        ended = {rank: -code for rank, code in codes.items() if code < 0}
+        if ended and set(spoken) <= {STOPPED}:
+            rank, number = next(iter(ended.items()))
+            fail(f"aiv-rba {arguments[0]}: error: rank {rank} was ended by {Signals(number).name}")
+            return 1
+        return spoken[0]
     except SignalException:
         # The ranks were asked to stop, and have saved what they had.
-        return 75
+        return STOPPED
     return 0
