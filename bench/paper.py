@@ -23,7 +23,7 @@ from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.ranks.plan import NVIDIA, Step, collocation_points, messages
 from aiv_rba.settings import read_experiment
 from bench.inputs import write_inputs
-from bench.measure import BUNDLED, PAPER, RESULTS, spread, write
+from bench.measure import BUNDLED, PAPER, RESULTS, renew, spread, write
 from bench.scaling import TERMS
 from bench.step import Size
 from bench.turns import Inputs, Job, quiet_rounds, take_turns
@@ -44,6 +44,34 @@ def rows_of(inputs: Inputs) -> dict[str, int]:
     """Rows of each block in a step."""
     alone = Ranks(0, 1, torch.device("cpu"))
     return Velocimetry(inputs.settings, read_case(inputs.case), inputs.points, alone).lengths
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Seconds of a step and hours of the whole training, as a block of docs/scaling.md."""
+    lines = [
+        "| machine | s a step | hours, extrapolated | how |",
+        "| --- | --- | --- | --- |",
+    ]
+    for job, name in (("one", "one rank"), ("two", "two ranks")):
+        step, all_steps = result["seconds_per_step"][job], result["hours"][job]
+        lines.append(f"| {name} | {shown(step, 2)} | {shown(all_steps, 0)} | steps timed |")
+    planned_hours = result["gpu_hours_planned"]
+    if isinstance(planned_hours, str):
+        lines.append(f"| GPUs | | | {planned_hours} |")
+    else:
+        for count, value in planned_hours.items():
+            how = "calculated by the plan from `make gpu-check`"
+            lines.append(f"| {count} GPU(s) as checked | | {value:.2g} | {how} |")
+    for gpu, value in result["gpu_hours_at_least"].items():
+        how = "calculated: matrix products alone at the stated peak, not measured"
+        lines.append(f"| {gpu} | | at least {value:.2g} | {how} |")
+    return "<!-- paper_hours -->\n" + "\n".join(lines) + "\n<!-- end -->"
+
+
+def shown(values: Mapping[str, float], digits: int) -> str:
+    """The median, and the least and most in parentheses."""
+    median, least, most = (f"{values[key]:.{digits}f}" for key in ("median", "min", "max"))
+    return f"{median} ({least} to {most})"
 
 
 def planned(check: Path, rows: int, sent: tuple[float, ...], steps: int) -> Any:
@@ -67,8 +95,8 @@ def planned(check: Path, rows: int, sent: tuple[float, ...], steps: int) -> Any:
     return {count: steps * step.seconds(count, NVIDIA) / HOUR for count in GPUS}
 
 
-def run(rounds: int = 4) -> None:
-    """Time so many rounds of two steps, and extrapolate."""
+def run(rounds: int = 4, page: str = "") -> None:
+    """Time so many rounds of two steps, extrapolate, and put the table on a page if one is given."""
     experiment = read_experiment(BUNDLED, PAPER)
     network, steps = experiment.train.network, experiment.train.optimiser.iterations
     with tempfile.TemporaryDirectory() as name:
@@ -103,3 +131,6 @@ def run(rounds: int = 4) -> None:
         "gpu_hours_at_least": {gpu: steps * operations / at / HOUR for gpu, at in PEAKS.items()},
     }
     write("bench_paper", result)
+    print(table(result))
+    if page:
+        Path(page).write_text(renew(Path(page).read_text(), table(result)))

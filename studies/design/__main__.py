@@ -3,7 +3,7 @@
 The flow of one twin is solved once and kept. Every experiment samples it anew with one thing
 changed, and infers it with every setting at its default, on one core. What is finished is not run
 again. Writes results/design.csv and results/design.json (design_quick with the quick set), draws
-the curves and prints Markdown tables.
+the curves, prints Markdown tables and, with the whole set, renews docs/how-much-data.md.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from pathlib import Path
 import pandas as pd
 
 from aiv_rba.files.records import revision
+from bench.measure import renew
 from studies.design.curves import curves
 from studies.design.experiments import NAME, base_twin, jobs, work
 from studies.design.figure import draw
-from studies.design.tables import dominating_table, errors_table
+from studies.design.tables import page_blocks
 
 # Seeds of the data, and the figure: the manual shows that of the whole.
 SEEDS = {"quick": 1, "whole": 2}
 PICTURES = {"quick": Path("results/design_quick.png"), "whole": Path("docs/images/design.png")}
+PAGE = Path("docs/how-much-data.md")
 
 
 def main() -> int:
@@ -43,7 +45,10 @@ def main() -> int:
     path.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
     every = curves(base_twin().camera)
     draw(table, every, PICTURES[profile])
-    print(errors_table(table, every), dominating_table(table, every), sep="\n\n")
+    blocks = page_blocks(table, every)
+    print(blocks)
+    if profile == "whole":
+        PAGE.write_text(renew(PAGE.read_text(), blocks))
     return int("failed" in table)
 
 

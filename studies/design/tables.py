@@ -11,6 +11,12 @@ from studies.calibration import markdown
 from studies.design.curves import Curve
 from studies.design.experiments import BASE, FIELDS
 
+FIGURE = """```{figure} images/design.png
+:alt: A panel for everything that changes, each with the errors of velocity, pressure, stress and flow rate.
+
+Relative L2 errors over what is changed. The dashed line is the base experiment.
+```"""
+
 
 def with_base(table: pd.DataFrame, curve: Curve) -> pd.DataFrame:
     """The experiments of a curve and the base one, where it lies on the axis of the curve."""
@@ -74,3 +80,13 @@ def dominating_table(table: pd.DataFrame, every: Sequence[Curve]) -> str:
         found.append((float(ratio["velocity"].max()), [curve.label, *cells]))
     found.sort(key=lambda one: -one[0])
     return markdown(["what changes", *FIELDS.values()], [cells for _, cells in found])
+
+
+def page_blocks(table: pd.DataFrame, every: Sequence[Curve]) -> str:
+    """Figure and tables of the page of the manual, each between two comments."""
+    blocks = {
+        "figure": FIGURE,
+        "dominating": dominating_table(table, every),
+        "errors": errors_table(table, every),
+    }
+    return "\n\n".join(f"<!-- {name} -->\n{text}\n<!-- end -->" for name, text in blocks.items())
