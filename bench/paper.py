@@ -96,7 +96,7 @@ def planned(check: Path, rows: int, sent: tuple[float, ...], steps: int) -> Any:
 
 
 def run(rounds: int = 4, page: str = "") -> None:
-    """Time so many rounds of two steps, extrapolate, and put the table on a page if one is given."""
+    """Time so many rounds of two steps, extrapolate, and put the table on a page if given."""
     experiment = read_experiment(BUNDLED, PAPER)
     network, steps = experiment.train.network, experiment.train.optimiser.iterations
     with tempfile.TemporaryDirectory() as name:

@@ -52,10 +52,13 @@ def draw_curve(panel: Axes, own: pd.DataFrame, curve: Curve) -> None:
     panel.set_xscale("log" if curve.logarithmic else "linear")
     panel.axvline(place[curve.base], color="0.6", linestyle="--", linewidth=1, label="base")
     mean = means(own)
-    for field, look in LOOKS.items():
-        panel.plot(own["at"].map(place), 100 * own[field], **look, linestyle="", markersize=3)
-        line = {"linestyle": "", "markersize": 7} if named else {"linewidth": 1.5, "markersize": 5}
-        at = [place[value] for value in mean.index]
+    for number, (field, look) in enumerate(LOOKS.items()):
+        # Named places lie far apart, and no line joins them.
+        aside = 0.15 * (number - 1.5) if named else 0.0
+        line = {"linestyle": "" if named else "-", "linewidth": 1.5, "markersize": 5}
+        at = [place[value] + aside for value in mean.index]
+        seeds = [place[value] + aside for value in own["at"]]
+        panel.plot(seeds, 100 * own[field], **look, linestyle="", markersize=3)
         panel.plot(at, 100 * mean[field], **look, **line, alpha=0.8, label=FIELDS[field])
     panel.set_xlabel(curve.label)
     shown = places if named else sorted({at for at in places if not isinstance(at, str)})

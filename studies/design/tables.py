@@ -12,7 +12,7 @@ from studies.design.curves import Curve
 from studies.design.experiments import BASE, FIELDS
 
 FIGURE = """```{figure} images/design.png
-:alt: A panel for everything that changes, each with the errors of velocity, pressure, stress and flow rate.
+:alt: Errors of velocity, pressure, stress and flow rate, in a panel for everything that changes.
 
 Relative L2 errors over what is changed. The dashed line is the base experiment.
 ```"""
