@@ -116,13 +116,14 @@ def work(job: Job) -> dict[str, Any]:
 def outcome(results: Results) -> dict[str, Any]:
     """Errors against the truth and what they were got with."""
     found = json.loads(results.scores.read_text())
-    history = pd.read_csv(results.history)
+    trained = json.loads(results.record("train").read_text())
     tracks = pd.read_csv(results.folder / "data" / "tracks.csv", usecols=["track"])
     return {
         **{name: found["truth"][name] for name in FIELDS},
         "verdict": found["quality"]["verdict"],
         "rows": len(tracks),
         "tracks": tracks["track"].nunique(),
-        "steps": int(history.step.iloc[-1]),
-        "seconds": float(history.seconds.iloc[-1]),
+        "steps": trained["training"]["iterations"],
+        "seconds": trained["training"]["seconds"],
+        "revision": trained["revision"],
     }
