@@ -62,7 +62,9 @@ def spicy() -> Any:
     try:
         from spicy_vki.spicy import Spicy
     except ImportError:
-        raise UserError("spicy: spicy_vki not found, expected pip install 'aiv-rba[study]'") from None
+        raise UserError(
+            "spicy: spicy_vki not found, expected pip install 'aiv-rba[study]'"
+        ) from None
     return Spicy
 
 

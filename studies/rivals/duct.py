@@ -13,7 +13,6 @@ from aiv_rba.files.formats import Array
 from aiv_rba.geometry import Lumen, across, lumen_of
 from aiv_rba.twin.axes import ORDER, Axes
 from aiv_rba.twin.geometry import Duct
-from aiv_rba.twin.mesh import ngsolve
 
 # Heights and angles at which the wall is looked for, and how many times finer it is stored.
 HEIGHTS, ANGLES, FINER = 81, 96, 6

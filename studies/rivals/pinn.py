@@ -42,7 +42,7 @@ def deepxde() -> Any:
     try:
         import deepxde
     except ImportError:
-        raise UserError("pinn: deepxde not found, expected pip install 'aiv-rba[study]'") from None
+        raise UserError("pinn: library not found, expected pip install 'aiv-rba[study]'") from None
     return deepxde
 
 

@@ -119,9 +119,7 @@ class StokesFlow(HarmonicFlow):
         """Modes (K, 4, N, 4), as `HarmonicFlow.modes`."""
         velocity, pressure = self.basis.velocity(positions), self.basis.pressure(positions)
         fields = [velocity] * 3 + [pressure]
-        parts = [
-            np.moveaxis(jet[:4] @ self.factors[:, f].T, -1, 0) for f, jet in enumerate(fields)
-        ]
+        parts = [np.moveaxis(jet[:4] @ self.factors[:, f].T, -1, 0) for f, jet in enumerate(fields)]
         return np.stack(parts, axis=-1)
 
 

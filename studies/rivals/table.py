@@ -48,10 +48,13 @@ def write_tables(folder: Path, rivals: Sequence[str]) -> str:
 
 def markdown(table: pd.DataFrame) -> str:
     """Errors in percent, processor seconds, and what each method must know."""
-    heads = ["twin", "method", *(name.replace("_", " ") for name in QUANTITIES)]
-    lines = [" | ".join(["", *heads, "seconds", "knows", ""]).strip()]
-    lines.append("|" + " --- |" * (len(heads) + 2))
+    heads = ["twin", "method", *(name.replace("_", " ") for name in QUANTITIES), "seconds", "knows"]
+    lines = [_line(heads), "|" + " --- |" * len(heads)]
     for (twin, rival), row in table.iterrows():
-        cells = [f"{100 * row[n]:.2g}" if pd.notna(row[n]) else "" for n in QUANTITIES]
-        lines.append("| " + " | ".join([twin, rival, *cells, f"{row.seconds:.0f}", row.knows]) + " |")
+        errors = [f"{100 * row[name]:.2g}" if pd.notna(row[name]) else "" for name in QUANTITIES]
+        lines.append(_line([twin, rival, *errors, f"{row.seconds:.0f}", row.knows]))
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
