@@ -15,20 +15,10 @@ from aiv_rba.fields.flow import Flow
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.files.points import PointsReader
-from aiv_rba.files.results import Results
-from aiv_rba.networks.torch_file import load_plain
 from aiv_rba.stages.score.suspicious import known_outliers
 from aiv_rba.stages.score.truth import Compared
-from aiv_rba.training.checkpoints import KIND
 
 EQUATIONS = ("momentum_x", "momentum_y", "momentum_z", "mass")
-
-
-def read_multipliers(results: Results) -> dict[str, Array]:
-    """Multipliers (rows, terms) of each block in the newest checkpoint; empty without any."""
-    saved = load_plain(max(results.checkpoints.glob("*/step_*.pt")), KIND)["multipliers"]
-    blocks = ("no_slip", "tracks", "navier_stokes")
-    return {block: saved[block].numpy() for block in blocks if block in saved}
 
 
 def precedence(values: Array, flags: NDArray[np.bool_]) -> float:

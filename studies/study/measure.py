@@ -1,13 +1,12 @@
 """Errors of one run on held-out tracks and against the truth, and what its multipliers single out.
 
-Writes measures.json and multipliers.npz into the folder of the run, and removes its checkpoints.
+Writes measures.json and multipliers.npz into the folder of the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from aiv_rba.harmonics import fourier
 from aiv_rba.stages.score.tracks import noise_floor, on_tracks
 from aiv_rba.stages.score.truth import PHASES, Compared, against_truth, pressure_drop
 from aiv_rba.statistics import relative_l2
-from studies.study.attention import attention, read_multipliers
+from studies.study.attention import attention
+from studies.study.train import FINAL
 
 # Fields of which the largest error and its place are kept.
 LARGEST = ("velocity", "pressure", "wss")
@@ -121,7 +121,8 @@ def measure(results: Results, truth: Path) -> tuple[dict[str, Any], dict[str, Ar
         found = {name: tracks[name] for name in kept}
         found["noise_floor"] = noise_floor(truth, file, flow.case)
         found["truth"] = truth_errors(file, flow, compared)
-        multipliers = read_multipliers(results)
+        with np.load(results.folder / FINAL) as saved:
+            multipliers = dict(saved)
         singled, maps = attention(flow, results.points, truth, file, multipliers, compared)
     return found | {"attention": singled}, maps
 
@@ -138,7 +139,6 @@ def main() -> int:
         np.savez_compressed(file, **maps)
     with atomic_path(results.folder / "measures.json") as path:
         path.write_text(json.dumps(found, indent=2) + "\n")
-    shutil.rmtree(results.checkpoints, ignore_errors=True)
     return 0
 
 

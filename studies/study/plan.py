@@ -167,3 +167,12 @@ def experiment(twin: str) -> dict[str, Any]:
         "ingest": document["ingest"] | {"tracks": str(folder / "tracks.csv")},
         "score": {"truth": str(folder / "truth.h5")},
     }
+
+
+def section(folder: str, stage: str) -> dict[str, Any]:
+    """The settings of a stage, in a folder of a twin's data or of a run below `FOLDER`."""
+    twin, *run = folder.split("/")[1:]
+    if not run:
+        return {stage: experiment(twin).get(stage, {})}
+    variant, seed = run
+    return {stage: Run(twin, variant, int(seed.removeprefix("seed_"))).settings()}

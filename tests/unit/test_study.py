@@ -41,6 +41,16 @@ def test_the_full_plan_has_five_seeds_on_three_twins_and_takes_an_hour_and_a_hal
     assert plan.minutes(FULL, 2) <= 90
 
 
+def test_sections_of_data_and_runs():
+    assert plan.section("data/bundled", "ingest")["ingest"]["period"] == 0.303
+    assert plan.section("data/bundled", "points") == {"points": {}}
+    found = plan.section("runs/bundled/adam-wn/seed_4", "train")["train"]
+    assert found["seed"] == 4
+    spoiled = plan.experiment("bundled_outliers")
+    assert spoiled["ingest"]["tracks"] == "results/study/data/bundled_outliers/tracks.csv"
+    assert spoiled["ingest"]["period"] == 0.303
+
+
 def test_an_unknown_plan_is_refused():
     with pytest.raises(UserError, match="found no plan fool, expected one of full, quick"):
         plan.load_plan("fool")

@@ -17,27 +17,6 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-def study_source(key):
-    """A file that the experiment of a twin names in its section ingest."""
-    return lambda wildcards: plan.experiment(wildcards.twin)["ingest"][key]
-
-
-def study_truth(wildcards):
-    """The true fields of a twin."""
-    return plan.experiment(wildcards.twin)["score"]["truth"]
-
-
-def study_section(wildcards):
-    """Settings of a stage of a twin, or of the training of a run, JSON."""
-    twin, *run = wildcards.folder.split("/")[1:]
-    if run:
-        variant, seed = run[0], int(run[1].removeprefix("seed_"))
-        section = plan.Run(twin, variant, seed).settings()
-    else:
-        section = plan.experiment(twin).get(wildcards.stage, {})
-    return json.dumps({wildcards.stage: section}, sort_keys=True)
-
-
 rule study_settings:
     output:
         f"{STUDY}/{{folder}}/settings/{{stage}}.yaml",
@@ -48,7 +27,9 @@ rule study_settings:
     conda:
         "../../environment.yml"
     params:
-        section=study_section,
+        section=lambda wildcards: json.dumps(
+            plan.section(wildcards.folder, wildcards.stage), sort_keys=True
+        ),
     shell:
         "printf '%s\\n' {params.section:q} > {output} 2> {log}"
 
@@ -73,8 +54,8 @@ rule study_outliers:
 
 rule study_ingest:
     input:
-        tracks=study_source("tracks"),
-        wall=study_source("wall"),
+        tracks=lambda wildcards: plan.experiment(wildcards.twin)["ingest"]["tracks"],
+        wall=lambda wildcards: plan.experiment(wildcards.twin)["ingest"]["wall"],
         settings=f"{STUDY}/data/{{twin}}/settings/ingest.yaml",
     output:
         case=f"{STUDY}/data/{{twin}}/case.h5",
@@ -122,10 +103,11 @@ rule study_train:
         settings=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/settings/train.yaml",
         case=rules.study_ingest.output.case,
         points=rules.study_points.output.points,
-        truth=study_truth,
+        truth=lambda wildcards: plan.experiment(wildcards.twin)["score"]["truth"],
     output:
         model=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/model.pt",
         history=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/history.csv",
+        multipliers=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/last_multipliers.npz",
     log:
         f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/logs/train.log",
     conda:
@@ -142,12 +124,12 @@ rule study_train:
         " OMP_NUM_THREADS=1 python -m studies.study.train {params.folder} {input.truth} 2> {log}"
 
 
-# The checkpoints of a run are read and then removed.
 rule study_measure:
     input:
         model=rules.study_train.output.model,
+        multipliers=rules.study_train.output.multipliers,
         case=rules.study_ingest.output.case,
-        truth=study_truth,
+        truth=lambda wildcards: plan.experiment(wildcards.twin)["score"]["truth"],
     output:
         measures=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/measures.json",
         multipliers=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/multipliers.npz",
