@@ -24,7 +24,7 @@ VERSIONS = {
     "truth": 1,
     "model": 4,
     "deviations": 2,
-    "checkpoint": 5,
+    "checkpoint": 6,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""
