@@ -107,9 +107,9 @@ def work(job: Job) -> dict[str, Any]:
                 write_data(job, experiment)
         try:
             run_stages(experiment, results)
-        except subprocess.CalledProcessError:
+        except subprocess.CalledProcessError as error:
             log = (results.folder / "log.txt").read_text().splitlines()
-            return row | {"failed": log[-1]}
+            return row | {"failed": log[-1] if log else str(error)}
     return row | outcome(results)
 
 
