@@ -166,6 +166,20 @@ def test_tracers_of_a_periodic_flow_come_in_again(periodic_scene, axis, axial):
         assert np.histogram(late[axis], bins=4, range=(0, 4))[0].min() > 0.15 * len(late)
 
 
+def test_few_frames_average_the_velocity_between_them():
+    """A plug flow 1 + cos(w t) / 2: a mean over two intervals D shrinks its swing by sinc(w D)."""
+    tube, frames, period = Tube(length=4.0), 10.7, 3.0
+    modes = np.zeros((2, 4 * BEYOND + 1, 16, 5, 3), dtype=complex)
+    modes[..., 1] = np.array([1.0, 0.5])[:, None, None, None]
+    beyond = BEYOND * tube.length / (2 * BEYOND)
+    field = Interpolant(tube, modes, (-beyond, 4.0 + beyond), wrap=4.0)
+    camera = Camera(depths=(0.5,), rows=500, frames=frames, noise_u=0, noise_v=0, outliers=0)
+    table, _ = record(Scene(tube, field, period, Axes()), camera, seed=2)
+    swing = 0.5 * np.sinc(2 / frames)
+    expected = 1 + swing * np.cos(2 * np.pi * table["t"] / period)
+    np.testing.assert_allclose(table["v"], expected, atol=3e-4)
+
+
 COARSE = Discretisation(
     section=2, rings=1, axial=10, order=2, steps=12, cycles=1, modes=3, lookup=(33, 24, 9)
 )
