@@ -283,3 +283,29 @@ def test_the_table_of_the_paper_says_what_is_extrapolated():
     renewed = measure.renew(page, paper.table(result))
     assert "kept" in renewed
     assert "old" not in renewed
+
+
+def test_the_bench_of_the_paper_extrapolates_its_own_settings(tmp_path, monkeypatch):
+    """Steps that take 2 s on one rank and 1 s on two, without training anything."""
+    rows = {"no_slip": 5630, "tracks": 9400, "navier_stokes": 5250}
+    taken = {name: [turns.Turn(s, s, 0.0)] for name, s in (("one", 2.0), ("two", 1.0))}
+    told = {"one": [{"parameters": 283_600}]}
+    written = {}
+    monkeypatch.setattr(paper, "write_inputs", lambda folder, *overlays: (None, None))
+    monkeypatch.setattr(paper, "rows_of", lambda inputs: rows)
+    monkeypatch.setattr(paper, "take_turns", lambda jobs, folder, rounds: (taken, told))
+    monkeypatch.setattr(paper, "write", lambda name, result: written.update({name: result}))
+    monkeypatch.setattr(paper, "RESULTS", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- paper_hours -->\nold\n<!-- end -->\n")
+    paper.run(1, str(page))
+    found = written["bench_paper"]
+    assert found["steps"] == 250_000
+    assert sum(found["points"].values()) == pytest.approx(5.5e6, rel=0.02)
+    assert found["hours"]["one"]["median"] == pytest.approx(250_000 * 2 / 3600)
+    assert found["hours"]["two"]["median"] == pytest.approx(250_000 / 3600)
+    # Matrix products of eight layers of 200, at 19.5e12 operations a second.
+    assert found["gpu_hours_at_least"]["A100"] == pytest.approx(
+        250_000 * step.PAPER_SIZE.operations / 19.5e12 / 3600
+    )
+    assert "| two ranks | 1.00 (1.00 to 1.00) | 69 (69 to 69) |" in page.read_text()
