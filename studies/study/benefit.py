@@ -63,7 +63,8 @@ def ratio(errors: Sequence[float], others: Sequence[float]) -> Ratio:
         return Ratio(float(np.exp(logs.mean())), 0.0, float("inf"), count)
     half = float(t.ppf(0.975, count - 1)) * logs.std(ddof=1) / np.sqrt(count)
     middle = logs.mean()
-    return Ratio(*(float(np.exp(x)) for x in (middle, middle - half, middle + half)), count)
+    mean, low, high = (float(np.exp(x)) for x in (middle, middle - half, middle + half))
+    return Ratio(mean, low, high, count)
 
 
 def pairs_of(
