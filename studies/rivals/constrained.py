@@ -1,11 +1,11 @@
 """Constrained radial basis functions of SPICY (Sperotto, Pieris & Mendez 2022), as far as they go.
 
 The library takes one instant and all components at every point. The tracks have many instants and
-mostly two components, so each interval of the period is taken for an instant, and a component that is
-not measured is zero at the tracks with a small weight, so that mass finds it.
-Velocity vanishes and is free of divergence at points of the wall, and a penalty asks for the latter
-at the tracks. Pressure solves the library's Poisson equation, whose Neumann condition on the wall
-and in the openings is the momentum equation.
+mostly two components, so each interval of the period is taken for an instant, and a component that
+is not measured is zero at the tracks with a small weight, so that mass finds it. Velocity vanishes
+and is free of divergence at points of the wall, and a penalty asks for the latter at the tracks.
+Pressure solves the library's Poisson equation, whose Neumann condition on the wall and in the
+openings is the momentum equation.
 """
 
 from __future__ import annotations
