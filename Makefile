@@ -1,4 +1,4 @@
-# make run | test | docs | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | gpu-check | validate | records | twin | twins | generalise | limits | rivals | calibration | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | docs | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | gpu-check | validate | records | twin | twins | generalise | limits | design | rivals | study | calibration | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 BUNDLED := workflow/config/perivascular.yaml
@@ -6,11 +6,12 @@ CONFIG ?= $(BUNDLED)
 CORES ?= 2
 HALF ?= judge
 PROFILE ?= quick
+PLAN ?= full
 DEVICE ?= cuda
 FAMILY := workflow/config/twins.yaml
 TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY)))
 
-.PHONY: help run test docs test-slurm soak lint bench bench-scaling bench-cost bench-optimisers gpu-check validate records twin twins generalise limits rivals calibration physiological schema clean
+.PHONY: help run test docs test-slurm soak lint bench bench-scaling bench-cost bench-optimisers gpu-check validate records twin twins generalise limits design rivals study calibration physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -70,6 +71,11 @@ bench-optimisers: .venv/installed  ## every optimiser on both benchmarks, side b
 validate: .venv/installed  ## known problems with quick settings (6 minutes); PROFILE=burgers: another profile
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/$(PROFILE)/finished --cores $(CORES)
 
+# The two judged twins are made first if they are missing, which takes a quarter of an hour.
+study: .venv/installed results/twins/lobe_b/experiment.yaml results/twins/bend_b/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 90 minutes on two cores; PLAN=quick: a rehearsal)
+	@$(BIN)/python -m studies.study.duration $(PLAN) --cores $(CORES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/study/$(PLAN)/finished --cores $(CORES) --keep-going
+
 records: .venv/installed  ## the most accurate solutions of both, side by side on two cores (about 40 minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/records/finished --cores $(CORES)
 
@@ -88,6 +94,9 @@ generalise: .venv/installed  ## the workflow on the judged half of the family (H
 
 limits: .venv/installed  ## what limits the accuracy: noise, multipliers, seeds, equations, network; hours
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.limits --cores $(CORES)
+
+design: .venv/installed  ## design curves: how much data is enough (PROFILE=whole: more points and two seeds; hours)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.design --profile $(PROFILE) --cores $(CORES)
 
 rivals: .venv/installed  ## other methods on the same tracks: interpolation, least squares, CFD, a plain network; hours
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[study]'

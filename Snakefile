@@ -17,6 +17,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/fields.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/validate.smk"
+include: "workflow/rules/study.smk"
 
 
 rule all:

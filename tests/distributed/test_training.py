@@ -77,7 +77,11 @@ STEPS = {
     "adam_compiled": 200,
     "adam_then_lbfgs": 20,
 }
-START = {"self_adaptive": {"start": {"no_slip": 10, "navier_stokes": 1}}}
+# Settings of the schemes; "rba_quantile" is a name of this file.
+SCHEMES = {
+    "self_adaptive": {"start": {"no_slip": 10, "navier_stokes": 1}},
+    "rba_quantile": {"name": "rba", "quantile": 0.9, "eta_by_block": {"navier_stokes": 0.05}},
+}
 THEN = {"adam_then_lbfgs": {"name": "lbfgs", "iterations": 10, "compile": False}}
 
 
@@ -144,6 +148,8 @@ def tensors(tree, name=""):
         ("sample_space", "rba", 0),
         ("ssbroyden", "rba", 0),
         ("adam", "rba", 8),
+        ("adam", "rba_quantile", 8),
+        ("exact_no_slip", "rba_quantile", 0),
         ("adam", "none", 0),
         ("adam", "self_adaptive", 8),
         ("adam", "annealing", 0),
@@ -164,7 +170,7 @@ def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, scheme
         global_weights={} if exact else WEIGHTS,
         optimiser=OPTIMISERS[optimiser] | {"iterations": STEPS[optimiser]},
         second_optimiser=THEN.get(optimiser),
-        multipliers={"name": scheme} | START.get(scheme, {}),
+        multipliers={"name": scheme} | SCHEMES.get(scheme, {}),
         groups_per_step=groups_per_step,
         robust_weights=True,
         history_every=1,

@@ -141,7 +141,7 @@ def test_both_spaces_solve_the_damped_least_squares_problem(levenberg, rows):
     a, b = torch.randn(rows, 1, 12).double(), 9 * torch.randn(2, 2, 12).double()
     jacobians = {"a": DenseJacobian(a), "b": DenseJacobian(b)}
     right = {"a": torch.randn(rows, 1).double(), "b": torch.randn(2, 2).double()}
-    curvature = Curvature(torch.zeros(12).double(), None, ONE)
+    curvature = Curvature(torch.zeros(12).double(), None, 0, ONE)
     curvature.update(jacobians, 3)
     parameter_space = ParameterSpace(curvature, jacobians, ONE, levenberg=levenberg)
     j = torch.cat([a.flatten(0, 1), b.flatten(0, 1)])
@@ -154,6 +154,18 @@ def test_both_spaces_solve_the_damped_least_squares_problem(levenberg, rows):
     for system in (parameter_space, SampleSpace(jacobians, ONE, levenberg=levenberg)):
         torch.testing.assert_close(system.unit, unit)
         torch.testing.assert_close(system.damped(0.3)(right), expected)
+
+
+def test_the_curvature_remembers_from_the_asked_step_on():
+    """H_k = k / (k + memory) H_{k-1} + J^T J, with k = 0 up to that step."""
+    curvature = Curvature(torch.zeros(3).double(), 4.0, 2, ONE)
+    generator = torch.Generator().manual_seed(0)
+    expected = torch.zeros(3, 3).double()
+    for steps, kept in enumerate([0, 0, 0, 1 / 5, 2 / 6]):
+        j = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+        curvature.update({"data": DenseJacobian(j[:, None])}, steps)
+        expected = kept * expected + j.T @ j
+        torch.testing.assert_close(curvature.matrix.upper().triu(), expected.triu())
 
 
 def test_steps_in_either_space_are_the_same():

@@ -102,6 +102,30 @@ def test_rows_that_take_turns_remember_as_many_steps_as_others(init):
     assert largest <= 2.0 * (1 + 1e-12)
 
 
+def test_a_quantile_in_the_place_of_the_maximum():
+    """The smallest residual that nine tenths of the rows do not exceed; larger ones count as it."""
+    settings = RBASettings(gamma=0.9, eta=0.2, offset=0.0, quantile=0.9)
+    rba = RBA(settings, {"tracks": (20, 2)}, ONE)
+    e = torch.linspace(0.1, 2.0, 20, dtype=torch.float64).repeat(2, 1).T * torch.tensor([1.0, 30.0])
+    e[19] = 1e6
+    batch = Batch(0, {}, {"tracks": torch.arange(20)}, {"tracks": 20})
+    found = rba.update(batch, {"tracks": -e})["tracks"]
+    # The 18th of 20 is the 0.9 quantile, 1.8.
+    expected = 0.2 * (e[:, :1] / 1.8).clamp_max(1).expand(-1, 2)
+    torch.testing.assert_close(found, expected, rtol=1e-14, atol=0)
+    for _ in range(200):
+        found = rba.update(batch, {"tracks": e})["tracks"]
+    assert float(found.max()) == pytest.approx(2.0, rel=1e-6)
+
+
+def test_a_block_with_a_learning_rate_of_zero_keeps_the_offset():
+    rba = RBA(RBASettings(eta_by_block={"tracks": 0.0}, offset=1.0), SIZES, ONE)
+    for step in range(3):
+        weights = rba.update(BATCH, _residuals(step))
+    assert (weights["tracks"] == 1).all()
+    assert (weights["navier_stokes"] > 1).any()
+
+
 def test_only_the_visited_rows_change():
     rba = RBA(RBASettings(), SIZES, ONE)
     e = _residuals(1)

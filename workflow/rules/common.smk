@@ -14,7 +14,7 @@ PROFILES = "workflow/config/validation"
 VERSION = {
     "ingest": 7,
     "points": 5,
-    "train": 9,
+    "train": 10,
     "fields": 5,
     "score": 6,
     "report": 7,

@@ -22,9 +22,10 @@ VERSIONS = {
     "case": 5,
     "points": 4,
     "truth": 1,
+    "solution": 1,
     "model": 4,
     "deviations": 2,
-    "checkpoint": 5,
+    "checkpoint": 6,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from aiv_rba.mixture import order_statistics
 from aiv_rba.multipliers.base import MultiplierScheme, check_blocks
 from aiv_rba.problem import Batch, Blocks
 from aiv_rba.ranks.ddp import Ranks
@@ -25,6 +28,9 @@ class RBA(MultiplierScheme):
         lambda <- gamma^m lambda + eta* (1 - gamma^m) / (1 - gamma) |e| / max|e|,
 
     so that they remember as many steps as other rows, within the same bound.
+
+    With a `quantile` below one, that quantile of |e| takes the place of the maximum, and a
+    normalised residual is at most one.
 
     Raises
     ------
@@ -49,7 +55,7 @@ class RBA(MultiplierScheme):
     def update(self, batch: Batch, residuals: Blocks) -> Blocks:
         """One step of Eq. 12."""
         magnitude = {block: residuals[block].detach().abs() for block in self.state}
-        largest = self._global_maxima(magnitude)
+        largest = self._largest(batch, magnitude)
         weights = {block: torch.ones_like(e) for block, e in residuals.items()}
         for block, e in magnitude.items():
             rows = batch.rows[block]
@@ -57,6 +63,7 @@ class RBA(MultiplierScheme):
             times = batch.elapsed.get(block, 1) if self.settings.per == "iteration" else 1
             # Where every residual of a term vanishes there is nothing to attend to.
             normalised = e / largest[block].clamp_min(torch.finfo(e.dtype).tiny)
+            normalised = normalised.clamp_max(1)
             new = self._decay(times) * old + self._rates(block, times, old) * normalised
             self.state[block][rows] = new
             weights[block] = (new + self.settings.offset).to(e.dtype)
@@ -74,6 +81,19 @@ class RBA(MultiplierScheme):
             first = self._decay(times - 1)
             rates.masked_fill_(old == 0, first + eta * (powers - first))
         return rates
+
+    def _largest(self, batch: Batch, magnitude: Blocks) -> Blocks:
+        """What the residuals (n, terms) of each block are divided by, (terms,)."""
+        if self.settings.quantile == 1:
+            return self._global_maxima(magnitude)
+        return {block: self._quantiles(e, batch.counts[block]) for block, e in magnitude.items()}
+
+    def _quantiles(self, e: Tensor, count: int) -> Tensor:
+        """The smallest value that enough of the `count` rows of all ranks do not exceed."""
+        number = math.ceil(self.settings.quantile * count) - 1
+        if self.ranks.size == 1:
+            return e.kthvalue(number + 1, dim=0).values
+        return order_statistics(e.double(), [number], self.ranks.sum)[0].to(e.dtype)
 
     def _global_maxima(self, magnitude: Blocks) -> Blocks:
         local = [e.amax(0) if len(e) else e.new_zeros(e.shape[1]) for e in magnitude.values()]

@@ -39,6 +39,7 @@ class GaussNewton:
 
         H_k = beta_k H_{k-1} + J^T J,    H_k dtheta = -J^T r,    beta_k = k / (k + memory).
 
+    where the first `curvature_memory_from` steps do not count, since their curvature is soon wrong.
     The step then moves little in directions that earlier rows have settled, so that the noise of
     single draws averages out over 1 + k / memory of them. H is damped relative to its diagonal
     (Marquardt 1963) or to its mean (Levenberg 1944); a step that does not lower the loss of the
@@ -102,7 +103,9 @@ class GaussNewton:
     @cached_property
     def curvature(self) -> Curvature:
         """H and its memory; sample space does without."""
-        return Curvature(self._position(), self.settings.curvature_memory, self.ranks)
+        settings = self.settings
+        memory, forgotten = settings.curvature_memory, settings.curvature_memory_from
+        return Curvature(self._position(), memory, forgotten, self.ranks)
 
     @property
     def relative_damping(self) -> float:

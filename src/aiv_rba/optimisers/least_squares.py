@@ -40,8 +40,8 @@ def transposed(jacobians: Jacobians, rows: Blocks, ranks: Ranks) -> Tensor:
 class Curvature:
     """H (P, P), the sum of J^T J over the rows of all ranks, with a fading memory of earlier steps.
 
-    H_k = k / (k + memory) H_{k-1} + J^T J, as in recursive least squares (Ljung 1999, section
-    11.2); without a memory it is J^T J.
+    H_k = k / (k + memory) H_{k-1} + J^T J after k remembered steps, as in recursive least squares
+    (Ljung 1999, section 11.2); without a memory it is J^T J.
 
     Parameters
     ----------
@@ -49,11 +49,16 @@ class Curvature:
         (P,) tensor like the parameters.
     memory
         Steps in which the memory grows by the rows of one; None for none.
+    forgotten
+        First steps that are not remembered.
     """
 
-    def __init__(self, parameters: Tensor, memory: float | None, ranks: Ranks) -> None:
+    def __init__(
+        self, parameters: Tensor, memory: float | None, forgotten: int, ranks: Ranks
+    ) -> None:
         self.matrix = SharedMatrix(len(parameters), parameters, ranks)
         self.memory = memory
+        self.forgotten = forgotten
 
     def update(self, jacobians: Jacobians, steps: int) -> None:
         """Add those of the rows of every block, after so many steps."""
@@ -62,7 +67,8 @@ class Curvature:
             for j in jacobians.values():
                 j.add_gram(upper)
 
-        self.matrix.scale(0.0 if self.memory is None else steps / (steps + self.memory))
+        remembered = max(steps - self.forgotten, 0)
+        self.matrix.scale(0.0 if self.memory is None else remembered / (remembered + self.memory))
         self.matrix.add(accumulate)
 
     def state_dict(self) -> dict[str, Any]:

@@ -21,12 +21,16 @@ class RBASettings:
     """Decay; the memory of the multipliers is 1 / (1 - gamma) iterations or visits."""
     eta: Positive = 0.1
     """Learning rate eta* of the multipliers."""
-    eta_by_block: dict[str, Positive] = field(default_factory=dict)
-    """Other learning rates eta* of some blocks of loss terms, such as no_slip."""
+    eta_by_block: dict[str, NonNegative] = field(default_factory=dict)
+    """Other learning rates eta* of some blocks of loss terms, such as no_slip; a block with 0 keeps
+    the lower bound."""
     offset: NonNegative = 1.0
     """Lower bound lambda_o."""
     init: Literal[1, 2] = 1
     """Initialisation of Algorithm 1."""
+    quantile: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Quantile of |e| by which residuals are divided; a larger residual counts as one of that size.
+    1 is the maximum, as in Eq. 12. A smaller one is not set by a few mismatched rows."""
     per: Literal["iteration", "visit"] = "iteration"
     """What gamma and eta belong to where a step takes a part of the groups (`groups_per_step`): Eq.
     12 holds at every iteration, with the residual at a visit for all since the visit before; or it

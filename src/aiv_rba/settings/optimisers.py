@@ -84,6 +84,9 @@ class GaussNewtonSettings:
     """The curvature J^T J is averaged over earlier steps. This memory grows by one draw of points
     in so many steps: a smaller number averages over more. null: use the points of the present step
     alone, and find the step in the space of the rows if these are fewer than the parameters."""
+    curvature_memory_from: Annotated[int, Field(ge=0)] = 10
+    """Step from which on earlier steps are remembered; the curvature of the first ones is soon
+    wrong."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the last step towards which the damping pulls the next one (SPRING)."""
 

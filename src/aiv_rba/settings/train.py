@@ -63,9 +63,9 @@ class GlobalWeights:
     unsteady force of a flow at the velocity scale in the hydraulic radius. Across the vessel it
     is smaller by the ratio of the velocities, down to a quarter."""
     largest_softening: Annotated[float, Field(ge=1)] = 4.0
-    """Factor by which Gauss-Newton may raise the tolerances of automatic weights of momentum and
-    mass while the inferred flow is too slow by more than 0.2 percent (amplitude bias on the
-    tracks)."""
+    """Factor of the tolerances of automatic weights of momentum and mass with which Gauss-Newton
+    starts. It falls to one while the inferred flow is large enough, and rises while it is too slow
+    by more than 0.2 percent and its standard error (amplitude bias on the tracks)."""
     mass_tolerance: Positive = 0.01
     """Divergence that an automatic weight allows, velocity scales over the hydraulic radius."""
 
@@ -80,7 +80,10 @@ class TrainSettings(LoopSettings):
     """Global weights of the loss terms."""
     settled: NonNegative | None = 0.02
     """Stop Gauss-Newton when the held-out errors no longer fall and the loss of the equations falls
-    by less than this part of the whole loss in 30 steps; null: never stop before the last step."""
+    by less than this part of the whole loss in 20 steps; null: never stop before the last step."""
+    averaged_steps: Annotated[int, Field(ge=0)] = 20
+    """Number of last steps of Gauss-Newton over which the parameters are averaged at the end, at
+    most a quarter of all steps; 0: none."""
     robust_weights: bool = True
     """Weight each row of the tracks by the probability that it is not a mismatch."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0

@@ -34,7 +34,10 @@ class LoopSettings:
     """Steps between checkpoints."""
     settled: NonNegative | None = None
     """Stop Gauss-Newton when the held-out errors no longer fall and the loss of the equations falls
-    by less than this part of the whole loss in 30 steps; null: never stop before the last step."""
+    by less than this part of the whole loss in 20 steps; null: never stop before the last step."""
+    averaged_steps: Annotated[int, Field(ge=0)] = 0
+    """Number of last steps of Gauss-Newton over which the parameters are averaged at the end, at
+    most a quarter of all steps; 0: none."""
     minutes: Positive | None = None
     """Stop after so many minutes of training; null: no limit."""
     restarts: Annotated[int, Field(ge=0)] = 0

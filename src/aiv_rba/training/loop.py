@@ -19,6 +19,7 @@ from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import LoopSettings
 from aiv_rba.terminal import Progress, say, warn
 from aiv_rba.training import state
+from aiv_rba.training.averaging import TailAverage
 from aiv_rba.training.checkpoints import Checkpoints
 from aiv_rba.training.finite import check_parameters
 from aiv_rba.training.history import History, short
@@ -52,6 +53,8 @@ class Run:
         )
         self.history = History(problem, self.scheme, ranks)
         self.optimisers = Optimisers(problem, ranks, settings.seed)
+        averaged = settings.averaged_steps if settings.few_large_steps else 0
+        self.average = TailAverage(problem.residuals.network.parameters(), averaged)
         self.watch = Watch(problem.residuals.terms, self.batch, ranks)
         self._roots: dict[tuple[str, int, tuple[float, ...]], Tensor] = {}
         self.restarts = 0
@@ -89,7 +92,8 @@ class Run:
             while True:
                 try:
                     self.watch.start()
-                    return self._steps(first, checkpoints, observe)
+                    self._steps(first, checkpoints, observe)
+                    return self.average.apply(int(self.history.rows[-1]["step"]))
                 except NotFinite as failure:
                     first = self._restart(checkpoints, failure, first)
 
@@ -148,6 +152,7 @@ class Run:
                     started = time.perf_counter() - self.seconds
                 self.seconds = time.perf_counter() - started
                 progress.step()
+                self.average.note()
                 last = step + 1 == iterations
                 stop = self.watch.stop and not last
                 save = stop or (step + 1) % self.settings.checkpoint_every == 0

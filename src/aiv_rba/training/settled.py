@@ -11,7 +11,7 @@ from aiv_rba.settings import LoopSettings
 
 # Steps over which history is averaged, of at least so many rows, and by which part held-out errors
 # must still fall.
-WINDOW, FEWEST = 30, 2
+WINDOW, FEWEST = 20, 2
 HELD_OUT = 5e-4
 
 
@@ -20,11 +20,11 @@ def has_settled(
 ) -> bool:
     """Whether held-out errors and the loss of the equations no longer fall.
 
-    The mean of the last 30 steps is compared with that of the 30 before. Held-out errors are
+    The mean of the last 20 steps is compared with that of the 20 before. Held-out errors are
     mostly noise, so a small part of them counts as a fall, if it is also twice its standard error:
     every step draws other points. The loss of the equations is compared with the whole
     loss, since a part that is negligible beside the misfit of the data may fall for ever. The
-    tolerances must not have changed in the last 30 steps.
+    tolerances must not have changed in the last 20 steps.
     """
     if settings.settled is None or not settings.few_large_steps or not history:
         return False

@@ -13,6 +13,7 @@ def take(run: Run) -> dict[str, Any]:
     return {
         "network": run.problem.residuals.network.state_dict(),
         "optimiser": run.optimiser.state_dict(),
+        "last_parameters": run.average.last,
         "shared_multipliers": run.scheme.shared,
         "global_weights": run.problem.weights,
         "problem": run.problem.state,
@@ -29,6 +30,7 @@ def put_back(run: Run, saved: dict[str, Any]) -> None:
     run.restarts = max(run.restarts, saved["restarts"])
     run.optimiser = run.optimiser_of(saved["step"] - 1)
     run.optimiser.load_state_dict(saved["optimiser"])
+    run.average.last = saved["last_parameters"].to(run.average.last)
     for block, values in run.scheme.state.items():
         values.copy_(saved["multipliers"][block])
     for name, values in run.scheme.shared.items():

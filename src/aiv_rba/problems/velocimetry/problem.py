@@ -16,15 +16,11 @@ from aiv_rba.problems.velocimetry import navier_stokes
 from aiv_rba.problems.velocimetry.batches import Batches
 from aiv_rba.problems.velocimetry.choices import resolve
 from aiv_rba.problems.velocimetry.network import FlowNetwork
+from aiv_rba.problems.velocimetry.softening import next_softening
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import AdamSettings, GlobalWeights, TrainSettings
 
 COMPONENTS = "uvw"
-# Amplitude bias above which the equations are softened, the mean of so many rows of the history
-# since every step draws other rows; by which factor of their tolerances, how often, and from which
-# step on: before, the flow is still growing.
-LARGEST_BIAS, AVERAGED = 0.002, 4
-SOFTENING, SOFTENED_EVERY, FIRST_SOFTENING = 1.25, 10, 40
 # Steps between two fits of the mixture of matched and mismatched rows where steps are small: a fit
 # takes thirteen sums over ranks, and hardly changes meanwhile.
 SMALL_STEPS = 10
@@ -120,12 +116,13 @@ class Velocimetry:
         self.state: dict[str, Tensor] = {}
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
         self.weights = _by_block(settings.global_weights, self.components)
-        self.stiffest = self.weights["navier_stokes"]
+        self.resolved = self.weights["navier_stokes"]
         # Which of the four equations may be softened.
         self.automatic = [
             settings.few_large_steps and weight == "auto"
             for weight in (*3 * [asked.momentum], asked.mass)
         ]
+        self._soften(settings.global_weights.largest_softening)
         self.main = list(case.tracks.velocity).index(case.main_component)
 
         torch.manual_seed(settings.seed)
@@ -187,34 +184,24 @@ class Velocimetry:
 
     @torch.no_grad()
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
-        """Soften the equations while the flow is inferred too slow.
-
-        A network that cannot resolve the equations meets them by a smaller flow, the more so the
-        stiffer they are. The amplitude bias on the tracks shows this.
-        """
+        """Soften or stiffen the equations by the amplitude bias on the tracks."""
         predicted = self.network.value(self.batches.tracks)[:, self.components].double()
         measured = self.batches.measured.double()
         biases, deviations = amplitude_bias(predicted, measured, self.batches.all_tracks)
         bias, deviation = float(biases[self.main]), float(deviations[self.main])
-        softening = self._softening()
-        recent = [bias] + [row["amplitude_bias"] for row in history[1 - AVERAGED :]]
-        # A multiple of these steps has been passed since the last row, however far back it lies.
-        due = step // SOFTENED_EVERY > (history[-1]["step"] if history else 0) // SOFTENED_EVERY
-        late = any(self.automatic) and step >= FIRST_SOFTENING and due
-        if late and np.mean(recent) > LARGEST_BIAS + deviation:
-            softening = min(softening * SOFTENING, self.settings.global_weights.largest_softening)
-            self.weights["navier_stokes"] = [
-                weight / softening**2 if automatic else weight
-                for weight, automatic in zip(self.stiffest, self.automatic, strict=True)
-            ]
+        softening = 1.0
+        if any(self.automatic):
+            largest = self.settings.global_weights.largest_softening
+            softening = next_softening(step, bias, deviation, history, largest)
+            self._soften(softening)
         return {"amplitude_bias": bias, "softening": softening}
 
-    def _softening(self) -> float:
-        """Tolerance of the automatic weights over what it was first."""
-        if not any(self.automatic):
-            return 1.0
-        first = self.automatic.index(True)
-        return float((self.stiffest[first] / self.weights["navier_stokes"][first]) ** 0.5)
+    def _soften(self, softening: float) -> None:
+        """Multiply the tolerances that are automatic."""
+        self.weights["navier_stokes"] = [
+            weight / softening**2 if automatic else weight
+            for weight, automatic in zip(self.resolved, self.automatic, strict=True)
+        ]
 
     @torch.no_grad()
     def errors(self) -> dict[str, float]:

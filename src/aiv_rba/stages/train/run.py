@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -49,12 +50,19 @@ _HOW = {
 }
 
 
-def train(settings: TrainSettings, results: Results, *, tensorboard: bool = False) -> None:
+def train(
+    settings: TrainSettings,
+    results: Results,
+    *,
+    tensorboard: bool = False,
+    observe: Callable[[Run], None] | None = None,
+) -> None:
     """Train one network, and find what its flow may be off by; every rank calls this.
 
     Writes model, deviations and history when done. Checkpoints go into a folder named after the
     hash of settings, case and points, so that a run resumes from its own checkpoints and no
     other's. The first rank can write the rows of the history for TensorBoard too, while it trains.
+    Every rank calls `observe`, if any, at every row of the history.
 
     Raises
     ------
@@ -80,7 +88,13 @@ def train(settings: TrainSettings, results: Results, *, tensorboard: bool = Fals
                 results.checkpoints / _identity(settings, case, problem.batches.points)[:12]
             )
             run = Run(problem.settings, problem, ranks)
-            run.train(checkpoints, observe=lambda step: write_event(run.history.rows[-1]))
+
+            def at_row(step: int) -> None:
+                write_event(run.history.rows[-1])
+                if observe:
+                    observe(run)
+
+            run.train(checkpoints, observe=at_row)
 
             def train_member(settings: TrainSettings, case: Case, name: str) -> Velocimetry:
                 say(f"train: {name} of the ensemble")

@@ -1,0 +1,146 @@
+"""Errors of one run on held-out tracks and against the truth, and what its multipliers single out.
+
+Writes measures.json and multipliers.npz into the folder of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from aiv_rba.fields.flow import Flow, open_flow
+from aiv_rba.files.formats import Array, atomic_path
+from aiv_rba.files.results import Results
+from aiv_rba.files.truth import open_truth
+from aiv_rba.geometry import Lumen
+from aiv_rba.harmonics import fourier
+from aiv_rba.stages.score.tracks import noise_floor, on_tracks
+from aiv_rba.stages.score.truth import PHASES, Compared, against_truth, pressure_drop
+from aiv_rba.statistics import relative_l2
+from studies.study.attention import attention
+from studies.study.train import FINAL
+
+# Fields of which the largest error and its place are kept.
+LARGEST = ("velocity", "pressure", "wss")
+
+
+def stress_errors(wrong: Array, true: Array) -> dict[str, float]:
+    """Relative L2 errors of wall shear stresses (T, M, 3) as vectors and of their magnitudes.
+
+    Parameters
+    ----------
+    wrong, true
+        Inferred minus true stress, and the true one.
+    """
+    inferred, exact = (np.linalg.norm(values, axis=-1) for values in (true + wrong, true))
+    return {
+        "wss": relative_l2(true + wrong, true),
+        "wss_magnitude": relative_l2(inferred, exact),
+    }
+
+
+def largest_error(wrong: Array, true: Array, places: Array, times: Array) -> dict[str, Any]:
+    """The largest error of a field, over the largest true value, and where and when it is.
+
+    Parameters
+    ----------
+    wrong, true
+        Inferred minus true values (T, N) or vectors (T, N, 3), and the true ones.
+    places, times
+        Positions (N, 3), m, and times (T,), s.
+    """
+    size, most = (
+        np.linalg.norm(values.reshape(*values.shape[:2], -1), axis=-1) for values in (wrong, true)
+    )
+    time, place = np.unravel_index(np.argmax(size), size.shape)
+    return {
+        "value": float(size[time, place] / most.max()),
+        "position_m": places[place].tolist(),
+        "time_s": float(times[time]),
+    }
+
+
+def drop_errors(flow: Flow, compared: Compared) -> dict[str, float]:
+    """Relative errors of pressure drop (L2 over the cycle) and of hydraulic resistance.
+
+    Both drops are of the fields at the same points. Resistance is the mean drop over the mean flow
+    rate.
+    """
+    true, rates = compared.differences.pressure_drop, compared.differences.flow_rate
+    lumen = flow.lumen
+    if not isinstance(lumen, Lumen):
+        return {}
+    wrong = pressure_drop(lumen, compared.places.inside, compared.differences.pressure)
+    phases = np.arange(PHASES) / PHASES
+    series = [np.array([fourier(modes, phase) for phase in phases]) for modes in (wrong, true)]
+    drop, rate = float(true[0].real), float(rates[0].real)
+    inferred = (drop + float(wrong[0].real)) / (rate + float(compared.wrong["flow_rate"].mean()))
+    return {
+        "pressure_drop": float(np.linalg.norm(series[0]) / np.linalg.norm(series[1])),
+        "resistance": abs(inferred / (drop / rate) - 1),
+    }
+
+
+def truth_errors(file: h5py.File, flow: Flow, compared: Compared) -> dict[str, Any]:
+    """All errors against the truth, and the largest ones."""
+    scales, places = flow.case.scales, compared.differences
+    phases = scales.shares(PHASES)
+    kept = np.flatnonzero(flow.inside(file["points/position"][:]))
+    true = {
+        "velocity": file["points/velocity"][:][:, kept],
+        "pressure": file["points/pressure"][:][:, kept],
+        "wss": file["wall/wall_shear_stress"][:],
+    }
+    exact = {n: np.array([fourier(m, phase) for phase in phases]) for n, m in true.items()}
+    exact["pressure"] -= exact["pressure"].mean(axis=1, keepdims=True)
+    at = {"velocity": places.points, "pressure": places.points, "wss": places.wall_points}
+    times = scales.seconds(compared.places.times)
+    largest = {
+        name: largest_error(compared.wrong[name], exact[name], at[name], times) for name in LARGEST
+    }
+    for name in LARGEST:
+        where = np.array([largest[name]["position_m"]])
+        largest[name]["radii_from_wall"] = float(flow.wall_distance(where)[0])
+    errors = compared.errors | stress_errors(compared.wrong["wss"], exact["wss"])
+    return {"errors": errors | drop_errors(flow, compared), "largest": largest}
+
+
+def measure(results: Results, truth: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """What is measured of a run, and its multipliers of single rows where it has any."""
+    flow = open_flow(results.folder)
+    tracks = on_tracks(flow.case, flow.model)
+    kept = ("validation", "train", "amplitude_bias", "histograms")
+    with open_truth(truth) as file:
+        compared = against_truth(file, flow.case, flow.model)
+        found = {name: tracks[name] for name in kept}
+        found["noise_floor"] = noise_floor(truth, file, flow.case)
+        found["truth"] = truth_errors(file, flow, compared)
+        with np.load(results.folder / FINAL) as saved:
+            multipliers = dict(saved)
+        singled, maps = attention(flow, results.points, truth, file, multipliers, compared)
+    return found | {"attention": singled}, maps
+
+
+def main() -> int:
+    """Measure one run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder of the run")
+    parser.add_argument("truth", type=Path, help="file of the true fields")
+    arguments = parser.parse_args()
+    results = Results(arguments.folder)
+    found, maps = measure(results, arguments.truth)
+    with atomic_path(results.folder / "multipliers.npz") as path, path.open("wb") as file:
+        np.savez_compressed(file, **maps)
+    with atomic_path(results.folder / "measures.json") as path:
+        path.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Averages of the parameters over the last steps."""
+
+import torch
+from torch import nn
+
+from aiv_rba.training.averaging import TailAverage
+
+
+def after(steps, *, averaged):
+    """What a parameter has become that was k after step k."""
+    parameter = nn.Parameter(torch.zeros(2))
+    average = TailAverage([parameter], averaged)
+    for step in range(1, steps + 1):
+        parameter.data = torch.tensor([float(step), -float(step)])
+        average.note()
+    average.apply(steps)
+    first, second = parameter.tolist()
+    assert second == -first
+    return first
+
+
+def test_mean_of_the_last_steps():
+    assert after(100, averaged=20) == sum(range(81, 101)) / 20
+
+
+def test_at_most_a_quarter_of_the_steps():
+    assert after(40, averaged=20) == sum(range(31, 41)) / 10
+
+
+def test_a_single_step_stays():
+    assert after(1, averaged=20) == 1
+
+
+def test_without_averaging_the_last_parameters_stay():
+    assert after(100, averaged=0) == 100
+
+
+def test_the_scatter_of_noisy_steps_falls_with_the_root_of_their_number():
+    """Independent steps about an optimum: the mean of n of them scatters 1 / sqrt(n) as much."""
+    generator = torch.Generator().manual_seed(3)
+    parameter = nn.Parameter(torch.zeros(4000))
+    average = TailAverage([parameter], 16)
+    for _ in range(64):
+        parameter.data = 5 + torch.randn(4000, generator=generator)
+        average.note()
+    average.apply(64)
+    scatter = float((parameter.detach() - 5).square().mean().sqrt())
+    assert abs(scatter - 0.25) < 0.02
