@@ -25,7 +25,7 @@ NOISE = 0.02
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tube")
-    experiment = read_experiment(write_tube_experiment(folder, tracks=150, noise=NOISE))
+    experiment = read_experiment(write_tube_experiment(folder, tracks=400, noise=NOISE))
     api.ingest(experiment, folder / "results")
     return read_case(Results(folder / "results").case)
 
@@ -94,15 +94,15 @@ def test_cfd_meets_velocity_and_pressure(case, monkeypatch):
     monkeypatch.setattr(cfd, "RINGS", 1)
     monkeypatch.setattr(cfd, "ALONG", 3.0)
     found = compared(case, cfd.fit(case))
-    assert found["velocity"] < 0.01
+    assert found["velocity"] < 0.015
     assert found["pressure"] < 0.02
     assert found["slopes"] < 1e-2
 
 
 def test_constrained_functions_meet_the_velocity(case):
     pytest.importorskip("spicy_vki")
-    found = compared(case, constrained.fit(case, constrained.Basis(150, 0.85, 1.0)))
-    assert found["velocity"] < 0.06
+    found = compared(case, constrained.fit(case, constrained.Basis(60, 0.95, 1.0, 1e9)))
+    assert found["velocity"] < 0.05
     assert found["pressure"] < 0.5
     assert found["slopes"] < 1e-5
 
