@@ -1,4 +1,4 @@
-# make run | test | docs | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | gpu-check | validate | records | twin | twins | generalise | limits | calibration | study | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | docs | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | gpu-check | validate | records | twin | twins | generalise | limits | design | rivals | study | calibration | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 BUNDLED := workflow/config/perivascular.yaml
@@ -11,7 +11,7 @@ DEVICE ?= cuda
 FAMILY := workflow/config/twins.yaml
 TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY)))
 
-.PHONY: help run test docs test-slurm soak lint bench bench-scaling bench-cost bench-optimisers gpu-check validate records twin twins generalise limits calibration study physiological schema clean
+.PHONY: help run test docs test-slurm soak lint bench bench-scaling bench-cost bench-optimisers gpu-check validate records twin twins generalise limits design rivals study calibration physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -94,6 +94,13 @@ generalise: .venv/installed  ## the workflow on the judged half of the family (H
 
 limits: .venv/installed  ## what limits the accuracy: noise, multipliers, seeds, equations, network; hours
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.limits --cores $(CORES)
+
+design: .venv/installed  ## design curves: how much data is enough (PROFILE=whole: more points and two seeds; hours)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.design --profile $(PROFILE) --cores $(CORES)
+
+rivals: .venv/installed  ## other methods on the same tracks: interpolation, least squares, CFD, a plain network; hours
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[study]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.rivals
 
 calibration: .venv/installed  ## whether standard deviations and verdicts are right, after generalise (HALF=choose: the other)
 	$(BIN)/python -m studies.calibration --half $(HALF)

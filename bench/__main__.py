@@ -17,6 +17,7 @@ NAMES = (
     "first_order",
     "gpu_check",
     "ingest",
+    "paper",
     "points",
     "scaling",
     "step",

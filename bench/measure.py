@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -63,3 +64,10 @@ def save(name: str, result: Mapping[str, Any]) -> str:
 def write(name: str, result: Mapping[str, Any]) -> None:
     """Write ``results/<name>.json`` and print it."""
     print(save(name, result))
+
+
+def renew(page: str, tables: str) -> str:
+    """The page with those of its tables replaced that have new ones of the same names."""
+    table = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+    new = {found[2]: found[0] for found in table.finditer(tables)}
+    return table.sub(lambda found: new.get(found[2], found[0]), page)

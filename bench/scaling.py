@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +25,7 @@ from aiv_rba.files.records import versions
 from aiv_rba.problems.velocimetry.share import Share, measure, write_points
 from aiv_rba.ranks.plan import Cluster, Step, messages
 from bench.inputs import write_inputs
-from bench.measure import PAPER, ratios, spread, write
+from bench.measure import PAPER, ratios, renew, spread, write
 from bench.turns import Inputs, Job, Turn, quiet_rounds, take_turns
 
 TABLES = Path(__file__).with_suffix(".md.j2")
@@ -129,13 +128,6 @@ def tables(result: dict[str, Any]) -> str:
         "spread": lambda v: f"{v['median']:.2f} ({v['min']:.2f} to {v['max']:.2f})",
     }
     return environment.from_string(TABLES.read_text()).render(result)
-
-
-def renew(page: str, tables: str) -> str:
-    """The page with its tables replaced by those of the same names."""
-    table = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
-    new = {found[2]: found[0] for found in table.finditer(tables)}
-    return table.sub(lambda found: new[found[2]], page)
 
 
 def run(rounds: int = 4, largest: int = 105_000, page: str = "") -> None:

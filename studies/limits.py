@@ -65,7 +65,7 @@ def run_stages(experiment: Path, results: Results) -> None:
             ["init", str(experiment), "--results", str(results.folder.parent)],
             ["ingest", folder],
             ["points", folder],
-            ["train", folder],
+            ["train", folder, "--ranks", "1"],
             ["score", folder],
         ):
             whole = [sys.executable, "-m", "aiv_rba.cli", *command]

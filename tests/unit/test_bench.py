@@ -18,7 +18,7 @@ from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.share import Share
 from aiv_rba.settings import load_stage
 from bench import __main__ as command
-from bench import change, cost, gpu_check, inputs, measure, points, scaling, step, turns
+from bench import change, cost, gpu_check, inputs, measure, paper, points, scaling, step, turns
 from tests.training_case import write_tiny_training
 
 
@@ -241,7 +241,7 @@ def test_tables_take_their_places_on_the_page(result):
     assert "| default | 1 | 1,000, 1,000 | 1, 1 | 2, 2 |" in text
     assert "| 4e+06 | 4 | 1,000 | 1.01 | 1 | 1 | 1 |" in text
     page = Path("docs/scaling.md").read_text()
-    renewed = scaling.renew(page, text)
+    renewed = measure.renew(page, text)
     assert renewed.count("<!--") == page.count("<!--") == text.count("<!--")
     for block in text.split("<!-- end -->")[:-1]:
         table = block[block.index("|") :].splitlines()
@@ -250,4 +250,35 @@ def test_tables_take_their_places_on_the_page(result):
         # The page has the same columns.
         assert table[0] in page
     assert "## What a rank does" in renewed
-    assert scaling.renew(renewed, text) == renewed
+    assert measure.renew(renewed, text) == renewed
+
+
+def test_the_hours_of_the_paper_are_those_of_its_steps(tmp_path):
+    assert paper.hours(250_000, {"median": 1.8, "min": 1.44, "max": 3.6}) == pytest.approx(
+        {"median": 125, "min": 100, "max": 250}
+    )
+    assert "make gpu-check" in paper.planned(tmp_path / "none.json", 5250, (4.0, 36.0), 250_000)
+    check = tmp_path / "gpu_check.json"
+    plan = {"fixed": 1e-3, "per_row": 1e-6}
+    check.write_text(json.dumps({"parts": {"step": {"result": {"plan": plan}}}}))
+    planned = paper.planned(check, 5000, (4.0, 36.0), 3600)
+    # One GPU communicates nothing; eight have an eighth of the rows.
+    assert planned[1] == pytest.approx(6e-3)
+    assert 1.625e-3 < planned[8] < 2e-3
+
+
+def test_the_table_of_the_paper_says_what_is_extrapolated():
+    spread = {"median": 1.7, "min": 1.5, "max": 2.0}
+    result = {
+        "seconds_per_step": {"one": spread, "two": spread},
+        "hours": {"one": paper.hours(250_000, spread), "two": paper.hours(250_000, spread)},
+        "gpu_hours_planned": "not known",
+        "gpu_hours_at_least": {"A100": 0.25},
+    }
+    lines = paper.table(result).splitlines()
+    assert "| one rank | 1.70 (1.50 to 2.00) | 118 (104 to 139) | steps timed |" in lines
+    assert any("at least 0.25" in line and "not measured" in line for line in lines)
+    page = "<!-- plan -->\nkept\n<!-- end -->\n<!-- paper_hours -->\nold\n<!-- end -->\n"
+    renewed = measure.renew(page, paper.table(result))
+    assert "kept" in renewed
+    assert "old" not in renewed

@@ -22,6 +22,7 @@ VERSIONS = {
     "case": 5,
     "points": 4,
     "truth": 1,
+    "solution": 1,
     "model": 4,
     "deviations": 2,
     "checkpoint": 6,

@@ -37,27 +37,39 @@ def generate(twin: Twin, out: Path, name: str | None = None) -> dict[str, float]
         If NGSolve is missing, the flow cannot be solved or a file cannot be written.
     """
     solution = solve_twin(twin)
-    write(twin, solution, out, name)
+    write(twin, solution, lookup(twin, solution), out, name)
     return {**solution.report, **twin.numbers}
+
+
+def solved_span(twin: Twin) -> tuple[float, float]:
+    """Ends of the duct in which the flow is solved, along the vessel axis."""
+    buffer = BUFFER * twin.duct.width if twin.ends == "open" else 0.0
+    return -buffer, twin.duct.length + buffer
 
 
 def solve_twin(twin: Twin) -> Solution:
     """The periodic flow of a twin."""
-    buffer = BUFFER * twin.duct.width if twin.ends == "open" else 0.0
     return solve(
         twin.duct,
         twin.flow_rate,
         reynolds=twin.scales.reynolds,
         period=twin.scales.nondimensional_period,
-        span=(-buffer, twin.duct.length + buffer),
+        span=solved_span(twin),
         discretisation=twin.discretisation,
         ends=twin.ends,
         progress=say,
     )
 
 
-def write(twin: Twin, solution: Solution, out: Path, name: str | None) -> None:
-    """Sample the solution and write the files."""
+def lookup(twin: Twin, solution: Solution) -> Interpolant:
+    """The velocity that tracers follow."""
+    reach = REACH * twin.duct.width
+    span = (-reach, twin.duct.length + reach)
+    return Interpolant.sample(twin.duct, solution, span, twin.discretisation.lookup)
+
+
+def write(twin: Twin, solution: Solution, field: Interpolant, out: Path, name: str | None) -> None:
+    """Record tracers in the velocity field and write the files."""
     scales, duct, axes = twin.scales, twin.duct, Axes(twin.axis)
     rng = np.random.default_rng(twin.seed)
     surfaces = given_walls(duct, twin.wall, twin.radius, twin.seed + 3)
@@ -65,10 +77,6 @@ def write(twin: Twin, solution: Solution, out: Path, name: str | None) -> None:
         points = axes.vectors(surface.points) * scales.length / UNITS[twin.unit]
         write_wall(out / wall, points, axes.triangles(surface.triangles))
 
-    reach = REACH * duct.width
-    field = Interpolant.sample(
-        duct, solution, (-reach, duct.length + reach), twin.discretisation.lookup
-    )
     scene = Scene(duct, field, scales.nondimensional_period, axes)
     table, true_rows = record(scene, twin.camera, twin.seed + 1)
     write_tracks(out / "tracks.csv", table, scales, twin.unit)

@@ -133,3 +133,11 @@ def deform(mesh: Any, duct: Duct, order: int) -> Any:
     displacement.Set(n.CF((x - xi, 0, z - zeta)).Compile())
     mesh.SetDeformation(displacement)
     return displacement
+
+
+def duct_mesh(
+    duct: Duct, span: tuple[float, float], d: Discretisation, ends: Ends
+) -> tuple[Any, Any]:
+    """The mesh of a duct, and the displacement that bends it into shape."""
+    mesh = square_mesh(d, *span, hollow=duct.core > 0, ends=ends)
+    return mesh, deform(mesh, duct, d.order)

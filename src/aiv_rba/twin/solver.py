@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.twin.geometry import Duct
-from aiv_rba.twin.mesh import Discretisation, Ends, Scheme, deform, ngsolve, square_mesh
+from aiv_rba.twin.mesh import Discretisation, Ends, Scheme, duct_mesh, ngsolve
 
 Array = NDArray[np.float64]
 
@@ -119,6 +119,16 @@ def _drive(space: Any, ends: Ends, length: float) -> _Drive:
     return _Drive(functional(inlet), functional(inlet), out)
 
 
+def flow_space(mesh: Any, order: int, ends: Ends) -> Any:
+    """Taylor-Hood space of velocities that vanish on the wall, and pressures."""
+    n = ngsolve()
+    velocity = n.VectorH1(mesh, order=order, dirichlet="wall")
+    pressure = n.H1(mesh, order=order - 1)
+    if ends == "periodic":
+        return n.Periodic(velocity) * n.Periodic(pressure)
+    return velocity * pressure
+
+
 def solve(
     duct: Duct,
     flow_rate: Callable[[float], float],
@@ -155,8 +165,7 @@ def solve(
     UserError
         If the time steps are too long for the explicit convection.
     """
-    mesh = square_mesh(discretisation, *span, hollow=duct.core > 0, ends=ends)
-    displacement = deform(mesh, duct, discretisation.order)
+    mesh, displacement = duct_mesh(duct, span, discretisation, ends)
     return march(
         mesh,
         displacement,
@@ -214,11 +223,7 @@ def march(
     """
     n = ngsolve()
     d = scheme
-    velocity = n.VectorH1(mesh, order=d.order, dirichlet="wall")
-    pressure = n.H1(mesh, order=d.order - 1)
-    space = (
-        n.Periodic(velocity) * n.Periodic(pressure) if ends == "periodic" else velocity * pressure
-    )
+    space = flow_space(mesh, d.order, ends)
     (u, p), (v, q) = space.TnT()
     dt = period / d.steps
     progress(f"twin: {mesh.ne} elements, {space.ndof} unknowns")

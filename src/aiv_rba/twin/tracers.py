@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from aiv_rba.twin.sampling import Interpolant
 
 # Rows in a row that a false link takes from another track, at least.
 SHORTEST_RUN = 3
+# Steps of a cycle by which tracers are followed at least, however few frames are taken.
+STEPS = 75
 
 
 @checked(frozen=True, config=STRICT)
@@ -199,10 +202,15 @@ def _one_cycle(
     interval = period / camera.frames
     offset = rng.uniform(0, period)
     count = int(camera.frames) + 2
+    parts = math.ceil(STEPS / camera.frames)
     planes = camera.plane_depths(duct, axes)
+
+    def phase_at(frame: float) -> float:
+        return float(((offset + frame * interval) / period) % 1)
+
     paths, velocities, recorded = [], [], []
     for frame in range(count):
-        phase = ((offset + frame * interval) / period) % 1
+        phase = phase_at(frame)
         velocity = field(positions, phase)
         paths.append(positions)
         velocities.append(velocity)
@@ -210,9 +218,12 @@ def _one_cycle(
         depth = positions[:, axes.depth]
         at_plane[:, axes.depth] = planes[np.abs(depth[:, None] - planes).argmin(axis=1)]
         recorded.append(field(at_plane, phase))
-        half = positions + interval / 2 * velocity
-        middle = ((offset + (frame + 0.5) * interval) / period) % 1
-        positions = positions + interval * field(half, middle)
+        for part in range(parts):
+            if part:
+                velocity = field(positions, phase_at(frame + part / parts))
+            half = positions + interval / parts / 2 * velocity
+            middle = phase_at(frame + (part + 0.5) / parts)
+            positions = positions + interval / parts * field(half, middle)
         if field.wrap:
             positions[:, 1] %= field.wrap
     path = axes.vectors(np.stack(paths))

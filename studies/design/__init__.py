@@ -1,0 +1,1 @@
+"""Design curves: how much data is enough, and which error dominates."""

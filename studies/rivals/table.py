@@ -1,0 +1,60 @@
+"""Errors of all rivals that have been run, as CSV, JSON and Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+QUANTITIES = ("velocity", "u", "v", "w", "pressure", "wss", "wss_magnitude", "flow_rate")
+
+
+def write_tables(folder: Path, rivals: Sequence[str]) -> str:
+    """Write <folder>.csv and <folder>.json of the outcomes in a folder; the Markdown table.
+
+    Parameters
+    ----------
+    folder
+        Holds <twin>/<rival>.json.
+    rivals
+        Names, in the order of the table.
+    """
+    found = {
+        (path.parent.name, path.stem): json.loads(path.read_text())
+        for path in folder.glob("*/*.json")
+        if path.stem in rivals
+    }
+    twins = sorted({twin for twin, _ in found})
+    rows = [(twin, rival) for twin in twins for rival in rivals if (twin, rival) in found]
+    table = pd.DataFrame(
+        [
+            {
+                **{name: found[row]["errors"].get(name) for name in QUANTITIES},
+                "seconds": found[row]["seconds"],
+                "knows": found[row]["knows"],
+            }
+            for row in rows
+        ],
+        index=pd.MultiIndex.from_tuples(rows, names=["twin", "rival"]),
+        columns=[*QUANTITIES, "seconds", "knows"],
+    )
+    table.to_csv(folder.with_suffix(".csv"))
+    nested = {twin: {r: found[twin, r] for t, r in rows if t == twin} for twin in twins}
+    folder.with_suffix(".json").write_text(json.dumps(nested, indent=2) + "\n")
+    return markdown(table)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Errors in percent, processor seconds, and what each method must know."""
+    heads = ["twin", "method", *(name.replace("_", " ") for name in QUANTITIES), "seconds", "knows"]
+    lines = [_line(heads), "|" + " --- |" * len(heads)]
+    for (twin, rival), row in table.iterrows():
+        errors = [f"{100 * row[name]:.2g}" if pd.notna(row[name]) else "" for name in QUANTITIES]
+        lines.append(_line([twin, rival, *errors, f"{row.seconds:.0f}", row.knows]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
