@@ -13,7 +13,7 @@ from studies.study.numbers import error_at, history_of, row_of
 from studies.study.plan import Comparison, Run, runs_of
 
 # Schemes of multipliers among the overlays; a variant without one has equal multipliers.
-SCHEMES = ("rba", "paper_rba", "self_adaptive", "annealing")
+SCHEMES = ("rba", "paper_rba", "one_rate_rba", "self_adaptive", "annealing")
 # Overlays that change residual-based attention and mean nothing without it.
 OF_RBA = ("quantile", "no_tracks", "per_visit")
 # Errors that are in the history, so that they are known at every time of the training.

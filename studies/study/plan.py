@@ -29,6 +29,7 @@ WORDS = {
     "wn": "WN",
     "rba": "RBA",
     "paper_rba": "RBA",
+    "one_rate_rba": "RBA",
     "self_adaptive": "self-adaptive",
     "annealing": "annealing",
     "robust": "robust rows",
