@@ -33,6 +33,8 @@ INTERVALS, FEWEST = 3, 6
 # hydraulic radii; points and functions of the Poisson equation.
 SPACING, RADII = 0.7, [0.2, 4.0]
 POISSON, PRESSURES = 1500, 250
+# As the fields of `Basis` of these names, for the pressure.
+OVERLAP, CONDITION = 0.95, 1e12
 # Weight of a row of zero velocity of a component that is not measured.
 UNSEEN = 0.01
 
@@ -200,13 +202,13 @@ def _with_pressure(case: Case, flow: SpicyFlow) -> SpicyFlow:
         slopes.append(slope - scales.inertia * np.sum(rate * normals, axis=1))
         sources.append(velocity.get_source_term(list(inside.T.copy()), scales.inertia))
     pressure = spicy()(sources, list(inside.T.copy()), model="scalar", verbose=0)
-    pressure.collocation([POISSON / PRESSURES], r_mM=_radii(case), eps_l=0.85)
+    pressure.collocation([POISSON / PRESSURES], r_mM=_radii(case), eps_l=OVERLAP)
     gauge = [*inside[:1].T.copy(), *[np.zeros(1)] * samples]
     pressure.scalar_constraints(
         DIR=gauge, NEU=[*places.T.copy(), *normals.T.copy(), *slopes], extra_RBF=True
     )
     pressure.Assembly_Poisson()
-    pressure.Solve()
+    pressure.Solve(K_cond=CONDITION)
     found = modes_of(np.array(pressure.w_list))[: len(flow.weights)]
     pressure.n_q = 1
     return SpicyFlow(flow.period, velocity, flow.weights, pressure, found)
