@@ -113,6 +113,14 @@ def test_precedence_counts_pairs():
     assert np.isnan(attention.precedence(values, np.zeros(40, dtype=bool)))
 
 
+def test_correlation_of_ranks():
+    values, flags = np.array([1.0, 2.0, 30.0, 31.0]), np.array([False, False, True, True])
+    # Ranks 1 to 4 against 1.5, 1.5, 3.5, 3.5.
+    assert attention.rank_correlation(values, flags) == pytest.approx(2 / 5**0.5)
+    assert np.isnan(attention.rank_correlation(np.ones(4), flags))
+    assert np.isnan(attention.rank_correlation(values, np.ones(4, dtype=bool)))
+
+
 def test_the_largest_error_and_its_place():
     true, wrong = np.zeros((3, 4, 3)), np.zeros((3, 4, 3))
     true[0, 0] = [0, 3, 4]
