@@ -65,7 +65,7 @@ def attention(
     compared
         The comparison with the truth.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"mean": {b: float(m.mean()) for b, m in multipliers.items()}}
     maps: dict[str, Any] = {}
     case = flow.case
     training = ~case.tracks.validation

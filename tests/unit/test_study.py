@@ -166,7 +166,7 @@ def test_a_row_of_a_run(tmp_path, monkeypatch):
         "validation": {"u": 0.2, "v": 0.3},
         "noise_floor": {"u": 0.1, "v": 0.2},
         "truth": {"errors": {"velocity": 0.05}, "largest": {"velocity": place}},
-        "attention": {},
+        "attention": {"mean": {}},
     }
     run.measures.write_text(json.dumps(measures))
     training = {"iterations": 100, "seconds": 2.0, "parameters": 7}
