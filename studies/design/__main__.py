@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from aiv_rba.files.records import revision
 from bench.measure import renew
 from studies.design.curves import curves
 from studies.design.experiments import NAME, base_twin, jobs, work
@@ -41,7 +40,7 @@ def main() -> int:
     table = pd.DataFrame(rows)
     path = Path("results") / ("design_quick" if profile == "quick" else "design")
     table.to_csv(path.with_suffix(".csv"), index=False)
-    result = {"twin": NAME, "revision": revision(Path(__file__)), "experiments": rows}
+    result = {"twin": NAME, "experiments": rows}
     path.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
     every = curves(base_twin().camera)
     draw(table, every, PICTURES[profile])

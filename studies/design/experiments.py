@@ -107,22 +107,23 @@ def work(job: Job) -> dict[str, Any]:
                 write_data(job, experiment)
         try:
             run_stages(experiment, results)
-        except subprocess.CalledProcessError:
+        except subprocess.CalledProcessError as error:
             log = (results.folder / "log.txt").read_text().splitlines()
-            return row | {"failed": log[-1]}
+            return row | {"failed": log[-1] if log else str(error)}
     return row | outcome(results)
 
 
 def outcome(results: Results) -> dict[str, Any]:
     """Errors against the truth and what they were got with."""
     found = json.loads(results.scores.read_text())
-    history = pd.read_csv(results.history)
+    trained = json.loads(results.record("train").read_text())
     tracks = pd.read_csv(results.folder / "data" / "tracks.csv", usecols=["track"])
     return {
         **{name: found["truth"][name] for name in FIELDS},
         "verdict": found["quality"]["verdict"],
         "rows": len(tracks),
         "tracks": tracks["track"].nunique(),
-        "steps": int(history.step.iloc[-1]),
-        "seconds": float(history.seconds.iloc[-1]),
+        "steps": trained["training"]["iterations"],
+        "seconds": trained["training"]["seconds"],
+        "revision": trained["revision"],
     }

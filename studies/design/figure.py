@@ -47,7 +47,7 @@ def draw_curve(panel: Axes, own: pd.DataFrame, curve: Curve) -> None:
     """Draw one curve; the dashed line is the base experiment."""
     places = [curve.base, *(point.at for point in curve.points)]
     named = any(isinstance(at, str) for at in places)
-    place = {at: number if named else at for number, at in enumerate(places)}
+    place = {at: float(number if named else at) for number, at in enumerate(places)}
     panel.set_yscale("log")
     panel.set_xscale("log" if curve.logarithmic else "linear")
     panel.axvline(place[curve.base], color="0.6", linestyle="--", linewidth=1, label="base")
@@ -55,11 +55,11 @@ def draw_curve(panel: Axes, own: pd.DataFrame, curve: Curve) -> None:
     for number, (field, look) in enumerate(LOOKS.items()):
         # Named places lie far apart, and no line joins them.
         aside = 0.15 * (number - 1.5) if named else 0.0
-        line = {"linestyle": "" if named else "-", "linewidth": 1.5, "markersize": 5}
+        line = look | {"linestyle": "" if named else "-", "linewidth": 1.5, "markersize": 5}
         at = [place[value] + aside for value in mean.index]
         seeds = [place[value] + aside for value in own["at"]]
         panel.plot(seeds, 100 * own[field], **look, linestyle="", markersize=3)
-        panel.plot(at, 100 * mean[field], **look, **line, alpha=0.8, label=FIELDS[field])
+        panel.plot(at, 100 * mean[field], **line, alpha=0.8, label=FIELDS[field])
     panel.set_xlabel(curve.label)
     shown = places if named else sorted({at for at in places if not isinstance(at, str)})
     panel.set_xticks([place[at] for at in shown], [f"{at}" if named else f"{at:g}" for at in shown])

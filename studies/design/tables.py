@@ -61,8 +61,13 @@ def errors_table(table: pd.DataFrame, every: Sequence[Curve]) -> str:
 def spread(percent: Sequence[float]) -> str:
     """The mean of seeds, and the smallest and the largest."""
     values = pd.Series(percent)
-    text = f"{values.mean():.2g}"
-    return text if len(values) == 1 else f"{text} ({values.min():.2g} to {values.max():.2g})"
+    mean, least, most = map(two_digits, (values.mean(), values.min(), values.max()))
+    return mean if len(values) == 1 else f"{mean} ({least} to {most})"
+
+
+def two_digits(value: float) -> str:
+    """A number with two digits, without an exponent."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def dominating_table(table: pd.DataFrame, every: Sequence[Curve]) -> str:
@@ -75,8 +80,12 @@ def dominating_table(table: pd.DataFrame, every: Sequence[Curve]) -> str:
         mean = means(with_base(table, curve))
         if curve.base not in mean.index or len(mean) < 2:
             continue
-        ratio: Any = mean / mean.loc[curve.base]
-        cells = [f"{ratio[field].max():.2g} at {ratio[field].idxmax()}" for field in FIELDS]
+        ratio: Any = mean.drop(curve.base) / mean.loc[curve.base]
+        worst = {field: ratio[field].idxmax() for field in FIELDS}
+        cells = [
+            f"{two_digits(ratio[field].max())} at {at if isinstance(at, str) else f'{at:g}'}"
+            for field, at in worst.items()
+        ]
         found.append((float(ratio["velocity"].max()), [curve.label, *cells]))
     found.sort(key=lambda one: -one[0])
     return markdown(["what changes", *FIELDS.values()], [cells for _, cells in found])

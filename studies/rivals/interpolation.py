@@ -22,7 +22,7 @@ from studies.rivals.tracks import best, robust, training_rows
 
 KNOWS = "wall, period"
 # Distance of centres and rows on the wall, in hydraulic radii; centres in the lumen.
-SPACING, CENTRES = 0.7, 500
+SPACING, CENTRES = 0.7, 600
 # Standard deviation of the velocity on the wall, in that of the noise.
 WALL = 0.1
 # Smallest eigenvalue of the kernel, in the largest.
@@ -48,7 +48,7 @@ class Smoothness:
     amplitude: float = 1.0
 
 
-CANDIDATES = [Smoothness(*values) for values in product((1.0, 1.5, 2.0, 3.0), (1, 2, 4), (1, 10))]
+CANDIDATES = [Smoothness(*values) for values in product((0.8, 1.2, 1.8), (1, 2), (3, 30))]
 
 
 class Interpolation(HarmonicFlow):

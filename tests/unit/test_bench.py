@@ -242,7 +242,8 @@ def test_tables_take_their_places_on_the_page(result):
     assert "| 4e+06 | 4 | 1,000 | 1.01 | 1 | 1 | 1 |" in text
     page = Path("docs/scaling.md").read_text()
     renewed = measure.renew(page, text)
-    assert renewed.count("<!--") == page.count("<!--") == text.count("<!--")
+    # The hours of the paper's training come from a bench of their own, and stay.
+    assert renewed.count("<!--") == page.count("<!--") == text.count("<!--") + 2
     for block in text.split("<!-- end -->")[:-1]:
         table = block[block.index("|") :].splitlines()
         assert len({line.count("|") for line in table}) == 1

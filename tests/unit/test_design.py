@@ -179,12 +179,15 @@ def test_a_finished_experiment_is_not_run_again_and_a_failed_one_is_listed(tmp_p
     assert experiments.work(job)["failed"] == "aiv-rba: error: no"
     truth = dict.fromkeys(FIELDS, 0.01)
     job.results.scores.write_text(json.dumps({"truth": truth, "quality": {"verdict": "good"}}))
-    pd.DataFrame({"step": [0, 5], "seconds": [0.0, 2.0]}).to_csv(job.results.history)
+    record = {"revision": "abc", "training": {"iterations": 5, "seconds": 2.0}}
+    job.results.record("train").parent.mkdir()
+    job.results.record("train").write_text(json.dumps(record))
     (job.results.folder / "data").mkdir()
     pd.DataFrame({"track": [1, 1, 2]}).to_csv(job.results.folder / "data" / "tracks.csv")
     row = experiments.work(job)
     assert len(runs) == 1
-    assert (row["rows"], row["tracks"], row["steps"], row["wss"]) == (3, 2, 5, 0.01)
+    assert (row["rows"], row["tracks"], row["wss"]) == (3, 2, 0.01)
+    assert (row["steps"], row["seconds"], row["revision"]) == (5, 2.0, "abc")
 
 
 def rows(curve, at, *errors):
@@ -213,7 +216,7 @@ def test_tables_have_means_and_the_worst_first(tmp_path):
     assert len({line.count("|") for line in errors}) == 1
     dominating = tables.dominating_table(table, every).splitlines()
     assert dominating[2].startswith("| error of the wall")
-    assert "| 10 at 5.0 |" in dominating[2]
-    assert "| 2.5 at 30.0 |" in dominating[3]
+    assert "| 10 at 5 |" in dominating[2]
+    assert "| 2.5 at 30 |" in dominating[3]
     draw(table, every, tmp_path / "design.png")
     assert (tmp_path / "design.png").stat().st_size > 10_000

@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from aiv_rba.files.formats import create_h5, open_h5
 from aiv_rba.twin.generate import solve_twin, solved_span
+from aiv_rba.twin.geometry import Array
 from aiv_rba.twin.mesh import duct_mesh, ngsolve
 from aiv_rba.twin.options import Twin
+from aiv_rba.twin.sampling import ComplexArray
 from aiv_rba.twin.solver import Solution, flow_space
 
 
@@ -52,7 +52,7 @@ def _flow(twin: Twin) -> str:
     return json.dumps(chosen, sort_keys=True)
 
 
-def _read(twin: Twin, modes: np.ndarray, push: np.ndarray, report: str) -> Solution:
+def _read(twin: Twin, modes: Array, push: ComplexArray, report: str) -> Solution:
     """The solution with the coefficients (K, 2, unknowns) of its finite elements."""
     span = solved_span(twin)
     mesh, displacement = duct_mesh(twin.duct, span, twin.discretisation, twin.ends)
