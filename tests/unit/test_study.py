@@ -52,7 +52,7 @@ def test_sections_of_data_and_runs():
 
 
 def test_an_unknown_plan_is_refused():
-    with pytest.raises(UserError, match="found no plan fool, expected one of full, quick, two_seeds"):
+    with pytest.raises(UserError, match="found no plan fool, expected one of full, quick"):
         plan.load_plan("fool")
 
 
