@@ -15,7 +15,7 @@ from studies.study.plan import Comparison, Run, runs_of
 # Schemes of multipliers among the overlays; a variant without one has equal multipliers.
 SCHEMES = ("rba", "paper_rba", "one_rate_rba", "self_adaptive", "annealing")
 # Overlays that change residual-based attention and mean nothing without it.
-OF_RBA = ("quantile", "no_tracks", "per_visit")
+OF_RBA = ("quantile", "no_tracks", "per_visit", "fast")
 # Errors that are in the history, so that they are known at every time of the training.
 ALONG = ("validation_u", "validation_v", "truth_velocity", "truth_pressure")
 # Errors at the end of the training.

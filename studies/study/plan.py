@@ -37,6 +37,7 @@ WORDS = {
     "quantile": "RBA by quantile",
     "no_tracks": "RBA not on tracks",
     "per_visit": "RBA per visit",
+    "fast": "RBA ten times as fast",
     "exact": "exact no-slip",
     "short": "short",
 }

@@ -52,9 +52,7 @@ def test_sections_of_data_and_runs():
 
 
 def test_an_unknown_plan_is_refused():
-    with pytest.raises(
-        UserError, match="found no plan fool, expected one of full, quick, two_seeds"
-    ):
+    with pytest.raises(UserError, match="found no plan fool, expected one of full, quick"):
         plan.load_plan("fool")
 
 
@@ -115,6 +113,14 @@ def test_precedence_counts_pairs():
     assert np.isnan(attention.precedence(values, np.zeros(40, dtype=bool)))
 
 
+def test_correlation_of_ranks():
+    values, flags = np.array([1.0, 2.0, 30.0, 31.0]), np.array([False, False, True, True])
+    # Ranks 1 to 4 against 1.5, 1.5, 3.5, 3.5.
+    assert attention.rank_correlation(values, flags) == pytest.approx(2 / 5**0.5)
+    assert np.isnan(attention.rank_correlation(np.ones(4), flags))
+    assert np.isnan(attention.rank_correlation(values, np.ones(4, dtype=bool)))
+
+
 def test_the_largest_error_and_its_place():
     true, wrong = np.zeros((3, 4, 3)), np.zeros((3, 4, 3))
     true[0, 0] = [0, 3, 4]
@@ -160,7 +166,7 @@ def test_a_row_of_a_run(tmp_path, monkeypatch):
         "validation": {"u": 0.2, "v": 0.3},
         "noise_floor": {"u": 0.1, "v": 0.2},
         "truth": {"errors": {"velocity": 0.05}, "largest": {"velocity": place}},
-        "attention": {},
+        "attention": {"mean": {}},
     }
     run.measures.write_text(json.dumps(measures))
     training = {"iterations": 100, "seconds": 2.0, "parameters": 7}
