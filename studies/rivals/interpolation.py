@@ -79,7 +79,9 @@ class Interpolation(HarmonicFlow):
             -(positions[:, i, None] - self.centres[:, i]) / self.lengths[i] ** 2 * values
             for i in range(3)
         ]
-        return np.einsum("dnm,kfm->kdnf", np.stack([values, *slopes]), self.weights, optimize=True)
+        jets = np.stack([values, *slopes])
+        found: ComplexArray = np.einsum("dnm,kfm->kdnf", jets, self.weights, optimize=True)
+        return found
 
 
 def gaussians(positions: Array, centres: Array, lengths: Array) -> Array:
@@ -112,7 +114,7 @@ def fit(case: Case, smoothness: Smoothness | None = None) -> Interpolation:
         rows,
         [design] * len(columns),
         columns,
-        [share(k) * damped.astype(complex) for k in harmonics],
+        [np.asarray(share(k) * damped, dtype=complex) for k in harmonics],
         np.zeros((len(harmonics), len(damped)), dtype=complex),
     )
     robust(rows, problem.solve)

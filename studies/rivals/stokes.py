@@ -170,7 +170,7 @@ class Equations:
             for j in range(3):
                 out[i, :, j] += self.mass * self.divergence[i][j]
         out[3, :, 3] = self.momentum * self.of_push
-        matrix = share(harmonic) * out.reshape(4 * count, 4 * count)
+        matrix = np.asarray(share(harmonic) * out.reshape(4 * count, 4 * count), dtype=complex)
         matrix += DAMPING * np.trace(matrix).real / len(matrix) * np.eye(len(matrix))
         return matrix
 
@@ -178,9 +178,9 @@ class Equations:
         """Right side (4 M,) for a force (N, 3) in the momentum equation of one harmonic."""
         rate = self.inertia * self.omega * harmonic
         momentum = -1j * rate * product(self.value.T, force) - product(self.viscous.T, force)
-        mean = sum(product(a.T, force[:, [i]]) for i, a in enumerate(self.push))
-        parts = [*momentum.T, mean[:, 0]]
-        return share(harmonic) * self.momentum * np.concatenate(parts)
+        mean = np.sum([product(a.T, force[:, [i]]) for i, a in enumerate(self.push)], axis=0)
+        parts = np.concatenate([*momentum.T, mean[:, 0]])
+        return np.asarray(share(harmonic) * self.momentum * parts, dtype=complex)
 
     def convection(self, flow: HarmonicFlow, harmonics: int) -> ComplexArray:
         """Modes (K, N, 3) of minus the inertia of the convection (v . grad) v."""
