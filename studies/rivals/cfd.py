@@ -124,7 +124,8 @@ def _factors(rows: Rows, units: ComplexArray, known: Array) -> ComplexArray:
         normal = np.einsum("anc,bnc->ab", weighted, design, optimize=True)
         right = np.einsum("anc,nc->a", weighted, rows.measured - known)
         factors[:] = np.linalg.solve(normal, right)
-        return known + np.einsum("anc,a->nc", design, factors)
+        found: Array = known + np.einsum("anc,a->nc", design, factors)
+        return found
 
     robust(rows, solve_for)
     count = len(units)

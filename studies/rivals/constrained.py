@@ -1,11 +1,11 @@
 """Constrained radial basis functions of SPICY (Sperotto, Pieris & Mendez 2022), as far as they go.
 
 The library takes one instant and all components at every point. The tracks have many instants and
-mostly two components, so each interval of the period is taken for an instant, and the rows of a
-component that is not measured are taken out of the library's system, where mass alone finds it.
-Velocity vanishes and is free of divergence at points of the wall, and a penalty asks for the latter
-at the tracks. Pressure solves the library's Poisson equation, whose Neumann condition on the wall
-and in the openings is the momentum equation.
+mostly two components, so each interval of the period is taken for an instant, and a component that
+is not measured is zero at the tracks with a small weight, so that mass finds it. Velocity vanishes
+and is free of divergence at points of the wall, and a penalty asks for the latter at the tracks.
+Pressure solves the library's Poisson equation, whose Neumann condition on the wall and in the
+openings is the momentum equation.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ INTERVALS, FEWEST = 3, 6
 # hydraulic radii; points and functions of the Poisson equation.
 SPACING, RADII = 0.7, [0.2, 4.0]
 POISSON, PRESSURES = 1500, 250
+# As the fields of `Basis` of these names, for the pressure.
+OVERLAP, CONDITION = 0.95, 1e12
+# Weight of a row of zero velocity of a component that is not measured.
+UNSEEN = 0.01
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,17 @@ class Basis:
         Value of a function at its nearest neighbour, `eps_l` of the library.
     divergence
         Weight of the divergence, `alpha_div` of the library.
+    condition
+        Condition number to which the system is damped, `K_cond` of the library.
     """
 
     functions: int = 400
-    overlap: float = 0.85
+    overlap: float = 0.95
     divergence: float = 1.0
+    condition: float = 1e9
 
 
-CANDIDATES = [Basis(*values) for values in product((200, 400), (0.7, 0.85, 0.95), (0.3, 3.0))]
+CANDIDATES = [Basis(*values) for values in product((200, 400), (0.9, 0.95), (1.0,), (1e8, 1e10))]
 
 
 def spicy() -> Any:
@@ -149,7 +156,7 @@ def _fit_rows(case: Case, basis: Basis, rows: Rows, chosen: Any) -> SpicyFlow:
             setattr(system, name, getattr(placed, name))
         system.vector_constraints(DIR=[*on_wall, *zeros], DIV=on_wall)
         _assemble(system, rows.components, basis.divergence)
-        system.Solve()
+        system.Solve(K_cond=basis.condition)
         weights.append(system.weights)
     # The mean over an interval is that of its middle, but for the sinc of each harmonic.
     harmonics = np.arange(case.harmonics + 1)
@@ -168,13 +175,13 @@ def _system(rows: Rows, chosen: Any) -> Any:
 
 
 def _assemble(system: Any, measured: list[int], divergence: float) -> None:
-    """Assemble, without the rows of components that are not measured."""
+    """Assemble, with a small weight of the zeros of components that are not measured."""
     system.Assembly_Regression()
     of_data = system.A
     system.Assembly_Regression(alpha_div=divergence)
     for component in {0, 1, 2} - set(measured):
         where = slice(component * system.n_b, (component + 1) * system.n_b)
-        system.A[where, where] -= of_data[where, where]
+        system.A[where, where] -= (1 - UNSEEN) * of_data[where, where]
 
 
 def _with_pressure(case: Case, flow: SpicyFlow) -> SpicyFlow:
@@ -195,13 +202,13 @@ def _with_pressure(case: Case, flow: SpicyFlow) -> SpicyFlow:
         slopes.append(slope - scales.inertia * np.sum(rate * normals, axis=1))
         sources.append(velocity.get_source_term(list(inside.T.copy()), scales.inertia))
     pressure = spicy()(sources, list(inside.T.copy()), model="scalar", verbose=0)
-    pressure.collocation([POISSON / PRESSURES], r_mM=_radii(case), eps_l=0.85)
+    pressure.collocation([POISSON / PRESSURES], r_mM=_radii(case), eps_l=OVERLAP)
     gauge = [*inside[:1].T.copy(), *[np.zeros(1)] * samples]
     pressure.scalar_constraints(
         DIR=gauge, NEU=[*places.T.copy(), *normals.T.copy(), *slopes], extra_RBF=True
     )
     pressure.Assembly_Poisson()
-    pressure.Solve()
+    pressure.Solve(K_cond=CONDITION)
     found = modes_of(np.array(pressure.w_list))[: len(flow.weights)]
     pressure.n_q = 1
     return SpicyFlow(flow.period, velocity, flow.weights, pressure, found)

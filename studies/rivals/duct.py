@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.interpolate import RectBivariateSpline
@@ -40,7 +40,8 @@ class GivenDuct(Duct):
         lumen = lumen_of(case)
         if not isinstance(lumen, Lumen) or lumen.annular:
             raise UserError(f"cfd: found a {case.lumen} lumen, expected a single one")
-        self.axes = Axes("xyz"[case.axis])
+        names: tuple[Literal["x", "y", "z"], ...] = ("x", "y", "z")
+        self.axes = Axes(names[case.axis])
         self._order = np.argsort(ORDER[self.axes.name])
         along = case.wall.points[:, case.axis]
         low, high = float(along.min()), float(along.max())
@@ -55,7 +56,9 @@ class GivenDuct(Duct):
         for end, beyond in ((low, y < low), (high, y > high)):
             step = 1e-3 * np.sign((low + high) / 2 - end)
             slope = np.diff(lumen.centre(np.array([end, end + step])), axis=0) / step
-            centre[np.ix_(beyond, across(case.axis))] += (y[beyond] - end)[:, None] * slope
+            centre[np.ix_(np.flatnonzero(beyond), np.array(across(case.axis)))] += (
+                y[beyond] - end
+            )[:, None] * slope
         radius = self._found(case, lumen, centre, inside)
         # Three more angles at either side make the spline periodic.
         turns = 2 * np.pi * np.arange(-4, ANGLES + 4) / ANGLES - np.pi

@@ -76,3 +76,11 @@ class HarmonicFlow(ABC):
             parts = [self.modes(positions[start : start + BLOCK]) for start in starts]
             self._last = positions.copy(), np.concatenate(parts, axis=2)
         return self._last[1]
+
+
+def product(matrix: Array, values: ComplexArray) -> ComplexArray:
+    """Product (..., K) of a real matrix (..., M) and complex values (M, K).
+
+    NumPy would first make a complex copy of the matrix, which is the larger one.
+    """
+    return np.asarray(matrix @ values.real + 1j * (matrix @ values.imag))

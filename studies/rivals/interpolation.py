@@ -22,7 +22,7 @@ from studies.rivals.tracks import best, robust, training_rows
 
 KNOWS = "wall, period"
 # Distance of centres and rows on the wall, in hydraulic radii; centres in the lumen.
-SPACING, CENTRES = 0.7, 500
+SPACING, CENTRES = 0.7, 600
 # Standard deviation of the velocity on the wall, in that of the noise.
 WALL = 0.1
 # Smallest eigenvalue of the kernel, in the largest.
@@ -48,7 +48,7 @@ class Smoothness:
     amplitude: float = 1.0
 
 
-CANDIDATES = [Smoothness(*values) for values in product((1.0, 1.5, 2.0, 3.0), (1, 2, 4), (1, 10))]
+CANDIDATES = [Smoothness(*values) for values in product((0.8, 1.2, 1.8), (1, 2), (3, 30))]
 
 
 class Interpolation(HarmonicFlow):
@@ -79,7 +79,9 @@ class Interpolation(HarmonicFlow):
             -(positions[:, i, None] - self.centres[:, i]) / self.lengths[i] ** 2 * values
             for i in range(3)
         ]
-        return np.einsum("dnm,kfm->kdnf", np.stack([values, *slopes]), self.weights, optimize=True)
+        jets = np.stack([values, *slopes])
+        found: ComplexArray = np.einsum("dnm,kfm->kdnf", jets, self.weights, optimize=True)
+        return found
 
 
 def gaussians(positions: Array, centres: Array, lengths: Array) -> Array:
@@ -112,7 +114,7 @@ def fit(case: Case, smoothness: Smoothness | None = None) -> Interpolation:
         rows,
         [design] * len(columns),
         columns,
-        [share(k) * damped.astype(complex) for k in harmonics],
+        [np.asarray(share(k) * damped, dtype=complex) for k in harmonics],
         np.zeros((len(harmonics), len(damped)), dtype=complex),
     )
     robust(rows, problem.solve)

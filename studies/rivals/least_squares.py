@@ -17,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.linalg import LinearOperator, cg
 
 from aiv_rba.files.formats import Array
-from studies.rivals.flow import ComplexArray
+from studies.rivals.flow import ComplexArray, product
 from studies.rivals.tracks import Rows
 
 TOLERANCE = 1e-8
@@ -87,7 +87,7 @@ class HarmonicFit:
     def fitted(self, coefficients: ComplexArray) -> Array:
         """Velocities (N, C) of coefficients (K, B)."""
         parts = [
-            np.sum((design @ coefficients[:, where].T) * self.rows.waves.T, axis=1).real
+            np.sum(product(design, coefficients[:, where].T) * self.rows.waves.T, axis=1).real
             for design, where in zip(self.designs, self.columns, strict=True)
         ]
         return np.stack(parts, axis=1)
@@ -99,7 +99,7 @@ class HarmonicFit:
         """Transpose of `fitted`, of values (N, C)."""
         out = np.zeros_like(self.right)
         for column, design, where in zip(values.T, self.designs, self.columns, strict=True):
-            out[:, where] += (self.rows.waves.conj() * column) @ design
+            out[:, where] += product(design.T, (self.rows.waves.conj() * column).T).T
         return out
 
     def _apart(self, weights: Array) -> list[ComplexArray]:

@@ -12,9 +12,10 @@ from aiv_rba.geometry import apart, lumen_of
 def inside_points(case: Case, count: int, seed: int = 0) -> Array:
     """Points (count, 3), uniform in the lumen."""
     rng, lumen = np.random.default_rng(seed), lumen_of(case)
+    low, high = case.corners
     points = np.empty((0, 3))
     while len(points) < count:
-        tries = rng.uniform(*case.corners, (4 * count, 3))
+        tries = rng.uniform(low, high, (4 * count, 3))
         points = np.concatenate([points, tries[lumen.inside(tries)]])
     return points[:count]
 

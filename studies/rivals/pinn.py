@@ -58,7 +58,8 @@ class PinnFlow:
             x = points.float().requires_grad_()
             value = self.network(x)
             if order == 0:
-                return value.detach().double()[None]
+                alone: Tensor = value.detach().double()[None]
+                return alone
             slopes = [torch.autograd.grad(f.sum(), x, retain_graph=True)[0] for f in value.T]
         jet = torch.cat([value[None], torch.stack(slopes, dim=-1).permute(1, 0, 2)])
         return jet.detach().double()

@@ -9,14 +9,14 @@ the fit with the convection of the flow before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import product as combinations
 
 import numpy as np
 
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.harmonics import modes_of
-from studies.rivals.flow import ComplexArray, HarmonicFlow
+from studies.rivals.flow import ComplexArray, HarmonicFlow, product
 from studies.rivals.least_squares import HarmonicFit, share
 from studies.rivals.lumen import inside_points
 from studies.rivals.tracks import best, robust, training_rows
@@ -48,7 +48,7 @@ class Weights:
     tolerance: float = 0.05
 
 
-CANDIDATES = [Weights(*values) for values in product((1.0, 1.5), (0.3, 0.1, 0.03, 0.01))]
+CANDIDATES = [Weights(*values) for values in combinations((1.0, 1.5), (0.3, 0.1, 0.03, 0.01))]
 
 
 class RandomWaves:
@@ -170,17 +170,17 @@ class Equations:
             for j in range(3):
                 out[i, :, j] += self.mass * self.divergence[i][j]
         out[3, :, 3] = self.momentum * self.of_push
-        matrix = share(harmonic) * out.reshape(4 * count, 4 * count)
+        matrix = np.asarray(share(harmonic) * out.reshape(4 * count, 4 * count), dtype=complex)
         matrix += DAMPING * np.trace(matrix).real / len(matrix) * np.eye(len(matrix))
         return matrix
 
     def right(self, harmonic: int, force: ComplexArray) -> ComplexArray:
         """Right side (4 M,) for a force (N, 3) in the momentum equation of one harmonic."""
         rate = self.inertia * self.omega * harmonic
-        operator = -1j * rate * self.value - self.viscous
-        parts = [operator.T @ force[:, i] for i in range(3)]
-        parts.append(sum(push.T @ force[:, i] for i, push in enumerate(self.push)))
-        return share(harmonic) * self.momentum * np.concatenate(parts)
+        momentum = -1j * rate * product(self.value.T, force) - product(self.viscous.T, force)
+        mean = np.sum([product(a.T, force[:, [i]]) for i, a in enumerate(self.push)], axis=0)
+        parts = np.concatenate([*momentum.T, mean[:, 0]])
+        return np.asarray(share(harmonic) * self.momentum * parts, dtype=complex)
 
     def convection(self, flow: HarmonicFlow, harmonics: int) -> ComplexArray:
         """Modes (K, N, 3) of minus the inertia of the convection (v . grad) v."""
@@ -195,7 +195,11 @@ class Equations:
 def fit(case: Case, weights: Weights | None = None) -> StokesFlow:
     """Fit tracks and equations, with the weights that held-out tracks ask for unless given."""
     if weights is None:
-        weights = best(case, CANDIDATES, lambda candidate: fit(case, candidate))
+        weights = best(case, CANDIDATES, lambda candidate: _fit(case, candidate, repeats=0))
+    return _fit(case, weights, REPEATS)
+
+
+def _fit(case: Case, weights: Weights, repeats: int) -> StokesFlow:
     rows, basis = training_rows(case), Basis(case, weights.length)
     equations = Equations(case, basis, weights.tolerance)
     harmonics, count = range(case.harmonics + 1), FEATURES
@@ -206,20 +210,17 @@ def fit(case: Case, weights: Weights | None = None) -> StokesFlow:
         [equations.normal(k) for k in harmonics],
         np.zeros((len(harmonics), 4 * count), dtype=complex),
     )
-    robust(rows, problem.solve)
-    flow, before = _flow(case, basis, problem), np.zeros(0)
-    for _ in range(REPEATS):
-        force = equations.convection(flow, case.harmonics)
-        problem.right = np.array([equations.right(k, f) for k, f in enumerate(force)])
-        before = flow.velocity(rows.positions, rows.times)
-        robust(rows, problem.solve, fits=1)
-        flow = _flow(case, basis, problem)
-        change = flow.velocity(rows.positions, rows.times) - before
-        if np.linalg.norm(change) < SETTLED * np.linalg.norm(before):
+
+    def flow() -> StokesFlow:
+        factors = problem.coefficients.reshape(len(harmonics), 4, count)
+        return StokesFlow(case.scales.nondimensional_period, basis, factors)
+
+    weight = robust(rows, problem.solve)
+    fitted = problem.fitted(problem.coefficients)
+    for _ in range(repeats):
+        force = equations.convection(flow(), case.harmonics)
+        problem.right = np.array([equations.right(k, part) for k, part in enumerate(force)])
+        before, fitted = fitted, problem.solve(weight)
+        if np.linalg.norm(fitted - before) < SETTLED * np.linalg.norm(fitted):
             break
-    return flow
-
-
-def _flow(case: Case, basis: Basis, problem: HarmonicFit) -> StokesFlow:
-    factors = problem.coefficients.reshape(case.harmonics + 1, 4, FEATURES)
-    return StokesFlow(case.scales.nondimensional_period, basis, factors)
+    return flow()

@@ -72,7 +72,7 @@ def _rows(case: Case, chosen: NDArray[np.bool_]) -> Rows:
     )
 
 
-def robust(rows: Rows, solve: Callable[[Array], Array], fits: int = FITS) -> None:
+def robust(rows: Rows, solve: Callable[[Array], Array]) -> Array:
     """Solve again and again with the probabilities that rows are no mismatches.
 
     Parameters
@@ -81,15 +81,19 @@ def robust(rows: Rows, solve: Callable[[Array], Array], fits: int = FITS) -> Non
         The rows that are fitted.
     solve
         Fits them with weights (N, C) and returns the fitted velocities (N, C).
-    fits
-        How many times.
+
+    Returns
+    -------
+    Array
+        The last weights.
     """
-    matched = np.ones(len(rows.times))
-    least = rows.noise.min(axis=0)
-    for _ in range(fits):
-        fitted = solve(matched[:, None] / rows.noise**2)
-        residual = rows.measured - fitted
+    weights, least = 1 / rows.noise**2, rows.noise.min(axis=0)
+    for _ in range(FITS - 1):
+        residual = rows.measured - solve(weights)
         matched = inlier_probability(residual, rows.measured, least, rows.noise / least)
+        weights = matched[:, None] / rows.noise**2
+    solve(weights)
+    return weights
 
 
 def misfit(flow: HarmonicFlow, rows: Rows) -> float:

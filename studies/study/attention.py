@@ -39,7 +39,7 @@ def group_centres(points: Path, case: Case) -> Array:
     reader = PointsReader(points, case.identity)
     place = reader.places["interior"]
     batches = [reader.read("interior", b, slice(0, place.groups)) for b in range(place.batches)]
-    return np.mean(batches, axis=0, dtype=float)
+    return np.asarray(np.mean(batches, axis=0, dtype=float))
 
 
 def attention(
@@ -49,7 +49,7 @@ def attention(
     file: h5py.File,
     multipliers: dict[str, Array],
     compared: Compared,
-) -> tuple[dict[str, Any], dict[str, Array]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Numbers that say what the multipliers single out, and the multipliers with their places.
 
     Parameters
@@ -65,8 +65,8 @@ def attention(
     compared
         The comparison with the truth.
     """
-    found: dict[str, Any] = {}
-    maps: dict[str, Array] = {}
+    found: dict[str, Any] = {"mean": {b: float(m.mean()) for b, m in multipliers.items()}}
+    maps: dict[str, Any] = {}
     case = flow.case
     training = ~case.tracks.validation
     known = known_outliers(truth, file, case)
@@ -79,7 +79,7 @@ def attention(
             "precedence": precedence(mean, flags),
             "mean_mismatched": float(mean[flags].mean()),
             "mean_matched": float(mean[~flags].mean()),
-            "correlation": float(np.corrcoef(mean, flags)[0, 1]),
+            "correlation": rank_correlation(mean, flags),
         }
         maps |= {
             "tracks": own,
@@ -93,8 +93,8 @@ def attention(
         wrong = _error_at(centres, compared, case)
         found["navier_stokes"] = {
             name: {
-                "with_distance_to_wall": _rank_correlation(values, distance),
-                "with_true_error": _rank_correlation(values, wrong),
+                "with_distance_to_wall": rank_correlation(values, distance),
+                "with_true_error": rank_correlation(values, wrong),
             }
             for name, values in [*zip(EQUATIONS, own.T, strict=True), ("mean", own.mean(axis=1))]
         }
@@ -112,8 +112,8 @@ def _error_at(centres: Array, compared: Compared, case: Case) -> Array:
     return np.asarray(size[phase, nearest])
 
 
-def _rank_correlation(values: Array, other: Array) -> float:
-    """Spearman's; not a number where a side is constant."""
-    if np.ptp(values) == 0 or np.ptp(other) == 0:
+def rank_correlation(values: Array, other: Array | NDArray[np.bool_]) -> float:
+    """Spearman's rank correlation; not a number where a side is constant."""
+    if (values == values[0]).all() or (other == other[0]).all():
         return float("nan")
     return float(spearmanr(values, other).statistic)

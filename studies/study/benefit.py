@@ -13,9 +13,9 @@ from studies.study.numbers import error_at, history_of, row_of
 from studies.study.plan import Comparison, Run, runs_of
 
 # Schemes of multipliers among the overlays; a variant without one has equal multipliers.
-SCHEMES = ("rba", "paper_rba", "self_adaptive", "annealing")
+SCHEMES = ("rba", "paper_rba", "one_rate_rba", "self_adaptive", "annealing")
 # Overlays that change residual-based attention and mean nothing without it.
-OF_RBA = ("quantile", "no_tracks", "per_visit")
+OF_RBA = ("quantile", "no_tracks", "per_visit", "fast")
 # Errors that are in the history, so that they are known at every time of the training.
 ALONG = ("validation_u", "validation_v", "truth_velocity", "truth_pressure")
 # Errors at the end of the training.
@@ -63,7 +63,8 @@ def ratio(errors: Sequence[float], others: Sequence[float]) -> Ratio:
         return Ratio(float(np.exp(logs.mean())), 0.0, float("inf"), count)
     half = float(t.ppf(0.975, count - 1)) * logs.std(ddof=1) / np.sqrt(count)
     middle = logs.mean()
-    return Ratio(*(float(np.exp(x)) for x in (middle, middle - half, middle + half)), count)
+    mean, low, high = (float(np.exp(x)) for x in (middle, middle - half, middle + half))
+    return Ratio(mean, low, high, count)
 
 
 def pairs_of(

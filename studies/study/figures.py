@@ -23,7 +23,7 @@ from aiv_rba.fields.flow import Flow
 from aiv_rba.files.formats import Array
 from aiv_rba.geometry import across
 from studies.study.numbers import history_of
-from studies.study.plan import Comparison, Run, label
+from studies.study.plan import WORDS, Comparison, Run, label
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
@@ -89,7 +89,7 @@ def evolution(runs: Sequence[Run]) -> bytes:
                     linestyle=dash,
                     label=f"{name}, {which}",
                 )
-        axis.set(title=f"{run.optimiser}: {run.label}", xlabel="iteration")
+        axis.set(title=f"{WORDS[run.optimiser]}: {run.label}", xlabel="iteration")
         axis.legend(frameon=False, fontsize="small")
     axes[0][0].set_ylabel("multiplier without offset")
     return image(figure)
@@ -112,8 +112,7 @@ def histograms(measured: dict[str, dict[str, list[float]]]) -> bytes:
 def fields(flow: Flow, phases: Sequence[float] = PHASES) -> bytes:
     """Velocity, pressure, vorticity and wall shear stress at some phases; Figs. 6(c) and A.13.
 
-    Points of the volume in the middle third of the depth, seen along the line of sight, and the
-    wall from the same side.
+    Points in the middle third of the vessel, seen across it, and the wall from the same side.
     """
     case = flow.case
     side = across(case.axis)[0]

@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 
 from studies.study.numbers import TRUTH, VALIDATION
-from studies.study.plan import label, load_plan
+from studies.study.plan import WORDS, label, load_plan
 from studies.study.tables import tables
 
 COLUMNS = VALIDATION | TRUTH
@@ -16,10 +16,17 @@ COLUMNS = VALIDATION | TRUTH
 SHOWN = ("validation_v", "truth_velocity", "truth_pressure", "wss")
 
 
+def cell(value: object) -> str:
+    """A value as text, numbers with three digits and nothing for what is missing."""
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.3g}"
+    return str(value)
+
+
 def markdown(table: pd.DataFrame) -> str:
-    """A table of text as Markdown."""
+    """A table as Markdown."""
     lines = ["| " + " | ".join(table.columns) + " |", "| --- " * len(table.columns) + "|"]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
+    lines += ["| " + " | ".join(map(cell, row)) + " |" for row in table.itertuples(index=False)]
     return "\n".join(lines)
 
 
@@ -47,7 +54,7 @@ def benefit_text(table: pd.DataFrame) -> pd.DataFrame:
     ]
     shown = shown.assign(
         cell=cell,
-        optimiser=[name.split("-")[0] for name in shown["variant"]],
+        optimiser=[WORDS[name.split("-")[0]] for name in shown["variant"]],
         variant=[label(name) for name in shown["variant"]],
     )
     keys = ["comparison", "twin", "optimiser", "variant", "equal"]
@@ -64,7 +71,7 @@ def main() -> int:
     plan = load_plan(parser.parse_args().plan)
     found = tables(plan)
     for optimiser, part in found["all"].groupby("optimiser", sort=False):
-        print(f"{optimiser}, errors in percent\n\n{markdown(with_spread(part, COLUMNS))}\n")
+        print(f"{WORDS[optimiser]}, errors in percent\n\n{markdown(with_spread(part, COLUMNS))}\n")
     print("Ratios of errors with and without multipliers\n")
     print(markdown(benefit_text(found["benefit"])) + "\n")
     costs = {"ms_per_step": "ms per iteration", "seconds": "seconds", "steps": "iterations"}

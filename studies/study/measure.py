@@ -111,7 +111,7 @@ def truth_errors(file: h5py.File, flow: Flow, compared: Compared) -> dict[str, A
     return {"errors": errors | drop_errors(flow, compared), "largest": largest}
 
 
-def measure(results: Results, truth: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+def measure(results: Results, truth: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is measured of a run, and its multipliers of single rows where it has any."""
     flow = open_flow(results.folder)
     tracks = on_tracks(flow.case, flow.model)

@@ -81,12 +81,13 @@ def singled_out(plan: Sequence[Comparison]) -> pd.DataFrame:
     rows = []
     for run in runs_of(list(plan)):
         found = json.loads(run.measures.read_text())["attention"]
-        if not found:
+        if not found["mean"]:
             continue
         tracks, groups = found.get("tracks", {}), found["navier_stokes"]["mean"]
         rows.append(
             {
                 **{key: getattr(run, key) for key in (*KEYS, "seed")},
+                **{f"mean_{block}": value for block, value in found["mean"].items()},
                 **{f"tracks_{name}": value for name, value in tracks.items()},
                 **{f"groups_{name}": value for name, value in groups.items()},
             }

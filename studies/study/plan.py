@@ -29,6 +29,7 @@ WORDS = {
     "wn": "WN",
     "rba": "RBA",
     "paper_rba": "RBA",
+    "one_rate_rba": "RBA",
     "self_adaptive": "self-adaptive",
     "annealing": "annealing",
     "robust": "robust rows",
@@ -36,6 +37,7 @@ WORDS = {
     "quantile": "RBA by quantile",
     "no_tracks": "RBA not on tracks",
     "per_visit": "RBA per visit",
+    "fast": "RBA ten times as fast",
     "exact": "exact no-slip",
     "short": "short",
 }

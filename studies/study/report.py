@@ -13,17 +13,14 @@ from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.formats import atomic_path
 from aiv_rba.pages import Figure, Section, Table, render
 from studies.study import figures
-from studies.study.markdown import COLUMNS, benefit_text, with_spread
-from studies.study.plan import FOLDER, Comparison, Run, data, load_plan, runs_of
+from studies.study.markdown import COLUMNS, benefit_text, cell, with_spread
+from studies.study.plan import FOLDER, WORDS, Comparison, Run, data, load_plan, runs_of
 from studies.study.tables import tables
 
 
 def as_table(title: str, table: pd.DataFrame) -> Table:
     """A table of the page; numbers with three digits."""
-    rows = [
-        tuple(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row)
-        for row in table.itertuples(index=False)
-    ]
+    rows = [tuple(map(cell, row)) for row in table.itertuples(index=False)]
     return Table(title, rows, tuple(map(str, table.columns)))
 
 
@@ -35,7 +32,7 @@ def page(plan: list[Comparison], found: dict[str, pd.DataFrame]) -> str:
             "Errors",
             notes=("Relative errors in percent, mean and standard deviation over seeds.",),
             tables=tuple(
-                as_table(str(name), with_spread(part, COLUMNS))
+                as_table(WORDS[str(name)], with_spread(part, COLUMNS))
                 for name, part in found["all"].groupby("optimiser", sort=False)
             ),
         ),
@@ -47,7 +44,7 @@ def page(plan: list[Comparison], found: dict[str, pd.DataFrame]) -> str:
             ),
             tables=(as_table("", benefit_text(found["benefit"])),),
         ),
-        Section("Convergence (Fig. 7)", figures=_convergence(schemes)),
+        Section("Convergence (Fig. 7)", figures=_convergence(plan)),
         Section("Multipliers (Fig. A.11)", figures=_multipliers(plan)),
         Section("What the multipliers single out", tables=(as_table("", found["multipliers"]),)),
         Section("Fields (Figs. 6 and A.13)", figures=_fields(schemes)),
@@ -63,16 +60,16 @@ def page(plan: list[Comparison], found: dict[str, pd.DataFrame]) -> str:
     return render("What residual-based attention contributes on tracks", sections)
 
 
-def _convergence(schemes: Comparison) -> tuple[Figure, ...]:
-    optimisers = dict.fromkeys(variant.split("-")[0] for variant in schemes.variants)
+def _convergence(plan: list[Comparison]) -> tuple[Figure, ...]:
     return tuple(
         Figure(
-            figures.convergence(schemes, twin, optimiser),
-            f"{twin}, {optimiser}: means over seeds; the shade reaches from the smallest to the "
-            "largest error.",
+            figures.convergence(comparison, twin, optimiser),
+            f"{comparison.name}, {twin}, {WORDS[optimiser]}: means over seeds; the shade reaches "
+            "from the smallest to the largest error.",
         )
-        for twin in schemes.twins
-        for optimiser in optimisers
+        for comparison in plan
+        for twin in comparison.twins
+        for optimiser in dict.fromkeys(v.split("-")[0] for v in comparison.variants)
     )
 
 

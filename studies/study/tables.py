@@ -25,7 +25,7 @@ from studies.study.plan import Comparison, Run, runs_of
 ABLATION = ("global weights only", "WN", "RBA", "RBA, WN")
 TERMS = (
     *(("no_slip", f"no-slip in {axis}", i) for i, axis in enumerate("xyz")),
-    *(("tracks", f"measured {name}", i) for i, name in enumerate("uvw")),
+    *(("tracks", f"measured {name}", i) for i, name in enumerate("uv")),
     *(("momentum", f"momentum in {axis}", i) for i, axis in enumerate("xyz")),
 )
 PERCENT = 100
@@ -52,7 +52,7 @@ def tables(plan: Sequence[Comparison]) -> dict[str, pd.DataFrame]:
         "table_a11": global_weights(plan),
         "table_a12": details(plan),
         "table_a13": named(schemes)[
-            [*KEYS, "ms_per_step", "ms_per_step_std", "steps", "seconds", "parameters", "seeds"]
+            [*KEYS, *_with_spread(["ms_per_step", "seconds", "steps"]), "parameters", "seeds"]
         ],
         "benefit": benefit(plan),
         "largest_errors": places_of(plan),

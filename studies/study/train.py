@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,8 @@ def truth_errors(truth: Path, case: Case) -> Callable[[Run], None]:
 
 def keep_multipliers(run: Run, path: Path) -> None:
     """Write the multipliers (rows, terms) of the blocks whose rows have any, NPZ."""
-    blocks = {b: m.cpu().numpy() for b, m in run.scheme.multipliers.items() if m.ndim == 2}
+    multipliers = run.scheme.multipliers
+    blocks: dict[str, Any] = {b: m.cpu().numpy() for b, m in multipliers.items() if m.ndim == 2}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **blocks)
 

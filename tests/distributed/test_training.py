@@ -130,7 +130,9 @@ def last_checkpoint(folder, run):
 
 def tensors(tree, name=""):
     if isinstance(tree, torch.Tensor):
-        yield name, tree
+        # Without averaging no last parameters are kept.
+        if tree.numel():
+            yield name, tree
     elif isinstance(tree, dict):
         for key, value in tree.items():
             yield from tensors(value, f"{name}/{key}")

@@ -11,6 +11,7 @@ from aiv_rba import api, read_experiment
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import read_case
 from aiv_rba.files.results import Results
+from aiv_rba.statistics import relative_l2
 from studies.rivals import cfd, constrained, interpolation, pinn, stokes
 from studies.rivals import tracks as rows
 from studies.rivals.clock import Clock
@@ -25,103 +26,117 @@ NOISE = 0.02
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tube")
-    experiment = read_experiment(write_tube_experiment(folder, tracks=150, noise=NOISE))
+    experiment = read_experiment(write_tube_experiment(folder, tracks=400, noise=NOISE))
     api.ingest(experiment, folder / "results")
     return read_case(Results(folder / "results").case)
 
 
 def compared(case, flow, count=300):
-    """Relative errors of velocity and of pressure and wall shear stress where they are asked for.
-
-    Points lie in the middle of the tube, away from its openings.
-    """
+    """Relative errors of velocity, pressure and shear on the wall away from the openings."""
     rng = np.random.default_rng(4)
     scales, axis = case.scales, case.axis
-    low, high = case.corners
-    points = rng.uniform(low, high, (20 * count, 3)) * np.where(np.arange(3) == axis, 0.8, 1.0)
-    at = points * scales.length + np.array(scales.origin)
+    tube = (1 - 2 * rng.uniform(size=(20 * count, 3))) * [1, 0.8, 1] * case.corners[1]
+    at = tube * scales.length + np.array(scales.origin)
     inside = TUBE.radius_of(at) < 0.97 * TUBE.radius
-    points, at = points[inside][:count], at[inside][:count]
+    points, at = tube[inside][:count], at[inside][:count]
     t = rng.uniform(0, TUBE.period, count)
-    jet = flow.jet(torch.tensor(np.column_stack([t / scales.time, points])), 1).numpy()
-    exact = TUBE.velocity(t, at)
-    found = jet[0, :, :3] * scales.velocity
-    # A point and the section through the middle at the same time: pressure is known up to that.
-    middle = points.copy()
-    middle[:, axis] = 0
-    gauge = flow.jet(torch.tensor(np.column_stack([t / scales.time, middle])), 0).numpy()[0, :, 3]
-    s = (at - np.array(TUBE.centre))[:, axis]
-    drop = TUBE.pressure(t, s) - TUBE.pressure(t, scales.origin[axis] - TUBE.centre[axis])
+    jet = jet_at(flow, points, t / scales.time)
+    # Pressure is known up to a constant at every time: that of the section through the middle.
+    middle = np.where(np.arange(3) == axis, 0, points)
+    gauge = jet_at(flow, middle, t / scales.time)[0, :, 3]
+    start = scales.origin[axis] - TUBE.centre[axis]
+    s = points[:, axis] * scales.length + start
+    drop = TUBE.pressure(t, s) - TUBE.pressure(t, start)
+    # The slope from the wall inwards.
+    outwards = points * np.where(np.arange(3) == axis, 0, 1)
+    outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
+    radius = 0.999 * TUBE.radius
+    on_wall = points * (np.arange(3) == axis) + radius / scales.length * outwards
+    shear = np.sum(jet_at(flow, on_wall, t / scales.time)[2:, :, axis].T * outwards, axis=1)
+    step = 1e-4 * TUBE.radius
+    difference = TUBE.axial_velocity(t, radius + step) - TUBE.axial_velocity(t, radius - step)
     return {
-        "velocity": np.linalg.norm(found - exact) / np.linalg.norm(exact),
-        "pressure": np.linalg.norm((jet[0, :, 3] - gauge) * scales.pressure - drop)
-        / np.linalg.norm(drop),
-        "slopes": slopes_miss(flow, points, t / scales.time, jet),
+        "velocity": relative_l2(jet[0, :, :3] * scales.velocity, TUBE.velocity(t, at)),
+        "pressure": relative_l2((jet[0, :, 3] - gauge) * scales.pressure, drop),
+        "shear": relative_l2(shear * scales.shear_rate, difference / (2 * step)),
     }
 
 
-def slopes_miss(flow, points, times, jet, step=1e-5):
-    """Largest difference between the velocity's slopes and central differences, relative."""
+def jet_at(flow, points, times):
+    """Jet (5, N, 4) at nondimensional points and times."""
+    return flow.jet(torch.tensor(np.column_stack([times, points])), 1).numpy()
+
+
+def slopes_miss(case, flow, step):
+    """Largest difference of the slopes of the velocity from central differences, relative."""
+    rng = np.random.default_rng(5)
+    points = rng.uniform(-0.3, 0.3, (40, 4))
     numeric = []
-    for column in range(4):
-        shift = step * np.eye(4)[column]
-        at = np.column_stack([times, points])
-        beside = [flow.jet(torch.tensor(at + sign * shift), 0).numpy()[0] for sign in (1, -1)]
-        numeric.append((beside[0] - beside[1]) / (2 * step))
-    numeric = np.array(numeric)[..., :3]
+    for shift in step * np.eye(4):
+        after, before = (
+            jet_at(flow, p[:, 1:], p[:, 0])[0] for p in (points + shift, points - shift)
+        )
+        numeric.append((after - before) / (2 * step))
+    numeric, jet = np.array(numeric)[..., :3], jet_at(flow, points[:, 1:], points[:, 0])
     return np.abs(numeric - jet[1:, :, :3]).max() / np.abs(numeric).max()
 
 
 def test_interpolation_meets_the_velocity_and_knows_no_pressure(case):
     flow = interpolation.fit(case, interpolation.Smoothness(1.5, 2.0, 10.0))
     found = compared(case, flow)
-    assert found["velocity"] < 0.04
-    assert found["slopes"] < 1e-5
+    assert found["velocity"] < 0.03
+    assert found["shear"] < 0.06
+    assert slopes_miss(case, flow, 1e-5) < 1e-6
     assert not flow.pressure(case.wall.points[:5], 0.1).any()
 
 
-def test_stokes_meets_velocity_and_pressure(case, monkeypatch):
+def test_stokes_meets_all_fields(case, monkeypatch):
     monkeypatch.setattr(stokes, "FEATURES", 150)
     monkeypatch.setattr(stokes, "POINTS", 600)
-    found = compared(case, stokes.fit(case, stokes.Weights(1.5, 0.1)))
+    flow = stokes.fit(case, stokes.Weights(1.5, 0.1))
+    found = compared(case, flow)
     assert found["velocity"] < 0.01
     assert found["pressure"] < 0.02
-    assert found["slopes"] < 1e-5
+    assert found["shear"] < 0.01
+    assert slopes_miss(case, flow, 1e-5) < 1e-6
 
 
-def test_cfd_meets_velocity_and_pressure(case, monkeypatch):
+def test_cfd_meets_all_fields(case, monkeypatch):
     monkeypatch.setattr(cfd, "SECTION", 1)
     monkeypatch.setattr(cfd, "RINGS", 1)
     monkeypatch.setattr(cfd, "ALONG", 3.0)
     found = compared(case, cfd.fit(case))
-    assert found["velocity"] < 0.01
+    assert found["velocity"] < 0.015
     assert found["pressure"] < 0.02
-    assert found["slopes"] < 1e-2
+    assert found["shear"] < 0.08
 
 
-def test_constrained_functions_meet_the_velocity(case):
+def test_constrained_functions_meet_all_fields(case):
     pytest.importorskip("spicy_vki")
-    found = compared(case, constrained.fit(case, constrained.Basis(150, 0.85, 1.0)))
-    assert found["velocity"] < 0.06
-    assert found["pressure"] < 0.5
-    assert found["slopes"] < 1e-5
+    flow = constrained.fit(case, constrained.Basis(60, 0.95, 1.0, 1e9))
+    found = compared(case, flow)
+    assert found["velocity"] < 0.04
+    assert found["pressure"] < 0.05
+    assert found["shear"] < 0.15
+    assert slopes_miss(case, flow, 1e-5) < 1e-5
 
 
 def test_network_stops_on_the_clock_and_goes_on(case, tmp_path, monkeypatch):
     pytest.importorskip("deepxde")
     monkeypatch.setattr(pinn, "WIDTH", 16)
-    monkeypatch.setattr(pinn, "INTERIOR", 100)
-    monkeypatch.setattr(pinn, "ROWS", 200)
+    monkeypatch.setattr(pinn, "INTERIOR", 50)
+    monkeypatch.setattr(pinn, "ROWS", 100)
     pieces = iter(range(100))
-    flow = pinn.fit(case, 3, lambda: next(pieces), tmp_path)
-    first = compared(case, flow)
-    assert next(pieces) == 4
-    assert first["slopes"] < 0.02
+    flow = pinn.fit(case, 1, lambda: next(pieces), tmp_path)
+    assert next(pieces) == 2
     again = pinn.fit(case, 0, lambda: 1.0, tmp_path)
     at = torch.tensor(np.column_stack([np.zeros(5), case.wall.points[:5]]))
     torch.testing.assert_close(again.jet(at), flow.jet(at))
+    # The network is of single precision.
+    assert slopes_miss(case, flow, 5e-3) < 0.02
     pieces = iter(range(100))
-    assert compared(case, pinn.fit(case, 6, lambda: next(pieces), tmp_path))["velocity"] < 0.3
+    longer = pinn.fit(case, 4, lambda: next(pieces), tmp_path)
+    assert compared(case, longer)["velocity"] < 0.5 * compared(case, flow)["velocity"]
 
 
 def test_duct_has_the_wall_of_the_tube_and_its_inverse(case):

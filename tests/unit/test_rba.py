@@ -1,5 +1,7 @@
 """Residual-based attention: Eq. 12, its bound, both initialisations."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -116,6 +118,21 @@ def test_a_quantile_in_the_place_of_the_maximum():
     for _ in range(200):
         found = rba.update(batch, {"tracks": e})["tracks"]
     assert float(found.max()) == pytest.approx(2.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_quantile_of_several_ranks_is_that_of_one(dtype):
+    """As far as one process can show it: two ranks, of which the other one has no rows."""
+    settings = RBASettings(quantile=0.7)
+    counts = {block: size[0] for block, size in SIZES.items()}
+    two = SimpleNamespace(size=2, device=ONE.device, sum=lambda values: values)
+    one, several = RBA(settings, SIZES, ONE), RBA(settings, SIZES, two)
+    for step in range(3):
+        e = {block: values.to(dtype) for block, values in _residuals(step).items()}
+        batch = Batch(step, {}, ROWS, counts)
+        found, expected = several.update(batch, e), one.update(batch, e)
+        for block in SIZES:
+            torch.testing.assert_close(found[block], expected[block], rtol=0, atol=0)
 
 
 def test_a_block_with_a_learning_rate_of_zero_keeps_the_offset():

@@ -66,8 +66,10 @@ def test_every_scheme_is_compared_with_equal_multipliers():
         for _, _, runs in pairs:
             assert len(runs) == len(comparison.seeds)
             for with_scheme, without in runs:
-                assert with_scheme.settings()["network"] == without.settings()["network"]
-                assert without.settings()["multipliers"] == {"name": "none"}
+                given, plain = with_scheme.settings(), without.settings()
+                assert given.pop("multipliers")["name"] != "none"
+                assert plain.pop("multipliers") == {"name": "none"}
+                assert given == plain
 
 
 def test_ratios_of_errors_and_their_interval():
@@ -109,6 +111,14 @@ def test_precedence_counts_pairs():
     pairs = [(a > b) + 0.5 * (a == b) for a in values[flags] for b in values[~flags]]
     assert attention.precedence(values, flags) == pytest.approx(np.mean(pairs))
     assert np.isnan(attention.precedence(values, np.zeros(40, dtype=bool)))
+
+
+def test_correlation_of_ranks():
+    values, flags = np.array([1.0, 2.0, 30.0, 31.0]), np.array([False, False, True, True])
+    # Ranks 1 to 4 against 1.5, 1.5, 3.5, 3.5.
+    assert attention.rank_correlation(values, flags) == pytest.approx(2 / 5**0.5)
+    assert np.isnan(attention.rank_correlation(np.ones(4), flags))
+    assert np.isnan(attention.rank_correlation(values, np.ones(4, dtype=bool)))
 
 
 def test_the_largest_error_and_its_place():
@@ -156,7 +166,7 @@ def test_a_row_of_a_run(tmp_path, monkeypatch):
         "validation": {"u": 0.2, "v": 0.3},
         "noise_floor": {"u": 0.1, "v": 0.2},
         "truth": {"errors": {"velocity": 0.05}, "largest": {"velocity": place}},
-        "attention": {},
+        "attention": {"mean": {}},
     }
     run.measures.write_text(json.dumps(measures))
     training = {"iterations": 100, "seconds": 2.0, "parameters": 7}

@@ -69,7 +69,7 @@ rule study_ingest:
         mem_mb=2000,
         runtime=10,
     params:
-        folder=f"{STUDY}/data/{{twin}}",
+        folder=lambda wildcards, output: Path(output.case).parent,
         version=VERSION["ingest"],
     shell:
         "OMP_NUM_THREADS=1 aiv-rba ingest {params.folder}"
@@ -91,7 +91,7 @@ rule study_points:
         mem_mb=4000,
         runtime=20,
     params:
-        folder=f"{STUDY}/data/{{twin}}",
+        folder=lambda wildcards, output: Path(output.points).parent,
         version=VERSION["points"],
     shell:
         "OMP_NUM_THREADS=1 aiv-rba points {params.folder}"
@@ -117,7 +117,7 @@ rule study_train:
         mem_mb=4000,
         runtime=60,
     params:
-        folder=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}",
+        folder=lambda wildcards, output: Path(output.model).parent,
         version=VERSION["train"],
     shell:
         "ln -f {input.case} {input.points} {params.folder} &&"
@@ -142,7 +142,7 @@ rule study_measure:
         mem_mb=4000,
         runtime=20,
     params:
-        folder=rules.study_train.params.folder,
+        folder=lambda wildcards, output: Path(output.measures).parent,
         version=VERSION["score"],
     shell:
         "OMP_NUM_THREADS=1 python -m studies.study.measure {params.folder} {input.truth} 2> {log}"

@@ -25,7 +25,7 @@ from aiv_rba.settings import UncertaintySettings
 
 # Standard deviation of parameters that no row settles; the network's weights are of order one.
 PRIOR = 1.0
-# Three constants of the error budget, which the choosing half of the twins fixed
+# Four constants of the error budget, which the choosing half of the twins fixed
 # (docs/uncertainty.md). Training takes a part of the rows at every step, so that its answer is not
 # quite at the minimum: the noise counts this much more.
 NOISE = 1.2
@@ -34,6 +34,8 @@ EQUATIONS = 0.3
 # Standard deviation of errors of the amplitude that all tracks share and that no residual shows,
 # such as the mean over a thick slab.
 AMPLITUDE = 0.005
+# Everything is widened by what the linear model and the last steps of a training leave out.
+WIDENING = 1.2
 # The curvature is that of at most so many rows of the tracks, and of so many batches of at most so
 # many collocation points.
 ROWS, BATCHES, POINTS = 40_000, 2, 2_400
@@ -100,6 +102,9 @@ def sample_deviations(
         The amplitude bias on the tracks, its standard error and half a percent, as a factor of the
         whole flow.
 
+    All are multiplied by the same constant, which makes the truth lie within one standard deviation
+    at two thirds of the points on the choosing half of the twins.
+
     Every rank calls this; the samples are the same for any number of ranks but for rounding.
     """
     residuals = copy.deepcopy(problem.residuals).double()
@@ -131,7 +136,11 @@ def sample_deviations(
                 errors["wall"] = (part.factors.unsqueeze(-1) * moved).flatten(0, 1)
             posterior.add(j.dense(), errors)
     found = posterior.deviations(PRIOR, "equations", generator)
-    return CurvatureSamples(found, strengths, amplitude)
+    return CurvatureSamples(
+        {source: WIDENING * values for source, values in found.items()},
+        None if strengths is None else WIDENING * strengths,
+        WIDENING * amplitude,
+    )
 
 
 def _track_rows(
