@@ -25,7 +25,7 @@ from studies.rivals.tracks import Rows, robust, training_rows
 
 KNOWS = "wall, period, viscosity, density, how the flow enters"
 # Elements along a side of the inner square, rings round it, and length of one, hydraulic radii.
-SECTION, RINGS, ALONG = 4, 3, 0.6
+SECTION, RINGS, ALONG = 3, 2, 0.8
 # Longest time step, in the time in which the velocity scale goes through the hydraulic radius;
 # fewest steps of the fastest wave.
 STEP, PER_WAVE = 0.03, 30
@@ -35,7 +35,7 @@ FASTEST, DAMPED = 6.6, 10
 # Flow rate of the linear run, nondimensional.
 SMALL = 1e-6
 # Correction of the flow rate, over the flow rate, after which no run follows, and most runs.
-SETTLED, RUNS = 1e-3, 4
+SETTLED, RUNS = 2e-3, 4
 
 
 class CfdFlow(HarmonicFlow):

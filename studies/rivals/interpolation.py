@@ -48,7 +48,7 @@ class Smoothness:
     amplitude: float = 1.0
 
 
-CANDIDATES = [Smoothness(*values) for values in product((0.8, 1.2, 1.8), (1, 2), (3, 30))]
+CANDIDATES = [Smoothness(*values) for values in product((1.0, 1.5), (1, 2), (3, 30))]
 
 
 class Interpolation(HarmonicFlow):

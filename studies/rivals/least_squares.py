@@ -20,7 +20,7 @@ from aiv_rba.files.formats import Array
 from studies.rivals.flow import ComplexArray, product
 from studies.rivals.tracks import Rows
 
-TOLERANCE = 1e-8
+TOLERANCE = 1e-6
 STEPS = 300
 
 
