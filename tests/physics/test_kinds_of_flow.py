@@ -87,7 +87,7 @@ def test_an_unsteady_flow_is_inferred_in_its_window(decaying):
     assert times[[0, -1]] == pytest.approx(flow.window)
     found = np.array([flow.velocity(points, time) for time in times])
     exact = np.array([tube.velocity(time, points) for time in times])
-    assert relative(found, exact) < 0.04
+    assert relative(found, exact) < 0.05
     # What the particles do in depth is measured as well as the rest.
     assert relative(found[..., 2], exact[..., 2]) < 0.15
     rates = [flow.flow_rate(time) for time in times]
