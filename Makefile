@@ -47,8 +47,9 @@ lint: .venv/installed  ## style, types, import layers, workflow
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --snakefile workflow/study.smk
 
 bench: .venv/installed  ## the paper's step against nested autograd, JAX and the matrix product; writes results/bench_step.json
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
@@ -74,7 +75,7 @@ validate: .venv/installed  ## known problems with quick settings (6 minutes); PR
 # The two judged twins are made first if they are missing, which takes a quarter of an hour.
 study: .venv/installed results/twins/lobe_b/experiment.yaml results/twins/bend_b/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 90 minutes on two cores; PLAN=quick: a rehearsal)
 	@$(BIN)/python -m studies.study.duration $(PLAN) --cores $(CORES)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/study/$(PLAN)/finished --cores $(CORES) --keep-going
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --snakefile workflow/study.smk results/study/$(PLAN)/finished --cores $(CORES) --keep-going
 
 records: .venv/installed  ## the most accurate solutions of both, side by side on two cores (about 40 minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/records/finished --cores $(CORES)

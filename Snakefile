@@ -9,6 +9,7 @@ if not config:
     configfile: "workflow/config/perivascular.yaml"
 
 
+include: "workflow/rules/versions.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/settings.smk"
 include: "workflow/rules/ingest.smk"
@@ -17,7 +18,6 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/fields.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/validate.smk"
-include: "workflow/rules/study.smk"
 
 
 rule all:

@@ -14,8 +14,9 @@ REPOSITORY = Path(__file__).parents[2]
 def test_a_plan_has_a_training_for_each_run_and_one_case_for_each_twin():
     binaries = Path(sys.executable).parent
     target = f"{plan.FOLDER}/quick/finished"
+    options = ("--snakefile", "workflow/study.smk", "--dry-run", "--forceall", "--cores", "2")
     planned = subprocess.run(
-        [str(binaries / "snakemake"), "--dry-run", "--forceall", "--cores", "2", target],
+        [str(binaries / "snakemake"), *options, target],
         cwd=REPOSITORY,
         env=os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}"},
         capture_output=True,

@@ -10,17 +10,6 @@ from aiv_rba.settings import check_experiment
 
 PROFILES = "workflow/config/validation"
 
-# Raised when the method of a stage changes, so that its results are made again.
-VERSION = {
-    "ingest": 7,
-    "points": 5,
-    "train": 10,
-    "fields": 5,
-    "score": 6,
-    "report": 7,
-    "validation": 5,
-}
-
 # A line for each mistake, before anything runs. Memory and disk may be those of other machines.
 problems = find_problems(config, "experiment", Path("results"))
 if problems.lines:

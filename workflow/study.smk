@@ -1,7 +1,21 @@
 # The study of residual-based attention on tracks: variants times seeds times twins. Plans and overlays
 # are in workflow/config/study/. Cases and collocation points are made once for each twin, and runs
 # have hard links to them.
+import json
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+# Snakemake finds modules in the snakefile's folder; the studies are in the repository's.
+sys.path.insert(0, str(Path(workflow.basedir).parent))
 from studies.study import plan
+
+min_version("9.0")
+
+
+include: "rules/versions.smk"
+
 
 STUDY = str(plan.FOLDER)
 
@@ -25,7 +39,7 @@ rule study_settings:
     wildcard_constraints:
         folder="(data|runs)/.+",
     conda:
-        "../../environment.yml"
+        "../environment.yml"
     params:
         section=lambda wildcards: json.dumps(
             plan.section(wildcards.folder, wildcards.stage), sort_keys=True
@@ -43,7 +57,7 @@ rule study_outliers:
     wildcard_constraints:
         twin=f"[a-z_]+{plan.SPOILED}",
     conda:
-        "../../environment.yml"
+        "../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -63,7 +77,7 @@ rule study_ingest:
     log:
         f"{STUDY}/data/{{twin}}/logs/ingest.log",
     conda:
-        "../../environment.yml"
+        "../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -85,7 +99,7 @@ rule study_points:
     log:
         f"{STUDY}/data/{{twin}}/logs/points.log",
     conda:
-        "../../environment.yml"
+        "../environment.yml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -111,7 +125,7 @@ rule study_train:
     log:
         f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/logs/train.log",
     conda:
-        "../../environment.yml"
+        "../environment.yml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -136,7 +150,7 @@ rule study_measure:
     log:
         f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/logs/measure.log",
     conda:
-        "../../environment.yml"
+        "../environment.yml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -160,7 +174,7 @@ rule study_report:
     log:
         f"{STUDY}/{{plan}}/logs/report.log",
     conda:
-        "../../environment.yml"
+        "../environment.yml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -177,4 +191,4 @@ rule study:
     log:
         f"{STUDY}/{{plan}}/logs/finished.log",
     conda:
-        "../../environment.yml"
+        "../environment.yml"
