@@ -72,10 +72,13 @@ bench-optimisers: .venv/installed  ## every optimiser on both benchmarks, side b
 validate: .venv/installed  ## known problems with quick settings (6 minutes); PROFILE=burgers: another profile
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/$(PROFILE)/finished --cores $(CORES)
 
-# The two judged twins are made first if they are missing, which takes a quarter of an hour.
+# The two judged twins are made first if they are missing, which takes a quarter of an hour. Snakemake
+# looks for ready jobs once in every timespan for each job that has ended: of a second it would need
+# half a core for hundreds of jobs.
 study: .venv/installed results/twins/lobe_b/experiment.yaml results/twins/bend_b/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 90 minutes on two cores; PLAN=quick: a rehearsal)
 	@$(BIN)/python -m studies.study.duration $(PLAN) --cores $(CORES)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --snakefile workflow/study.smk results/study/$(PLAN)/finished --cores $(CORES) --keep-going
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --snakefile workflow/study.smk results/study/$(PLAN)/finished --cores $(CORES) --keep-going \
+		--max-jobs-per-timespan 1000/60s --scheduler-subsample 10
 
 records: .venv/installed  ## the most accurate solutions of both, side by side on two cores (about 40 minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/records/finished --cores $(CORES)
