@@ -27,7 +27,7 @@ run: .venv/installed  ## the whole workflow; CONFIG="experiment.yaml overlay.yam
 	@PATH="$(CURDIR)/$(BIN):$$PATH" workflow/run.sh $(CORES) $(CONFIG)
 
 test: lint  ## all tests, with coverage
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile --cov --cov-report=term:skip-covered
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile --durations 25 --cov --cov-report=term:skip-covered
 
 docs: .venv/installed  ## the manual, strictly; it opens from the disk without a network
 	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
