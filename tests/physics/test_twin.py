@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from scipy.special import ive, jv, kve
 
+from aiv_rba.errors import UserError
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.family import load_family
 from aiv_rba.twin.geometry import disc_to_square
@@ -73,6 +74,30 @@ def test_tube_converges_to_womersley_flow():
     assert fine[2] < 0.01
     assert np.log2(coarse[2] / fine[2]) > 1.5
     assert fine[3]["mass_imbalance"] < 1e-6
+
+
+def started(cycles):
+    """A steady flow rate through a tube at rest, whose profile changes by exp(-26.4 t / Re)."""
+    return solve(
+        Tube(length=1.0),
+        lambda t: np.pi,
+        reynolds=26.4,
+        period=1.0,
+        span=(0.0, 1.0),
+        discretisation=Discretisation(
+            section=1, rings=1, axial=1, order=2, steps=20, cycles=cycles, modes=0
+        ),
+        ends="periodic",
+        progress=lambda line: None,
+    )
+
+
+def test_a_flow_that_is_not_periodic_yet_is_an_error():
+    with pytest.raises(UserError, match=r"cycle 2 differs by .* more discretisation\.cycles"):
+        started(2)
+    seven, eight = (started(cycles).report["cycle_to_cycle"] for cycles in (7, 8))
+    assert seven < 1e-3
+    assert eight / seven == pytest.approx(np.exp(-1), rel=0.1)
 
 
 def oscillating(duct, rate, reynolds, **discretisation):

@@ -15,7 +15,15 @@ from aiv_rba.twin.surface import GivenWall
 from aiv_rba.twin.tracers import Camera
 
 COARSE = Discretisation(
-    section=2, rings=1, axial=4, order=2, steps=8, cycles=1, modes=2, lookup=(25, 16, 7)
+    section=2,
+    rings=1,
+    axial=4,
+    order=2,
+    steps=8,
+    cycles=1,
+    largest_change=1.0,
+    modes=2,
+    lookup=(25, 16, 7),
 )
 
 

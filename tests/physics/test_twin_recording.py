@@ -181,7 +181,15 @@ def test_few_frames_average_the_velocity_between_them():
 
 
 COARSE = Discretisation(
-    section=2, rings=1, axial=10, order=2, steps=12, cycles=1, modes=3, lookup=(33, 24, 9)
+    section=2,
+    rings=1,
+    axial=10,
+    order=2,
+    steps=12,
+    cycles=1,
+    largest_change=1.0,
+    modes=3,
+    lookup=(33, 24, 9),
 )
 
 

@@ -18,7 +18,15 @@ from studies.design.figure import draw
 
 ROWS = 3000
 COARSE = Discretisation(
-    section=2, rings=1, axial=6, order=2, steps=10, cycles=1, modes=2, lookup=(25, 12, 5)
+    section=2,
+    rings=1,
+    axial=6,
+    order=2,
+    steps=10,
+    cycles=1,
+    largest_change=1.0,
+    modes=2,
+    lookup=(25, 12, 5),
 )
 
 

@@ -37,6 +37,8 @@ class Scheme:
     """Cycles, the last of which is kept."""
     modes: Annotated[int, Field(ge=0)] = 6
     """Highest harmonic kept."""
+    largest_change: Annotated[float, Field(gt=0)] = 1e-3
+    """Change from one cycle to the next, as a share of the flow, above which it is not periodic."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -163,7 +163,7 @@ def solve(
     Raises
     ------
     UserError
-        If the time steps are too long for the explicit convection.
+        If the time steps are too long for the explicit convection, or the flow is not periodic.
     """
     mesh, displacement = duct_mesh(duct, span, discretisation, ends)
     return march(
@@ -219,7 +219,7 @@ def march(
     Raises
     ------
     UserError
-        If the time steps are too long for the explicit convection.
+        If the time steps are too long for the explicit convection, or the flow is not periodic.
     """
     n = ngsolve()
     d = scheme
@@ -262,8 +262,14 @@ def march(
 
     modes = [(n.GridFunction(space), n.GridFunction(space)) for _ in range(d.modes + 1)]
     push = np.zeros(d.modes + 1, dtype=complex)
-    before = now.vec.CreateVector()
+    before, difference = n.GridFunction(space), n.GridFunction(space)
+    largest = 0.0
     total = d.steps * d.cycles
+
+    def size(field: Any) -> float:
+        velocity = field.components[0]
+        return float(np.sqrt(n.Integrate(velocity * velocity, mesh)))
+
     for step in range(1, total + 1):
         forcing.Assemble()
         now.vec.data = inverse * forcing.vec
@@ -272,8 +278,6 @@ def march(
         for older, newer in ((2, 1), (1, 0)):
             history[older].vec.data = history[newer].vec
         history[0].vec.data = now.vec
-        if step == total - d.steps:
-            before.data = now.vec
         if step > total - d.steps:
             for k, (cosine, sine) in enumerate(modes):
                 angle = 2 * np.pi * k * step / d.steps
@@ -288,13 +292,25 @@ def march(
                     f"than {d.steps} discretisation.steps"
                 )
             progress(f"twin: step {step} of {total}")
+            largest = max(largest, size(now))
+        if step % d.steps == 0:
+            difference.vec.data = now.vec - before.vec
+            change = size(difference) / max(largest, size(now))
+            cycle = step // d.steps
+            progress(f"twin: cycle {cycle} of {d.cycles} changed by {100 * change:.2g} percent")
+            before.vec.data = now.vec
+            largest = 0.0
 
-    size = n.Norm(now.vec)
-    before.data -= now.vec
+    if not change <= d.largest_change:
+        raise UserError(
+            f"twin: cycle {d.cycles} differs by {100 * change:.2g} percent from the one before, "
+            f"expected at most {100 * d.largest_change:.2g}: give it more discretisation.cycles, "
+            "or a smaller Reynolds number if the flow does not become periodic"
+        )
     inflow = n.InnerProduct(drive.through.vec, now.vec)
     report = {
         "unknowns": float(space.ndof),
-        "cycle_to_cycle": n.Norm(before) / size,
+        "cycle_to_cycle": change,
         "mass_imbalance": abs(n.InnerProduct(drive.out.vec, now.vec) - inflow) / abs(inflow),
     }
     if ends == "open":
