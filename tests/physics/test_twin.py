@@ -76,11 +76,11 @@ def test_tube_converges_to_womersley_flow():
     assert fine[3]["mass_imbalance"] < 1e-6
 
 
-def started(cycles):
+def started(cycles, saved=None, rate=np.pi, progress=lambda line: None):
     """A steady flow rate through a tube at rest, whose profile changes by exp(-26.4 t / Re)."""
     return solve(
         Tube(length=1.0),
-        lambda t: np.pi,
+        lambda t: rate,
         reynolds=26.4,
         period=1.0,
         span=(0.0, 1.0),
@@ -88,7 +88,8 @@ def started(cycles):
             section=1, rings=1, axial=1, order=2, steps=20, cycles=cycles, modes=0
         ),
         ends="periodic",
-        progress=lambda line: None,
+        saved=saved,
+        progress=progress,
     )
 
 
@@ -98,6 +99,28 @@ def test_a_flow_that_is_not_periodic_yet_is_an_error():
     seven, eight = (started(cycles).report["cycle_to_cycle"] for cycles in (7, 8))
     assert seven < 1e-3
     assert eight / seven == pytest.approx(np.exp(-1), rel=0.1)
+
+
+def test_an_interrupted_run_goes_on_from_its_last_cycle(tmp_path):
+    saved, lines = tmp_path / "solver.npz", []
+
+    def stop(line):
+        if "cycle 6" in line:
+            raise KeyboardInterrupt
+
+    whole = started(8)
+    with pytest.raises(KeyboardInterrupt):
+        started(8, saved, progress=stop)
+    resumed = started(8, saved, progress=lines.append)
+    assert next(line for line in lines if "cycle" in line).startswith("twin: cycle 6 of 8")
+    points = np.array([[0.3, 0.5, 0.1]])
+    np.testing.assert_allclose(
+        resumed.evaluate(points)[0], whole.evaluate(points)[0], rtol=1e-9, atol=1e-12
+    )
+    # Another flow starts anew.
+    lines.clear()
+    started(8, saved, rate=1.0, progress=lines.append)
+    assert next(line for line in lines if "cycle" in line).startswith("twin: cycle 1 of 8")
 
 
 def oscillating(duct, rate, reynolds, **discretisation):

@@ -23,6 +23,7 @@ BUFFER = 3.0
 # Tracers that are seen may come from, and go, beyond the measured ends; also in widths.
 REACH = 1.25
 NAMES = ("wall", "inner_wall")
+SAVED = "solver.npz"
 
 
 def generate(twin: Twin, out: Path, name: str | None = None) -> dict[str, float]:
@@ -36,8 +37,10 @@ def generate(twin: Twin, out: Path, name: str | None = None) -> dict[str, float]
     UserError
         If NGSolve is missing, the flow cannot be solved or a file cannot be written.
     """
-    solution = solve_twin(twin)
+    saved = out / SAVED
+    solution = solve_twin(twin, saved)
     write(twin, solution, lookup(twin, solution), out, name)
+    saved.unlink(missing_ok=True)
     return {**solution.report, **twin.numbers}
 
 
@@ -47,8 +50,8 @@ def solved_span(twin: Twin) -> tuple[float, float]:
     return -buffer, twin.duct.length + buffer
 
 
-def solve_twin(twin: Twin) -> Solution:
-    """The periodic flow of a twin."""
+def solve_twin(twin: Twin, saved: Path | None = None) -> Solution:
+    """The periodic flow of a twin; `saved` is a file from which an interrupted run goes on."""
     return solve(
         twin.duct,
         twin.flow_rate,
@@ -57,6 +60,7 @@ def solve_twin(twin: Twin) -> Solution:
         span=solved_span(twin),
         discretisation=twin.discretisation,
         ends=twin.ends,
+        saved=saved,
         progress=say,
     )
 

@@ -7,14 +7,17 @@ the multiple is chosen so that the flow rate is met. NGSolve (Schoberl) does the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
+from aiv_rba.files.formats import atomic_path
 from aiv_rba.twin.geometry import Duct
 from aiv_rba.twin.mesh import Discretisation, Ends, Scheme, duct_mesh, ngsolve
 
@@ -119,6 +122,42 @@ def _drive(space: Any, ends: Ends, length: float) -> _Drive:
     return _Drive(functional(inlet), functional(inlet), out)
 
 
+class _Saved:
+    """The last time steps of whole cycles in a file, from which an interrupted run goes on.
+
+    Parameters
+    ----------
+    path
+        The file; None saves nothing.
+    numbers
+        Everything on which the steps depend; a file of other numbers is not read.
+    """
+
+    def __init__(self, path: Path | None, numbers: Sequence[Sequence[float] | Array]) -> None:
+        self.path = path
+        parts = b"".join(np.asarray(number, dtype=float).tobytes() for number in numbers)
+        self.identity = hashlib.sha256(parts).hexdigest()
+
+    def read(self, history: Sequence[Any]) -> int:
+        """Fill the history, newest step first; returns the number of cycles that are done."""
+        if self.path is None or not self.path.is_file():
+            return 0
+        with np.load(self.path) as file:
+            if str(file["identity"]) != self.identity:
+                return 0
+            for field, values in zip(history, file["history"], strict=True):
+                field.vec.FV().NumPy()[:] = values
+            return int(file["cycle"])
+
+    def write(self, cycle: int, history: Sequence[Any]) -> None:
+        """Save the history after so many cycles."""
+        if self.path is None:
+            return
+        vectors = [field.vec.FV().NumPy() for field in history]
+        with atomic_path(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, identity=self.identity, cycle=cycle, history=vectors)
+
+
 def flow_space(mesh: Any, order: int, ends: Ends) -> Any:
     """Taylor-Hood space of velocities that vanish on the wall, and pressures."""
     n = ngsolve()
@@ -138,6 +177,7 @@ def solve(
     span: tuple[float, float],
     discretisation: Discretisation,
     ends: Ends = "open",
+    saved: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> Solution:
     """Solve to the periodic state.
@@ -157,6 +197,8 @@ def solve(
     ends
         Open ends have no stress but the pressure; at periodic ones the flow goes on where it
         came in, so that inflow at high Reynolds number needs no profile.
+    saved
+        File that keeps every cycle but the last, so that an interrupted run can go on.
     progress
         Called with a line now and then.
 
@@ -175,6 +217,7 @@ def solve(
         length=span[1] - span[0],
         scheme=discretisation,
         ends=ends,
+        saved=saved,
         progress=progress,
     )
 
@@ -190,6 +233,7 @@ def march(
     scheme: Scheme,
     ends: Ends = "open",
     compressibility: float = 0.0,
+    saved: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> Solution:
     """Step to the periodic state in any mesh with faces named wall, inlet and outlet.
@@ -213,6 +257,8 @@ def march(
     compressibility
         Minus the divergence over the pressure. The factorisation does not exchange rows, so that
         a pressure with nothing on its diagonal may stop it: a little of this prevents that.
+    saved
+        See `solve`.
     progress
         Called with a line now and then.
 
@@ -265,12 +311,23 @@ def march(
     before, difference = n.GridFunction(space), n.GridFunction(space)
     largest = 0.0
     total = d.steps * d.cycles
+    state = _Saved(
+        saved,
+        [
+            *([*vertex.point] for vertex in mesh.vertices),
+            displacement.vec.FV().NumPy(),
+            [reynolds, period, length, d.order, d.steps, space.ndof, compressibility],
+            [flow_rate(step * dt) for step in range(d.steps)],
+        ],
+    )
+    done = min(state.read(history), d.cycles - 1)
+    before.vec.data = history[0].vec
 
     def size(field: Any) -> float:
         velocity = field.components[0]
         return float(np.sqrt(n.Integrate(velocity * velocity, mesh)))
 
-    for step in range(1, total + 1):
+    for step in range(d.steps * done + 1, total + 1):
         forcing.Assemble()
         now.vec.data = inverse * forcing.vec
         missing = flow_rate(step * dt) - n.InnerProduct(drive.through.vec, now.vec)
@@ -300,6 +357,8 @@ def march(
             progress(f"twin: cycle {cycle} of {d.cycles} changed by {100 * change:.2g} percent")
             before.vec.data = now.vec
             largest = 0.0
+            if cycle < d.cycles:
+                state.write(cycle, history)
 
     if not change <= d.largest_change:
         raise UserError(
