@@ -6,6 +6,7 @@ are found digit by digit from histograms, exactly. Nothing waits for the device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,11 @@ class Everyone:
 FIRST_SHARE, LARGEST_SHARE = 0.05, 0.3
 # Bits of a digit of a floating-point number, in the search for medians.
 DIGIT = 11
+# Standard deviation of a Gaussian over its median absolute value.
+GAUSSIAN = 1.4826
+# By how much the median squared residual of the faster half of n rows may exceed that of all: a
+# tenth, and twice its standard deviation by chance, about six over the root of n.
+EXCESS, CHANCE = 0.1, 6.0
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,17 @@ class Mixture:
     them. Unlike weights that fall slowly with the residual, the probabilities hardly shrink the
     flow towards the mean of the mismatches.
 
+    A flow that is inferred too slow leaves residuals that are proportional to the velocity. These
+    are no mismatches: if they were taken for such, only the slow rows would count, which a flow at
+    rest meets.
+
     Attributes
     ----------
     deviation
-        (components,) standard deviation of the matched residuals.
+        (components,) standard deviation of the matched residuals where the measured velocity is
+        zero.
+    slope
+        (components,) the part of it that is proportional to the measured velocity.
     centre, width
         (components,) mean and standard deviation of the measured velocities.
     share
@@ -54,6 +67,7 @@ class Mixture:
     """
 
     deviation: Tensor
+    slope: Tensor
     centre: Tensor
     width: Tensor
     share: Tensor
@@ -73,7 +87,7 @@ class Mixture:
 
     def _odds(self, residual: Tensor, measured: Tensor, relative: Tensor) -> Tensor:
         """Density of mismatched rows over that of matched ones, (n,)."""
-        spread = self.deviation * relative
+        spread = torch.hypot(self.deviation * relative, self.slope * measured)
         width = torch.maximum(self.width, spread)
         matched = -((residual / spread).square() / 2 + spread.log()).sum(1)
         mismatched = -(((measured - self.centre) / width).square() / 2 + width.log()).sum(1)
@@ -90,9 +104,9 @@ def fit(
 ) -> Mixture:
     """Fit a mixture to the rows of all ranks; every rank calls this.
 
-    The standard deviation of matched residuals follows from the median absolute residual, and the
-    share of mismatches from a few steps of expectation maximisation (Hogg, Bovy & Lang 2010,
-    section 3).
+    The standard deviation of matched residuals follows from the median absolute residual, that of
+    all rows and that of the faster half of them, and the share of mismatches from a few steps of
+    expectation maximisation (Hogg, Bovy & Lang 2010, section 3).
 
     Parameters
     ----------
@@ -104,20 +118,20 @@ def fit(
         The rows of all ranks; None: these are all.
     """
     mean = partial(_mean, everyone=everyone)
-    deviation, largest = _robust_deviation((residual / relative).abs(), everyone)
+    deviation, slope, largest = _deviations(residual / relative, measured / relative, everyone)
     # Where most rows are met exactly the others still have a finite distance.
     rounding = (1e-9 * largest).clamp_min(torch.finfo(residual.dtype).tiny)
     deviation = torch.maximum(deviation, rounding.clamp_min(least))
     centre = mean(measured)
     width = mean((measured - centre).square()).sqrt()
     start = torch.full_like(width[:1], FIRST_SHARE)
-    mixture = Mixture(deviation, centre, width, start)
+    mixture = Mixture(deviation, slope, centre, width, start)
     odds = mixture._odds(residual, measured, relative)
     share = start
     for _ in range(5):
         matched = mean(_probability(odds, share)[:, None])
         share = (1 - matched).clamp(1e-6, LARGEST_SHARE)
-    return Mixture(deviation, centre, width, share)
+    return Mixture(deviation, slope, centre, width, share)
 
 
 def amplitude_bias(
@@ -136,7 +150,8 @@ def amplitude_bias(
     sums = torch.stack([probability @ predicted.square(), probability @ (measured * predicted)])
     squares, products = everyone.total(sums) if everyone else sums
     squares = squares.clamp_min(torch.finfo(squares.dtype).tiny)
-    deviation, _ = _robust_deviation(residual.abs(), everyone)
+    middle, _ = _quantiles(residual.abs(), (0.5, 1.0), everyone)
+    deviation = GAUSSIAN * middle
     return products / squares - 1, deviation / squares.sqrt()
 
 
@@ -191,19 +206,44 @@ def _mean(values: Tensor, everyone: Everyone | None) -> Tensor:
     return everyone.total(values.sum(0)) / everyone.count if everyone else values.mean(0)
 
 
-def _robust_deviation(size: Tensor, everyone: Everyone | None) -> tuple[Tensor, Tensor]:
-    """Standard deviations of residuals from their absolute values, and the largest of these.
+def _deviations(
+    residual: Tensor, measured: Tensor, everyone: Everyone | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Deviation and slope of the matched residuals, see `Mixture`, and the largest residual.
 
-    1.4826 times the median absolute value, which is right for Gaussian ones, whatever the outliers.
+    The median absolute residual is right for Gaussian ones, whatever the mismatches. That of the
+    faster half of the rows exceeds that of all by what is proportional to the velocity.
     """
-    count = everyone.count if everyone else len(size)
-    numbers = [(count - 1) // 2, count // 2, count - 1]
+    size, speed = residual.abs(), measured.abs()
+    columns = size.shape[1]
+    both = torch.cat([size, speed], dim=1)
+    middle, faster, largest = _quantiles(both, (0.5, 0.75, 1.0), everyone)
+    half = speed > middle[columns:]
+    # Rows of the slower half are zero, so that the median of the others is the third quartile.
+    (middle_of_fast,) = _quantiles(torch.where(half, size, 0.0), (0.75,), everyone)
+    of_all, of_fast = middle[:columns].square(), middle_of_fast.square()
+    apart = faster[columns:].square() - middle[columns:].square()
+    rows = everyone.count if everyone else len(size)
+    excess = (of_fast - (1 + EXCESS + CHANCE / math.sqrt(rows)) * of_all).clamp_min(0)
+    slope = torch.where(apart > 0, excess / apart, 0.0)
+    rest = (of_all - slope * middle[columns:].square()).clamp_min(0)
+    return GAUSSIAN * rest.sqrt(), GAUSSIAN * slope.sqrt(), largest[:columns]
+
+
+def _quantiles(
+    values: Tensor, shares: Sequence[float], everyone: Everyone | None
+) -> tuple[Tensor, ...]:
+    """Quantiles (columns,) of the rows (n, columns) of all ranks; values are not negative.
+
+    The median of an even number of rows is the mean of the two in the middle.
+    """
+    last = (everyone.count if everyone else len(values)) - 1
+    numbers = [rounded(share * last) for share in shares for rounded in (math.floor, math.ceil)]
     if everyone:
-        low, high, largest = order_statistics(size, numbers, everyone.total)
+        found = order_statistics(values, numbers, everyone.total)
     else:
-        columns = size.sort(0).values
-        low, high, largest = (columns[number] for number in numbers)
-    return 1.4826 * (low + high) / 2, largest
+        found = values.sort(0).values[numbers]
+    return tuple((low + high) / 2 for low, high in found.view(len(shares), 2, -1))
 
 
 def inlier_probability(

@@ -126,6 +126,7 @@ def test_network_stops_on_the_clock_and_goes_on(case, tmp_path, monkeypatch):
     monkeypatch.setattr(pinn, "WIDTH", 16)
     monkeypatch.setattr(pinn, "INTERIOR", 50)
     monkeypatch.setattr(pinn, "ROWS", 100)
+    monkeypatch.setattr(pinn, "PIECE", 40)
     pieces = iter(range(100))
     flow = pinn.fit(case, 1, lambda: next(pieces), tmp_path)
     assert next(pieces) == 2

@@ -59,6 +59,15 @@ def test_mismatches_are_improbable_and_matched_rows_are_not():
     assert 1 - probability.mean() == pytest.approx(0.05, abs=0.01)
 
 
+@pytest.mark.parametrize("slow", [0.0, 0.3, 0.7])
+def test_rows_that_a_slow_flow_misses_are_no_mismatches(slow):
+    """Otherwise the slow rows alone would count, and they are met by a flow that rests."""
+    true, measured, wrong = tracks(0.05, 0.05)
+    probability = inlier_probability(measured - slow * true, measured)
+    energy = np.sum(measured**2, axis=1)
+    assert np.sum((probability * energy)[~wrong]) > 0.97 * np.sum(energy[~wrong])
+
+
 def test_a_component_that_rests_says_nothing():
     true, measured, _ = tracks(0.05, 0.05)
     alone = inlier_probability((measured - true)[:, :1], measured[:, :1])

@@ -2,7 +2,7 @@
 VERSION = {
     "ingest": 7,
     "points": 5,
-    "train": 10,
+    "train": 11,
     "fields": 5,
     "score": 6,
     "report": 7,

@@ -25,7 +25,7 @@ VERSIONS = {
     "solution": 1,
     "model": 4,
     "deviations": 2,
-    "checkpoint": 6,
+    "checkpoint": 7,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""
