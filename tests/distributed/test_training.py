@@ -194,7 +194,9 @@ def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, scheme
         assert state.keys() == other.keys()
         for name, values in state.items():
             size = float(values.abs().max())
-            torch.testing.assert_close(other[name], values, rtol=1e-10, atol=1e-10 * size)
+            # The share of mismatches is one less a mean, so it has the rounding of one.
+            atol = 1e-10 * size + 1e-15
+            torch.testing.assert_close(other[name], values, rtol=1e-10, atol=atol)
 
 
 def test_any_number_of_ranks_gives_the_same_standard_deviations(tmp_path):
