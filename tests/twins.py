@@ -7,12 +7,28 @@ from pathlib import Path
 
 from aiv_rba.twin.axisymmetric import Triangles
 from aiv_rba.twin.bifurcation import Bifurcation, Tetrahedra, generate_bifurcation
+from aiv_rba.twin.mesh import Discretisation
 from aiv_rba.twin.options import Truth
 from aiv_rba.twin.tracers import Camera, Tracking
 from aiv_rba.twin.wake import Wake, generate_wake
 from aiv_rba.twin.wave import Wave
 
 TRUTH = Truth(points=200, wall_points=100)
+
+
+def one_cycle(axial: int, steps: int, modes: int, lookup: tuple[int, int, int]) -> Discretisation:
+    """A duct far too coarse and too short a time, to see that files and flows fit together."""
+    return Discretisation(
+        section=2,
+        rings=1,
+        axial=axial,
+        order=2,
+        steps=steps,
+        cycles=1,
+        modes=modes,
+        largest_change=1.0,
+        lookup=lookup,
+    )
 
 
 def bifurcation(rows: int = 1500, *, steady: bool = False) -> Bifurcation:

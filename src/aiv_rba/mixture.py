@@ -150,7 +150,7 @@ def amplitude_bias(
     sums = torch.stack([probability @ predicted.square(), probability @ (measured * predicted)])
     squares, products = everyone.total(sums) if everyone else sums
     squares = squares.clamp_min(torch.finfo(squares.dtype).tiny)
-    middle, _ = _quantiles(residual.abs(), (0.5, 1.0), everyone)
+    (middle,) = _quantiles(residual.abs(), (0.5,), everyone)
     deviation = GAUSSIAN * middle
     return products / squares - 1, deviation / squares.sqrt()
 

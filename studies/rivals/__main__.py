@@ -16,6 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aiv_rba import api
 from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import NondimensionalFlow
@@ -150,7 +152,7 @@ def main() -> int:
         for name in arguments.rivals:
             try:
                 outcome = work(job, name)
-            except (UserError, ArithmeticError) as reason:
+            except (UserError, np.linalg.LinAlgError) as reason:
                 print(f"{twin}: {name}: failed: {reason}", flush=True)
                 failed = True
             else:

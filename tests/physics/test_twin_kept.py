@@ -8,23 +8,13 @@ import pytest
 
 from aiv_rba.twin import kept
 from aiv_rba.twin.generate import lookup, write
-from aiv_rba.twin.mesh import Discretisation
 from aiv_rba.twin.options import Truth, Twin
 from aiv_rba.twin.shapes import Tube
 from aiv_rba.twin.surface import GivenWall
 from aiv_rba.twin.tracers import Camera
+from tests.twins import one_cycle
 
-COARSE = Discretisation(
-    section=2,
-    rings=1,
-    axial=4,
-    order=2,
-    steps=8,
-    cycles=1,
-    largest_change=1.0,
-    modes=2,
-    lookup=(25, 16, 7),
-)
+COARSE = one_cycle(axial=4, steps=8, modes=2, lookup=(25, 16, 7))
 
 
 def twin(ends="periodic", **changes):

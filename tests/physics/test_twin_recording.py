@@ -14,13 +14,13 @@ from aiv_rba.settings import load_stage
 from aiv_rba.twin.axes import Axes
 from aiv_rba.twin.generate import generate
 from aiv_rba.twin.lobes import Lobe
-from aiv_rba.twin.mesh import Discretisation
 from aiv_rba.twin.options import Truth, Twin, preset
 from aiv_rba.twin.sampling import BEYOND, Interpolant
 from aiv_rba.twin.shapes import Annulus, Tube
 from aiv_rba.twin.surface import GivenWall
 from aiv_rba.twin.tracers import SHORTEST_RUN, Camera, Scene, false_links, record
 from tests.stages import prepare
+from tests.twins import one_cycle
 
 SPAN = (-1.0, 13.0)
 SHAPE = (57, 48, 13)
@@ -180,17 +180,7 @@ def test_few_frames_average_the_velocity_between_them():
     np.testing.assert_allclose(table["v"], expected, atol=3e-4)
 
 
-COARSE = Discretisation(
-    section=2,
-    rings=1,
-    axial=10,
-    order=2,
-    steps=12,
-    cycles=1,
-    largest_change=1.0,
-    modes=3,
-    lookup=(33, 24, 9),
-)
+COARSE = one_cycle(axial=10, steps=12, modes=3, lookup=(33, 24, 9))
 
 
 @pytest.fixture(scope="module")

@@ -9,25 +9,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from aiv_rba.twin.mesh import Discretisation
 from aiv_rba.twin.options import Truth
 from studies.design import experiments, tables
 from studies.design.curves import Point, curves, equally_spaced
 from studies.design.experiments import BASE, FIELDS, Job, jobs
 from studies.design.figure import draw
+from tests.twins import one_cycle
 
 ROWS = 3000
-COARSE = Discretisation(
-    section=2,
-    rings=1,
-    axial=6,
-    order=2,
-    steps=10,
-    cycles=1,
-    largest_change=1.0,
-    modes=2,
-    lookup=(25, 12, 5),
-)
+COARSE = one_cycle(axial=6, steps=10, modes=2, lookup=(25, 12, 5))
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ the multiple is chosen so that the flow rate is met. NGSolve (Schoberl) does the
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
-from aiv_rba.files.formats import atomic_path
 from aiv_rba.twin.geometry import Duct
 from aiv_rba.twin.mesh import Discretisation, Ends, Scheme, duct_mesh, ngsolve
+from aiv_rba.twin.saved_steps import SavedSteps
 
 Array = NDArray[np.float64]
 
@@ -120,42 +119,6 @@ def _drive(space: Any, ends: Ends, length: float) -> _Drive:
         return _Drive(functional(v[1] * n.dx), functional(v[1] / length * n.dx), out)
     inlet = -v * normal * n.ds("inlet")
     return _Drive(functional(inlet), functional(inlet), out)
-
-
-class _Saved:
-    """The last time steps of whole cycles in a file, from which an interrupted run goes on.
-
-    Parameters
-    ----------
-    path
-        The file; None saves nothing.
-    numbers
-        Everything on which the steps depend; a file of other numbers is not read.
-    """
-
-    def __init__(self, path: Path | None, numbers: Sequence[Sequence[float] | Array]) -> None:
-        self.path = path
-        parts = b"".join(np.asarray(number, dtype=float).tobytes() for number in numbers)
-        self.identity = hashlib.sha256(parts).hexdigest()
-
-    def read(self, history: Sequence[Any]) -> int:
-        """Fill the history, newest step first; returns the number of cycles that are done."""
-        if self.path is None or not self.path.is_file():
-            return 0
-        with np.load(self.path) as file:
-            if str(file["identity"]) != self.identity:
-                return 0
-            for field, values in zip(history, file["history"], strict=True):
-                field.vec.FV().NumPy()[:] = values
-            return int(file["cycle"])
-
-    def write(self, cycle: int, history: Sequence[Any]) -> None:
-        """Save the history after so many cycles."""
-        if self.path is None:
-            return
-        vectors = [field.vec.FV().NumPy() for field in history]
-        with atomic_path(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, identity=self.identity, cycle=cycle, history=vectors)
 
 
 def flow_space(mesh: Any, order: int, ends: Ends) -> Any:
@@ -311,7 +274,7 @@ def march(
     before, difference = n.GridFunction(space), n.GridFunction(space)
     largest = 0.0
     total = d.steps * d.cycles
-    state = _Saved(
+    state = SavedSteps(
         saved,
         [
             *([*vertex.point] for vertex in mesh.vertices),
