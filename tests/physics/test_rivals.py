@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.case import read_case
 from aiv_rba.files.results import Results
 from aiv_rba.statistics import relative_l2
+from aiv_rba.twin.lobes import Lobe
+from aiv_rba.twin.mesh import Discretisation, duct_mesh
 from studies.rivals import cfd, constrained, interpolation, pinn, stokes
 from studies.rivals import tracks as rows
 from studies.rivals.clock import Clock
-from studies.rivals.duct import GivenDuct
+from studies.rivals.duct import GivenDuct, line_of_sight
 from studies.rivals.table import write_tables
 from tests.synthetic import tube_of, write_tube_experiment
 
@@ -148,6 +151,50 @@ def test_duct_has_the_wall_of_the_tube_and_its_inverse(case):
     np.testing.assert_allclose(duct.unbend(*_swapped(duct.bend(a, b, y), y)), [a, b], atol=1e-9)
     radius = TUBE.radius / case.scales.length
     assert duct.width == pytest.approx(2 * radius, rel=1e-3)
+
+
+def test_elements_follow_the_bundled_lobe(tmp_path):
+    n = pytest.importorskip("ngsolve")
+    experiment = read_experiment(Path("workflow/config/perivascular.yaml"))
+    api.ingest(experiment, tmp_path)
+    duct = GivenDuct(read_case(Results(tmp_path).case))
+    mesh, displacement = duct_mesh(duct, duct.span, Discretisation(axial=30), "open")
+    rule = n.IntegrationRule(n.HEX, 2 * displacement.space.globalorder)
+    sizes = n.Det(n.specialcf.JacobianMatrix(3))(mesh.MapToAllElements(rule, n.VOL))
+    assert sizes.min() > 0
+    assert n.Integrate(1, mesh) == pytest.approx(
+        duct.section * (duct.span[1] - duct.span[0]), rel=5e-3
+    )
+
+
+def test_a_section_is_seen_from_a_place_that_faces_all_of_its_outline():
+    lobe, y = Lobe(), np.linspace(0, 12, 25)
+    theta, heights = np.meshgrid(np.linspace(0, 2 * np.pi, 192, endpoint=False), y)
+    outlines = lobe.place(np.ones_like(theta), theta, heights)[..., [0, 2]]
+    outlines = outlines if area(outlines[0]) > 0 else outlines[:, ::-1]
+    line = line_of_sight(outlines, y, y, 1.0)
+    side = np.roll(outlines, -1, axis=1) - np.roll(outlines, 1, axis=1)
+    ray = outlines - line[:, None]
+    facing = ray[..., 0] * side[..., 1] - ray[..., 1] * side[..., 0]
+    facing /= np.linalg.norm(side, axis=2) * np.linalg.norm(ray, axis=2)
+    assert facing.min() > 0.3
+    # From the centroid some of it is hardly seen, or not at all.
+    ray = outlines - outlines.mean(axis=1, keepdims=True)
+    facing = ray[..., 0] * side[..., 1] - ray[..., 1] * side[..., 0]
+    assert facing.min() < 0
+
+
+def area(outline):
+    x, z = outline.T
+    return np.sum(x * np.roll(z, -1) - np.roll(x, -1) * z) / 2
+
+
+def test_a_section_that_is_nowhere_seen_whole_is_refused():
+    angle = np.linspace(-2.8, 2.8, 80)
+    arc = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    horseshoe = np.concatenate([1.2 * arc, 0.8 * arc[::-1]])
+    with pytest.raises(UserError, match=r"section at 0.5 that is not seen whole"):
+        line_of_sight(horseshoe[None], np.array([0.5]), np.array([0.5]), 1.0)
 
 
 def _swapped(section, y):

@@ -108,3 +108,15 @@ def disc_to_square(r: Array, theta: Array, core: float = 0.0) -> tuple[Array, Ar
             r <= inner, INNER * r / inner, INNER + (1 - INNER) * (r - inner) / (1 - inner)
         )
     return rho * sec * np.cos(theta), rho * sec * np.sin(theta)
+
+
+def unstretch(s: Array, edge: Array) -> Array:
+    """Radii r of a disc that r + (edge - 1) r^3 takes to s, so that r = 1 goes to `edge`.
+
+    The stretch leaves the middle of the disc round; beyond the edge it goes on linearly.
+    """
+    k = edge - 1
+    r = np.minimum(s / edge, 1)
+    for _ in range(8):
+        r = np.clip(r - (r + k * r**3 - s) / (1 + 3 * k * r**2), 0, 1)
+    return np.where(s > edge, 1 + (s - edge) / (1 + 3 * k), r)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from aiv_rba.settings.types import STRICT, Positive, Share
-from aiv_rba.twin.geometry import Array, Duct
+from aiv_rba.twin.geometry import Array, Duct, unstretch
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -121,13 +121,8 @@ class Crescent(RoundArtery):
     def unbend(self, x: Array, y: Array, z: Array) -> tuple[Array, Array]:
         """Disc point (a, b) of (x, y, z); beyond the wall rays are stretched as on the wall."""
         a, b = super().unbend(x, y, z)
-        k = _lens(a, b, np) - 1
         s = np.hypot(a, b)
-        r = np.minimum(s / (1 + k), 1)
-        for _ in range(8):
-            r = np.clip(r - (r + k * r**3 - s) / (1 + 3 * k * r**2), 0, 1)
-        r = np.where(s > 1 + k, 1 + (s - 1 - k) / (1 + 3 * k), r)
-        factor = r / np.maximum(s, 1e-300)
+        factor = unstretch(s, _lens(a, b, np)) / np.maximum(s, 1e-300)
         return factor * a, factor * b
 
 
