@@ -25,7 +25,7 @@ from studies.rivals.tracks import Rows, robust, training_rows
 
 KNOWS = "wall, period, viscosity, density, how the flow enters"
 # Elements along a side of the inner square, rings round it, and length of one, hydraulic radii.
-SECTION, RINGS, ALONG = 5, 3, 0.8
+SECTION, RINGS, ALONG = 4, 2, 0.8
 # Longest time step, in the time in which the velocity scale goes through the hydraulic radius;
 # fewest steps of the fastest wave.
 STEP, PER_WAVE = 0.03, 30
