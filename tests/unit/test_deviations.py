@@ -61,7 +61,7 @@ def random_samples(network, strengths=None, samples=3):
         name: 0.1 * torch.randn(samples, count, generator=generator, dtype=torch.float64)
         for name in ("noise", "wall")
     }
-    amplitude = torch.randn(samples, generator=generator, dtype=torch.float64)
+    amplitude = torch.randn(samples, network.modes, generator=generator, dtype=torch.float64)
     return CurvatureSamples(parameters, strengths, amplitude)
 
 
@@ -82,8 +82,13 @@ def differences(network, positions, samples, number):
     if wall is not None:
         strengths.copy_(wall)
     with torch.no_grad():
-        flow = torch.stack(list(network.jets(positions, TIMES.tolist())))
-    return (jets[0] - jets[1]) / 2e-4 + samples.amplitude[number] * flow
+        if network.has_coefficients:
+            larger = network.coefficients(positions) * samples.amplitude[number]
+            larger = torch.stack(list(network.series(larger, TIMES.tolist())))
+        else:
+            flow = torch.stack(list(network.jets(positions, TIMES.tolist())))
+            larger = samples.amplitude[number] * flow
+    return (jets[0] - jets[1]) / 2e-4 + larger
 
 
 def assert_close(found, expected):

@@ -23,9 +23,9 @@ VERSIONS = {
     "points": 4,
     "truth": 1,
     "solution": 1,
-    "model": 4,
-    "deviations": 2,
-    "checkpoint": 7,
+    "model": 5,
+    "deviations": 3,
+    "checkpoint": 8,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""

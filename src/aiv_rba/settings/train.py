@@ -86,6 +86,10 @@ class TrainSettings(LoopSettings):
     most a quarter of all steps; 0: none."""
     robust_weights: bool = True
     """Weight each row of the tracks by the probability that it is not a mismatch."""
+    light_sheet: Literal["auto", "thin"] = "auto"
+    """auto: rows of the tracks are compared with the mean velocity over the depths that particles
+    have in the light sheet, whose spread the tracks show; thin: with the velocity at the depth that
+    they state. Where depths or all three components are measured it makes no difference."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0
     """Take a rotating part of the groups at each step, with Adam or Gauss-Newton; 0 takes one point
     from every group."""

@@ -32,7 +32,8 @@ NOISE = 1.2
 # Size of the equations' errors over their tolerances, which training keeps well below.
 EQUATIONS = 0.3
 # Standard deviation of errors of the amplitude that all tracks share and that no residual shows,
-# such as the mean over a thick slab.
+# such as the mean over a thick slab or over the time between two frames. The faster harmonics
+# have other errors than the mean, so that each coefficient in time has its own.
 AMPLITUDE = 0.005
 # Everything is widened by what the linear model and the last steps of a training leave out.
 WIDENING = 1.2
@@ -99,8 +100,8 @@ def sample_deviations(
         Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius, where
         no-slip is exact.
     amplitude
-        The amplitude bias on the tracks, its standard error and half a percent, as a factor of the
-        whole flow.
+        The amplitude bias on the tracks and its standard error, as a factor of the whole flow; and
+        half a percent, as a factor of each of its coefficients in time.
 
     All are multiplied by the same constant, which makes the truth lie within one standard deviation
     at two thirds of the points on the choosing half of the twins.
@@ -146,16 +147,21 @@ def sample_deviations(
 def _track_rows(
     problem: Velocimetry, residuals: FlowResiduals, samples: int, generator: torch.Generator
 ) -> tuple[_Rows, Tensor]:
-    """Rows of the tracks, and samples (S,) of the factor by which the whole flow is off."""
+    """Rows of the tracks, and samples (S, modes) of the factors by which the flow is off."""
     batches = problem.batches
-    inputs = (batches.tracks.double(), batches.measured.double())
+    inputs = tuple(values.double() for values in problem.batch(0).inputs["tracks"])
     with torch.no_grad():
         e = residuals.tracks(*inputs)
     own = problem.factors(problem.batch(0), {"tracks": e})["tracks"]
     factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
     found = amplitude_bias(e + inputs[1], inputs[1], batches.all_tracks)
-    off = float(np.linalg.norm([*(float(each[problem.main]) for each in found), AMPLITUDE]))
-    amplitude = off * torch.randn(samples, generator=generator, dtype=torch.float64)
+    seen = float(np.linalg.norm([float(each[problem.main]) for each in found]))
+    modes = residuals.network.modes
+
+    def draw(count: int) -> Tensor:
+        return torch.randn(samples, count, generator=generator, dtype=torch.float64)
+
+    amplitude = seen * draw(1) + AMPLITUDE * draw(modes)
 
     # Where there are too many rows every second, third, ... track stands for all.
     every = -(-batches.track_count // ROWS)
@@ -165,7 +171,7 @@ def _track_rows(
     signs = draws[batches.track[chosen]].to(e)
     chosen = chosen.to(e.device)
     errors = NOISE * (factors * e)[chosen].unsqueeze(-1) * signs.unsqueeze(1)
-    inputs = (inputs[0][chosen], inputs[1][chosen])
+    inputs = tuple(values[chosen] for values in inputs)
     rows = _Rows("tracks", inputs, every**0.5 * factors[chosen], "noise", errors)
     return rows, amplitude
 

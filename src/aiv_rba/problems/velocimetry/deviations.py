@@ -70,7 +70,8 @@ class CurvatureSamples:
         (S, sources) deviations of the wall function's strengths; None if the wall is taken as
         given.
     amplitude
-        (S,) deviations of a factor of the whole flow.
+        Deviations of a factor of each coefficient of the flow in time (S, modes); of the whole
+        flow (S, 1) if the network has no coefficients.
     """
 
     parameters: Mapping[str, Tensor]
@@ -116,7 +117,7 @@ class CurvatureSamples:
         if source in (None, "amplitude"):
             with torch.no_grad():
                 flow = function()
-            found = found + torch.einsum("s,...->s...", self.amplitude.to(flow), flow)
+            found = found + self.amplitude.to(flow)[:, None, None, None] * flow
         return found
 
     def content(self) -> dict[str, Any]:

@@ -30,11 +30,15 @@ class Model:
         Scales of the case that it was trained on.
     identity
         Hash of that case.
+    depth_spread
+        Standard deviation of the depths of particles about those that their rows state,
+        nondimensional: that of a light sheet over the root of twelve.
     """
 
     network: FlowNetwork
     scales: Scales
     identity: str
+    depth_spread: float = 0.0
 
 
 def save_model(path: Path, model: Model, settings: FlowNetworkSettings) -> None:
@@ -49,6 +53,7 @@ def save_model(path: Path, model: Model, settings: FlowNetworkSettings) -> None:
         "wall_function": None if function is None else _plain(function),
         "scales": model.scales.to_dict(),
         "identity": model.identity,
+        "depth_spread": model.depth_spread,
     }
     save_plain(path, KIND, content)
 
@@ -88,4 +93,5 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         scales.flow,
     )
     network.load_state_dict(content["state"])
-    return Model(network.double().eval().to(device), scales, content["identity"])
+    network = network.double().eval().to(device)
+    return Model(network, scales, content["identity"], content["depth_spread"])

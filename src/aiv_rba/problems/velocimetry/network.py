@@ -103,6 +103,11 @@ class FlowNetwork(CoordinateNetwork):
         """Whether the network gives coefficients in time."""
         return isinstance(self.body, _TimeCoefficients)
 
+    @property
+    def modes(self) -> int:
+        """Coefficients in time of every field; 1 if the network gives none."""
+        return self.body.modes if isinstance(self.body, _TimeCoefficients) else 1
+
     def coefficients(self, positions: Tensor, order: Order = 2) -> Tensor:
         """Jets (K, N, 4, modes) in space of the coefficients of (u, v, w, p) in time.
 

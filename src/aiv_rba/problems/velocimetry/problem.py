@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,14 @@ from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.problems.velocimetry import navier_stokes
 from aiv_rba.problems.velocimetry.batches import Batches
 from aiv_rba.problems.velocimetry.choices import resolve
+from aiv_rba.problems.velocimetry.light_sheet import (
+    LARGEST,
+    NEAR,
+    STEP,
+    depth_of,
+    depth_variance,
+    groups_of,
+)
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.softening import next_softening
 from aiv_rba.ranks.ddp import Ranks
@@ -40,6 +49,7 @@ class FlowResiduals(Residuals):
         components: list[int],
         *,
         soft_wall: bool,
+        depth: int | None = None,
     ) -> None:
         super().__init__(network)
         self.terms = {"no_slip": ("no_slip_u", "no_slip_v", "no_slip_w")} if soft_wall else {}
@@ -50,6 +60,8 @@ class FlowResiduals(Residuals):
         self.governing = "navier_stokes"
         self.inertia = inertia
         self.diffusion = diffusion
+        # Column of the points.
+        self.depth = 0 if depth is None else 1 + depth
         # On the device: an index that lies on the host would make a GPU wait.
         columns = torch.tensor(components, device=network.scales.device)
         self.register_buffer("components", columns, persistent=False)
@@ -58,12 +70,13 @@ class FlowResiduals(Residuals):
         """Residuals (n, terms) of each block; velocities of wall and tracks in one pass."""
         if "no_slip" not in inputs or "tracks" not in inputs:
             return super().forward(inputs)
-        (wall,), (points, measured) = inputs["no_slip"], inputs["tracks"]
+        (wall,), (points, measured, *spread) = inputs["no_slip"], inputs["tracks"]
+        mean = [self.beside(points, each).mean(0) for each in spread]
         velocity = self.network.value(torch.cat([wall, points]))
         at_wall, at_tracks = torch.split(velocity, [len(wall), len(points)])
         found = {
             "no_slip": at_wall[:, :3],
-            "tracks": at_tracks[:, self.components] - measured,
+            "tracks": self._moved(at_tracks[:, self.components], *mean) - measured,
         }
         rest = {block: tensors for block, tensors in inputs.items() if block not in found}
         return found | super().forward(rest)
@@ -72,9 +85,42 @@ class FlowResiduals(Residuals):
         """Velocity at the wall, (n, 3)."""
         return self.network.value(points)[:, :3]
 
-    def tracks(self, points: Tensor, measured: Tensor) -> Tensor:
-        """Velocity less measured velocity, (n, components)."""
-        return self.network.value(points)[:, self.components] - measured
+    def tracks(self, points: Tensor, measured: Tensor, *spread: Tensor) -> Tensor:
+        """Mean velocity in the light sheet less measured velocity, (n, components)."""
+        return self.in_sheet(points, *spread) - measured
+
+    def in_sheet(self, points: Tensor, *spread: Tensor) -> Tensor:
+        """Mean velocity (n, components) in the light sheet round points (n, 4).
+
+        It is the mean at one standard deviation of the depths above and below, which is right for
+        a velocity of the third degree in depth. It differs so little from the velocity at the
+        points that the gradient of the difference is left out.
+
+        Parameters
+        ----------
+        points
+            Points in the middle of the sheet.
+        spread
+            Standard deviation of the depths (n, 1); left out where depths are measured.
+        """
+        # The points come last, since the Jacobian is that of the layers' last pass.
+        mean = [self.beside(points, each).mean(0) for each in spread]
+        velocity = self.network.value(points)[:, self.components]
+        return self._moved(velocity, *mean)
+
+    @torch.no_grad()
+    def beside(self, points: Tensor, distance: Tensor) -> Tensor:
+        """Velocities (2, n, components) at distances (n, 1) in depth above and below points."""
+        step = torch.zeros_like(points)
+        step[:, self.depth] = distance[:, 0]
+        return torch.stack(
+            [self.network.value(at)[:, self.components] for at in (points + step, points - step)]
+        )
+
+    @staticmethod
+    def _moved(velocity: Tensor, *mean: Tensor) -> Tensor:
+        """The mean instead of a velocity, with its gradient."""
+        return velocity + (mean[0] - velocity).detach() if mean else velocity
 
     def navier_stokes(self, points: Tensor) -> Tensor:
         """Momentum and mass, (n, 4)."""
@@ -114,6 +160,8 @@ class Velocimetry:
         )
         self.sizes, self.lengths = self.batches.sizes, self.batches.lengths
         self.state: dict[str, Tensor] = {}
+        if settings.light_sheet == "auto" and depth_of(case.tracks) is not None:
+            self.state["depth_spread"] = torch.zeros((), dtype=torch.float64)
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
         self.weights = _by_block(settings.global_weights, self.components)
         self.resolved = self.weights["navier_stokes"]
@@ -143,15 +191,21 @@ class Velocimetry:
             self.network.start_with_ridges(
                 source.first_positions, source.groups, length, settings.seed
             )
-        self.residuals: Residuals = FlowResiduals(
+        self.flow = FlowResiduals(
             self.network,
             case.scales.inertia,
             case.scales.diffusion,
             self.components,
             soft_wall=settings.network.no_slip == "soft",
+            depth=depth_of(case.tracks),
         )
+        self.residuals: Residuals = self.flow
+        self.radius = case.radius
+        self.noise = [case.noise[name] for name in case.tracks.velocity]
 
         held_out = case.tracks.validation
+        self.validation_noise = case.relative_noise[held_out]
+        self.validation_groups = groups_of(case.tracks.track[held_out])
         self.validation_points = torch.tensor(case.tracks.points[held_out], dtype=dtype)
         self.validation = torch.tensor(
             np.stack([values[held_out] for values in case.tracks.velocity.values()], axis=1),
@@ -160,7 +214,21 @@ class Velocimetry:
 
     def batch(self, step: int) -> Batch:
         """One point from every training group, and all tracks."""
-        return self.batches.batch(step)
+        batch = self.batches.batch(step)
+        batch.inputs["tracks"] += self._spread(len(self.batches.tracks))
+        return batch
+
+    def _spread(self, rows: int) -> tuple[Tensor, ...]:
+        """Standard deviation (rows, 1) of the depths of particles, if these are not measured."""
+        if "depth_spread" not in self.state:
+            return ()
+        spread = self.state["depth_spread"].to(self.batches.tracks)
+        return (spread.expand(rows, 1),)
+
+    @property
+    def depth_spread(self) -> float:
+        """Standard deviation of the depths of particles about those that their rows state."""
+        return float(self.state.get("depth_spread", 0.0))
 
     def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Square roots of the weights of the rows of the tracks, (n, components).
@@ -174,19 +242,22 @@ class Velocimetry:
         e = residuals["tracks"].detach()
         rows = (e.double(), batch.inputs["tracks"][1].double(), relative.double())
         small = isinstance(self.settings.optimiser_at(batch.step), AdamSettings)
-        if not self.state or not small or batch.step % SMALL_STEPS == 0:
+        if "share" not in self.state or not small or batch.step % SMALL_STEPS == 0:
             everyone = None
             if self.ranks.size > 1:
                 everyone = Everyone(batch.counts["tracks"], self.ranks.sum)
-            self.state = vars(fit(*rows, everyone=everyone))
-        own = Mixture(**self.state).probability(*rows).to(e.dtype)
+            self.state |= vars(fit(*rows, everyone=everyone))
+        own = self._mixture.probability(*rows).to(e.dtype)
         return {"tracks": own[:, None].sqrt() / relative.to(e)}
+
+    @property
+    def _mixture(self) -> Mixture:
+        return Mixture(**{each.name: self.state[each.name] for each in fields(Mixture)})
 
     @torch.no_grad()
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
         """Soften or stiffen the equations by the amplitude bias on the tracks."""
-        predicted = self.network.value(self.batches.tracks)[:, self.components].double()
-        measured = self.batches.measured.double()
+        predicted, measured = self._predicted(), self.batches.measured.double()
         biases, deviations = amplitude_bias(predicted, measured, self.batches.all_tracks)
         bias, deviation = float(biases[self.main]), float(deviations[self.main])
         softening = 1.0
@@ -194,7 +265,42 @@ class Velocimetry:
             largest = self.settings.global_weights.largest_softening
             softening = next_softening(step, bias, deviation, history, largest)
             self._soften(softening)
-        return {"amplitude_bias": bias, "softening": softening}
+        return {"amplitude_bias": bias, "softening": softening} | self._find_depths()
+
+    def _predicted(self) -> Tensor:
+        """Inferred velocities (n, components) of this rank's rows of the tracks, as measured."""
+        tracks = self.batches.tracks
+        return self.flow.in_sheet(tracks, *self._spread(len(tracks))).double()
+
+    def _find_depths(self) -> dict[str, float]:
+        """Estimate how thick the light sheet is, for the next steps.
+
+        From the held-out rows, since the network follows tracks that it sees to some extent. Every
+        rank has them.
+        """
+        if "depth_spread" not in self.state:
+            return {}
+        points, measured = (
+            values.to(self.ranks.device) for values in (self.validation_points, self.validation)
+        )
+        relative = torch.as_tensor(self.validation_noise, device=self.ranks.device)
+        deviation = relative * relative.new_tensor(self.noise)
+        step = STEP * self.radius
+        above, below = self.flow.beside(points, points.new_full((len(points), 1), step))
+        e = (self.flow.in_sheet(points, *self._spread(len(points))) - measured).double()
+        residual, slope = -e / deviation, (above - below).double() / (2 * step) / deviation
+        weight = torch.ones_like(residual[:, 0])
+        if self.settings.robust_weights and "share" in self.state:
+            # Else rows of a particle far from the middle would be taken for mismatches.
+            wider = (1 + (self.depth_spread * slope).square()).sqrt()
+            weight = self._mixture.probability(e, measured.double(), relative * wider)
+        group = torch.as_tensor(self.validation_groups, device=self.ranks.device)
+        variance = depth_variance(residual, slope, weight, group)
+        variance = min(variance, (LARGEST * self.radius) ** 2)
+        left = (residual.square() / (1 + variance * slope.square())).mean(1)
+        if float(weight @ left) < NEAR * float(weight.sum()):
+            self.state["depth_spread"] = torch.tensor(variance**0.5, dtype=torch.float64)
+        return {"depth_spread": self.depth_spread}
 
     def _soften(self, softening: float) -> None:
         """Multiply the tolerances that are automatic."""
@@ -207,7 +313,7 @@ class Velocimetry:
     def errors(self) -> dict[str, float]:
         """Relative L2 error of each measured component on the held-out rows; Eq. 27."""
         points = self.validation_points.to(self.ranks.device)
-        predicted = self.network.value(points)[:, self.components].cpu()
+        predicted = self.flow.in_sheet(points, *self._spread(len(points))).cpu()
         relative = (predicted - self.validation).norm(dim=0) / self.validation.norm(dim=0)
         return {
             f"validation_{COMPONENTS[component]}": float(error)

@@ -19,7 +19,7 @@ from aiv_rba.problems.velocimetry.model import Model
 from aiv_rba.stages.score.false_rows import false_rows
 from aiv_rba.stages.score.false_runs import FalseRuns, false_runs
 from aiv_rba.stages.score.median_test import THRESHOLD, median_test
-from aiv_rba.stages.score.tracks import at_rows
+from aiv_rba.stages.score.tracks import as_measured, at_rows
 
 Flags = NDArray[np.bool_]
 
@@ -81,7 +81,7 @@ def suspect(case: Case, model: Model) -> Suspicion:
     flow = sample(model.network, model.scales, case.tracks.points)
     columns = ["uvw".index(name) for name in case.tracks.velocity]
     measured = np.column_stack(list(case.tracks.velocity.values()))
-    inferred = flow.velocity[:, columns]
+    inferred = as_measured(case, model)[:, columns]
     slope = flow.gradient[:, columns, 2] / model.scales.shear_rate
     names, number = np.unique(case.tracks.track, return_inverse=True)
     residual = measured - inferred / model.scales.velocity

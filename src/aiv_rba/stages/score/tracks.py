@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from aiv_rba.errors import UserError
 from aiv_rba.fields.derived import sample
 from aiv_rba.files.case import Case
-from aiv_rba.files.formats import IntArray
+from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.mixture import amplitude_bias, chi_squared
+from aiv_rba.problems.velocimetry.light_sheet import depth_of
 from aiv_rba.problems.velocimetry.model import Model
 from aiv_rba.statistics import relative_l2
 
@@ -27,7 +28,7 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     Relative L2 on training and validation rows, amplitude bias on all of them, chi-squared and
     histograms on validation rows.
     """
-    velocity = sample(model.network, model.scales, case.tracks.points, order=0).velocity
+    velocity = as_measured(case, model)
     unit = model.scales.velocity
     held_out = case.tracks.validation
     kinds = ("validation", "train", "amplitude_bias", "chi_squared", "histograms")
@@ -62,6 +63,19 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
         }
     result["rows"] = {"train": int((~held_out).sum()), "validation": int(held_out.sum())}
     return result
+
+
+def as_measured(case: Case, model: Model) -> Array:
+    """Inferred velocity (N, 3), m/s, at the rows of the tracks: its mean in the light sheet."""
+    points, depth = case.tracks.points, depth_of(case.tracks)
+    if depth is None:
+        return sample(model.network, model.scales, points, order=0).velocity
+    aside = model.depth_spread * np.eye(4)[1 + depth]
+    above, below = (
+        sample(model.network, model.scales, at, order=0).velocity
+        for at in (points + aside, points - aside)
+    )
+    return np.asarray((above + below) / 2)
 
 
 def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:

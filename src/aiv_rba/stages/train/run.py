@@ -153,7 +153,7 @@ def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str,
 def _write(run: Run, problem: Velocimetry, case: Case, results: Results) -> None:
     with atomic_path(results.history) as temporary:
         pd.DataFrame(run.history.rows).to_csv(temporary, index=False)
-    trained = Model(problem.network.cpu(), case.scales, case.identity)
+    trained = Model(problem.network.cpu(), case.scales, case.identity, problem.depth_spread)
     save_model(results.model, trained, problem.settings.network)
     steps = run.history.rows[-1]["step"]
     where = f"{run.ranks.size} rank(s) ({run.ranks.device.type})"

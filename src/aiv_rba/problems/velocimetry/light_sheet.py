@@ -1,0 +1,74 @@
+"""The thickness of the light sheet: rows measure particles above and below the depth they state.
+
+A particle is seen anywhere within the light sheet, so that the mean of many rows at one place is
+not the velocity in the middle of the sheet but that velocity plus half the variance of the depths
+times its second derivative in depth. The variance shows in the tracks: a particle keeps its depth,
+and where the velocity changes with depth all rows of its track are too fast, or all too slow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aiv_rba.files.case import Tracks
+
+# Rows of a track whose velocities may share an error of position lie less than so many frames
+# apart: those of central differences share one with the next but one.
+APART = 3
+# Largest standard deviation of the depths, in hydraulic radii, and step of differences in depth.
+LARGEST, STEP = 0.15, 0.02
+# Largest mean square of the residuals of matched rows, over that of their noise and depths. A flow
+# that is farther from the tracks says nothing of their depths.
+NEAR = 1.5
+
+
+def depth_of(tracks: Tracks) -> int | None:
+    """The coordinate across the light sheet, 0 to 2: that of the component not measured, if any."""
+    missing = [axis for axis, name in enumerate("uvw") if name not in tracks.velocity]
+    return missing[0] if len(missing) == 1 else None
+
+
+def groups_of(track: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers (N,) from 0 of groups of rows that share a track but no error of position.
+
+    Every third row of a track, in the order of the rows.
+    """
+    order = np.argsort(track, kind="stable")
+    _, first, number = np.unique(track[order], return_index=True, return_inverse=True)
+    groups = np.empty(len(track), dtype=np.int64)
+    groups[order] = APART * number + (np.arange(len(track)) - first[number]) % APART
+    return groups
+
+
+def depth_variance(
+    residual: Tensor,
+    slope: Tensor,
+    weight: Tensor,
+    group: Tensor,
+) -> float:
+    """Variance of the depths of particles about those that their rows state.
+
+    If a particle is off by d in depth, the residuals of its rows are d times the slopes of the
+    velocity plus independent noise. Products of two rows of a track therefore have the mean
+    <d^2> times the product of their slopes.
+
+    Parameters
+    ----------
+    residual, slope
+        (n, components): measured less inferred velocity, and its derivative in depth, both over
+        the noise.
+    weight
+        (n,): probability that the row is no mismatch.
+    group
+        (n,): group of each row, from `groups_of`.
+    """
+    projected = torch.stack(
+        [weight * (residual * slope).sum(1), weight * slope.square().sum(1)], dim=1
+    )
+    sums = projected.new_zeros(int(group.max()) + 1, 2).index_add(0, group, projected)
+    pairs = sums.square().sum(0) - projected.square().sum(0)
+    found, expected = pairs.tolist()
+    return found / expected if expected > 0 and found > 0 else 0.0
