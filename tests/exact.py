@@ -224,7 +224,7 @@ def write_trained(folder: Path, identity="exact"):
         source: 0.01 * torch.randn(8, count, generator=generator, dtype=torch.float64)
         for source in ("noise", "equations")
     }
-    samples = CurvatureSamples(parameters, None, torch.full((8,), 0.02, dtype=torch.float64))
+    samples = CurvatureSamples(parameters, None, torch.full((8, 1), 0.02, dtype=torch.float64))
     save_deviations(folder / "deviations.pt", samples, identity)
     return network
 

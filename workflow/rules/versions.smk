@@ -2,9 +2,9 @@
 VERSION = {
     "ingest": 7,
     "points": 5,
-    "train": 11,
+    "train": 12,
     "fields": 5,
-    "score": 6,
+    "score": 7,
     "report": 7,
     "validation": 5,
 }

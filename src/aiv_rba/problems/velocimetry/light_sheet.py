@@ -68,7 +68,11 @@ def depth_variance(
     projected = torch.stack(
         [weight * (residual * slope).sum(1), weight * slope.square().sum(1)], dim=1
     )
-    sums = projected.new_zeros(int(group.max()) + 1, 2).index_add(0, group, projected)
-    pairs = sums.square().sum(0) - projected.square().sum(0)
+    sums, squares = (
+        projected.new_zeros(int(group.max()) + 1, 2).index_add(0, group, values)
+        for values in (projected, projected.square())
+    )
+    # Group by group, so that a row alone adds nothing but zero.
+    pairs = (sums.square() - squares).sum(0)
     found, expected = pairs.tolist()
     return found / expected if expected > 0 and found > 0 else 0.0
