@@ -25,18 +25,16 @@ from aiv_rba.settings import UncertaintySettings
 
 # Standard deviation of parameters that no row settles; the network's weights are of order one.
 PRIOR = 1.0
-# Four constants of the error budget, which the choosing half of the twins fixed
+# Three constants of the error budget, which the choosing half of the twins fixed
 # (docs/uncertainty.md). Training takes a part of the rows at every step, so that its answer is not
 # quite at the minimum: the noise counts this much more.
 NOISE = 1.2
 # Size of the equations' errors over their tolerances, which training keeps well below.
-EQUATIONS = 0.3
+EQUATIONS = 0.2
 # Standard deviation of errors of the amplitude that all tracks share and that no residual shows,
 # such as the mean over a thick slab or over the time between two frames. The faster harmonics
 # have other errors than the mean, so that each coefficient in time has its own.
-AMPLITUDE = 0.005
-# Everything is widened by what the linear model and the last steps of a training leave out.
-WIDENING = 1.2
+AMPLITUDE = 0.002
 # The curvature is that of at most so many rows of the tracks, and of so many batches of at most so
 # many collocation points.
 ROWS, BATCHES, POINTS = 40_000, 2, 2_400
@@ -94,17 +92,14 @@ def sample_deviations(
         such as its depth in a thick slab, so count once and not for every row (the wild bootstrap
         of clustered data; Cameron, Gelbach & Miller 2008).
     equations
-        Independent residuals of 0.3 of their tolerances, of a soft no-slip condition too, and what
+        Independent residuals of 0.2 of their tolerances, of a soft no-slip condition too, and what
         no row settles.
     wall
         Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius, where
         no-slip is exact.
     amplitude
         The amplitude bias on the tracks and its standard error, as a factor of the whole flow; and
-        half a percent, as a factor of each of its coefficients in time.
-
-    All are multiplied by the same constant, which makes the truth lie within one standard deviation
-    at two thirds of the points on the choosing half of the twins.
+        a fifth of a percent, as a factor of each of its coefficients in time.
 
     Every rank calls this; the samples are the same for any number of ranks but for rounding.
     """
@@ -137,11 +132,7 @@ def sample_deviations(
                 errors["wall"] = (part.factors.unsqueeze(-1) * moved).flatten(0, 1)
             posterior.add(j.dense(), errors)
     found = posterior.deviations(PRIOR, "equations", generator)
-    return CurvatureSamples(
-        {source: WIDENING * values for source, values in found.items()},
-        None if strengths is None else WIDENING * strengths,
-        WIDENING * amplitude,
-    )
+    return CurvatureSamples(found, strengths, amplitude)
 
 
 def _track_rows(
