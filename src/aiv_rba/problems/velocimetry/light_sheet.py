@@ -8,12 +8,15 @@ and where the velocity changes with depth all rows of its track are too fast, or
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aiv_rba.files.case import Tracks
+from aiv_rba.files.case import Case, Tracks
+from aiv_rba.mixture import Mixture
 
 # Rows of a track whose velocities may share an error of position lie less than so many frames
 # apart: those of central differences share one with the next but one.
@@ -41,6 +44,68 @@ def groups_of(track: NDArray[np.int64]) -> NDArray[np.int64]:
     groups = np.empty(len(track), dtype=np.int64)
     groups[order] = APART * number + (np.arange(len(track)) - first[number]) % APART
     return groups
+
+
+class SheetFlow(Protocol):
+    """A flow of which rows of the tracks measure means."""
+
+    def in_sheet(self, points: Tensor, *spread: Tensor) -> Tensor:
+        """Mean velocity (n, components) in the light sheet, whose depths have a `spread` (n, 1)."""
+        ...
+
+    def beside(self, points: Tensor, distance: Tensor) -> Tensor:
+        """Velocities (2, n, components) at distances (n, 1) in depth above and below points."""
+        ...
+
+
+class LightSheet:
+    """The held-out rows of the tracks, in which the thickness of the light sheet shows.
+
+    The network follows the tracks that it sees to some extent, so that these would show less of it.
+    """
+
+    def __init__(self, case: Case, dtype: torch.dtype, device: torch.device) -> None:
+        tracks = case.tracks.rows(case.tracks.validation)
+        self.radius = case.radius
+        self.points = torch.tensor(tracks.points, dtype=dtype, device=device)
+        self.measured = torch.tensor(np.stack([*tracks.velocity.values()], axis=1), device=device)
+        relative = case.relative_noise[case.tracks.validation]
+        self.relative = torch.tensor(relative, device=device)
+        self.noise = self.relative * self.relative.new_tensor(
+            [case.noise[name] for name in tracks.velocity]
+        )
+        self.group = torch.tensor(groups_of(tracks.track), device=device)
+
+    @torch.no_grad()
+    def spread(self, flow: SheetFlow, before: float, mixture: Mixture | None) -> float | None:
+        """Standard deviation of the depths of particles about those that their rows state.
+
+        None where the flow is too far from the tracks to say.
+
+        Parameters
+        ----------
+        flow
+            The inferred flow.
+        before
+            The last estimate.
+        mixture
+            Of matched and mismatched rows; None if all count.
+        """
+        step = self.points.new_full((len(self.points), 1), STEP * self.radius)
+        above, below = flow.beside(self.points, step)
+        slope = (above - below).double() / (2 * STEP * self.radius) / self.noise
+        mean = flow.in_sheet(self.points, torch.full_like(step, before))
+        residual = (self.measured - mean) / self.noise
+        weight = torch.ones_like(residual[:, 0])
+        if mixture is not None:
+            # Else rows of a particle far from the middle would be taken for mismatches.
+            wider = self.relative * (1 + (before * slope).square()).sqrt()
+            weight = mixture.probability(mean - self.measured, self.measured, wider)
+        found = depth_variance(residual, slope, weight, self.group)
+        variance = min(found, (LARGEST * self.radius) ** 2)
+        left = (residual.square() / (1 + variance * slope.square())).mean(1)
+        near = float(weight @ left) < NEAR * float(weight.sum())
+        return variance**0.5 if near else None
 
 
 def depth_variance(

@@ -16,14 +16,7 @@ from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.problems.velocimetry import navier_stokes
 from aiv_rba.problems.velocimetry.batches import Batches
 from aiv_rba.problems.velocimetry.choices import resolve
-from aiv_rba.problems.velocimetry.light_sheet import (
-    LARGEST,
-    NEAR,
-    STEP,
-    depth_of,
-    depth_variance,
-    groups_of,
-)
+from aiv_rba.problems.velocimetry.light_sheet import LightSheet, depth_of
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.softening import next_softening
 from aiv_rba.ranks.ddp import Ranks
@@ -160,8 +153,11 @@ class Velocimetry:
         )
         self.sizes, self.lengths = self.batches.sizes, self.batches.lengths
         self.state: dict[str, Tensor] = {}
+        self.sheet = None
         if settings.light_sheet == "auto" and depth_of(case.tracks) is not None:
-            self.state["depth_spread"] = torch.zeros((), dtype=torch.float64)
+            self.sheet = LightSheet(case, dtype, ranks.device)
+            zero = torch.zeros((), dtype=torch.float64, device=ranks.device)
+            self.state["depth_spread"] = zero
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
         self.weights = _by_block(settings.global_weights, self.components)
         self.resolved = self.weights["navier_stokes"]
@@ -200,12 +196,8 @@ class Velocimetry:
             depth=depth_of(case.tracks),
         )
         self.residuals: Residuals = self.flow
-        self.radius = case.radius
-        self.noise = [case.noise[name] for name in case.tracks.velocity]
 
         held_out = case.tracks.validation
-        self.validation_noise = case.relative_noise[held_out]
-        self.validation_groups = groups_of(case.tracks.track[held_out])
         self.validation_points = torch.tensor(case.tracks.points[held_out], dtype=dtype)
         self.validation = torch.tensor(
             np.stack([values[held_out] for values in case.tracks.velocity.values()], axis=1),
@@ -220,7 +212,7 @@ class Velocimetry:
 
     def _spread(self, rows: int) -> tuple[Tensor, ...]:
         """Standard deviation (rows, 1) of the depths of particles, if these are not measured."""
-        if "depth_spread" not in self.state:
+        if self.sheet is None:
             return ()
         spread = self.state["depth_spread"].to(self.batches.tracks)
         return (spread.expand(rows, 1),)
@@ -228,7 +220,7 @@ class Velocimetry:
     @property
     def depth_spread(self) -> float:
         """Standard deviation of the depths of particles about those that their rows state."""
-        return float(self.state.get("depth_spread", 0.0))
+        return 0.0 if self.sheet is None else float(self.state["depth_spread"])
 
     def factors(self, batch: Batch, residuals: Blocks) -> Blocks:
         """Square roots of the weights of the rows of the tracks, (n, components).
@@ -273,33 +265,13 @@ class Velocimetry:
         return self.flow.in_sheet(tracks, *self._spread(len(tracks))).double()
 
     def _find_depths(self) -> dict[str, float]:
-        """Estimate how thick the light sheet is, for the next steps.
-
-        From the held-out rows, since the network follows tracks that it sees to some extent. Every
-        rank has them.
-        """
-        if "depth_spread" not in self.state:
+        """Estimate how thick the light sheet is, for the next steps."""
+        if self.sheet is None:
             return {}
-        points, measured = (
-            values.to(self.ranks.device) for values in (self.validation_points, self.validation)
-        )
-        relative = torch.as_tensor(self.validation_noise, device=self.ranks.device)
-        deviation = relative * relative.new_tensor(self.noise)
-        step = STEP * self.radius
-        above, below = self.flow.beside(points, points.new_full((len(points), 1), step))
-        e = (self.flow.in_sheet(points, *self._spread(len(points))) - measured).double()
-        residual, slope = -e / deviation, (above - below).double() / (2 * step) / deviation
-        weight = torch.ones_like(residual[:, 0])
-        if self.settings.robust_weights and "share" in self.state:
-            # Else rows of a particle far from the middle would be taken for mismatches.
-            wider = (1 + (self.depth_spread * slope).square()).sqrt()
-            weight = self._mixture.probability(e, measured.double(), relative * wider)
-        group = torch.as_tensor(self.validation_groups, device=self.ranks.device)
-        variance = depth_variance(residual, slope, weight, group)
-        variance = min(variance, (LARGEST * self.radius) ** 2)
-        left = (residual.square() / (1 + variance * slope.square())).mean(1)
-        if float(weight @ left) < NEAR * float(weight.sum()):
-            self.state["depth_spread"] = torch.tensor(variance**0.5, dtype=torch.float64)
+        robust = self.settings.robust_weights and "share" in self.state
+        found = self.sheet.spread(self.flow, self.depth_spread, self._mixture if robust else None)
+        if found is not None:
+            self.state["depth_spread"].fill_(found)
         return {"depth_spread": self.depth_spread}
 
     def _soften(self, softening: float) -> None:
