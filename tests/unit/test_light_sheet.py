@@ -154,7 +154,6 @@ def test_a_thick_sheet_makes_the_flow_too_slow_unless_it_is_accounted_for(tmp_pa
     ratio = np.mean([flow.velocity(points, t)[:, 1] for t in times]) / np.mean(
         [tube.velocity(np.full(9, t), points)[:, 1] for t in times]
     )
-    print(light_sheet, ratio)
     spread = flow.model.depth_spread * flow.case.scales.length
     if light_sheet == "auto":
         assert spread == pytest.approx(thickness / np.sqrt(12), rel=0.1)

@@ -140,10 +140,11 @@ def _track_rows(
 ) -> tuple[_Rows, Tensor]:
     """Rows of the tracks, and samples (S, modes) of the factors by which the flow is off."""
     batches = problem.batches
-    inputs = tuple(values.double() for values in problem.batch(0).inputs["tracks"])
+    batch = problem.batch(0)
+    inputs = tuple(values.double() for values in batch.inputs["tracks"])
     with torch.no_grad():
         e = residuals.tracks(*inputs)
-    own = problem.factors(problem.batch(0), {"tracks": e})["tracks"]
+    own = problem.factors(batch, {"tracks": e})["tracks"]
     factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
     found = amplitude_bias(e + inputs[1], inputs[1], batches.all_tracks)
     seen = float(np.linalg.norm([float(each[problem.main]) for each in found]))

@@ -15,6 +15,7 @@ from aiv_rba.fields.derived import sample
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array, atomic_path
 from aiv_rba.files.results import Results
+from aiv_rba.problems.velocimetry.light_sheet import depth_of
 from aiv_rba.problems.velocimetry.model import Model
 from aiv_rba.stages.score.false_rows import false_rows
 from aiv_rba.stages.score.false_runs import FalseRuns, false_runs
@@ -82,7 +83,9 @@ def suspect(case: Case, model: Model) -> Suspicion:
     columns = ["uvw".index(name) for name in case.tracks.velocity]
     measured = np.column_stack(list(case.tracks.velocity.values()))
     inferred = as_measured(case, model)[:, columns]
-    slope = flow.gradient[:, columns, 2] / model.scales.shear_rate
+    # Of one component, or three, a camera along z is assumed.
+    depth = depth_of(case.tracks)
+    slope = flow.gradient[:, columns, 2 if depth is None else depth] / model.scales.shear_rate
     names, number = np.unique(case.tracks.track, return_inverse=True)
     residual = measured - inferred / model.scales.velocity
     noise = np.array([case.noise[name] for name in case.tracks.velocity])

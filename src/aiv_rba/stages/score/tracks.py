@@ -68,7 +68,7 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
 def as_measured(case: Case, model: Model) -> Array:
     """Inferred velocity (N, 3), m/s, at the rows of the tracks: its mean in the light sheet."""
     points, depth = case.tracks.points, depth_of(case.tracks)
-    if depth is None:
+    if depth is None or not model.depth_spread:
         return sample(model.network, model.scales, points, order=0).velocity
     aside = model.depth_spread * np.eye(4)[1 + depth]
     above, below = (
