@@ -116,6 +116,7 @@ def problem_in(folder: Path, optimiser=None, **weights) -> Velocimetry:
         network=FlowNetworkSettings(width=6, layers=2, **PLAIN),
         global_weights=GlobalWeights(**weights),
         optimiser=optimiser or GaussNewtonSettings(),
+        light_sheet="thin",
     )
     return Velocimetry(settings, read_case(folder / "case.h5"), folder / "points.h5", ALONE)
 
