@@ -272,7 +272,8 @@ def chi_squared(predicted: Array, measured: Array, noise: Array) -> list[tuple[f
     matches. The standard error is that of Gaussian residuals.
     """
     residual = measured - predicted
-    probability = inlier_probability(residual, measured)
+    own = np.broadcast_to(noise, residual.shape)
+    probability = inlier_probability(residual, measured, relative=own / np.median(own, axis=0))
     rows = max(float(probability.sum()), np.finfo(np.float64).tiny)
     found = probability @ (residual / noise) ** 2 / rows
     deviation = found * np.sqrt(2 / rows)

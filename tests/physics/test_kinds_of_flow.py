@@ -126,9 +126,9 @@ def test_false_links_of_moving_tracks_are_found(decaying):
     assert false.sum() > 0.8 * 10 * FALSE_TRACKS
     assert rows.t_s.between(12, 12.06).all()
     assert set(rows.columns) >= {"w_measured_m_s", "w_inferred_m_s"}
-    # The depth is measured: no track lies off its own.
+    # The depth is measured.
     spread = json.loads(results.scores.read_text())["suspicious"]["depth_spread_m"]
-    assert spread < 0.01 * 5e-4
+    assert spread == 0
 
 
 def test_a_steady_flow_needs_no_times(steady):

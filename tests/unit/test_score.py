@@ -31,6 +31,7 @@ from tests.exact import (
     pulse,
     swirling,
     tube,
+    value,
     write_trained,
     write_truth,
 )
@@ -137,6 +138,25 @@ def test_errors_on_tracks():
         assert result[side] == pytest.approx({"u": 0.5, "v": 0.5})
     assert result["rows"]["train"] + result["rows"]["validation"] == 200
     assert result["rows"]["validation"] == case.tracks.validation.sum()
+
+
+def test_chi_squared_counts_the_depths_of_particles():
+    """Tracks that lie off the middle of the sheet, and noise of the stated size."""
+    rng, rows, spread = np.random.default_rng(8), 4000, 0.05
+    case = case_of(swirling, rows)
+    there = case.tracks.points.copy()
+    there[:, 3] += spread * rng.choice([-1.0, 1.0], rows // 5)[case.tracks.track]
+    true = value(swirling, there)
+    for column, name in enumerate("uv"):
+        case.noise[name] = 0.01
+        case.tracks.velocity[name][:] = true[:, column] + 0.01 * rng.standard_normal(rows)
+
+    def chi_squared(depth_spread):
+        model = replace(model_of(ExactFlow(swirling)), depth_spread=depth_spread)
+        return on_tracks(case, model)["chi_squared"]["v"]["value"]
+
+    assert chi_squared(0.0) > 1.5
+    assert chi_squared(spread) == pytest.approx(1, abs=0.1)
 
 
 def test_validation_ignores_the_training_rows():

@@ -4,7 +4,7 @@ VERSION = {
     "points": 5,
     "train": 12,
     "fields": 5,
-    "score": 7,
+    "score": 8,
     "report": 7,
     "validation": 5,
 }

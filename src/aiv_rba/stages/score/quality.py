@@ -51,13 +51,13 @@ class Kind:
 # The limits are from the choosing half of the twins alone (docs/uncertainty.md): those of good lie
 # between the five vessels that are inferred to one percent and stenosis_a, whose velocity is three
 # percent wrong; those of fair are a few times higher. A bias of one percent is an error of one
-# percent of the velocity. The true flow itself has a chi-squared of 0.90 to 1.24, since particles
-# lie off the middle of their plane; four is a residual of twice the noise. The sum of the flow
-# rates of the openings has the limits of the spread over the sections of a tube.
+# percent of the velocity. Where the flow is right chi-squared is 0.8 to 1.0; four is a residual of
+# twice the noise. The sum of the flow rates of the openings has the limits of the spread over the
+# sections of a tube.
 KINDS = {
     "amplitude_bias": Kind("amplitude bias on the tracks", "percent", 1.0, 3.0),
     **{
-        f"chi_squared_{name}": Kind(f"chi-squared of {name} on held-out tracks", "", 1.4, 4.0)
+        f"chi_squared_{name}": Kind(f"chi-squared of {name} on held-out tracks", "", 1.25, 4.0)
         for name in "uvw"
     },
     "momentum": Kind("momentum residual", "percent", 2.5, 20.0),

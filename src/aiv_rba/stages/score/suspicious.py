@@ -11,16 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aiv_rba.fields.derived import sample
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array, atomic_path
 from aiv_rba.files.results import Results
-from aiv_rba.problems.velocimetry.light_sheet import depth_of
 from aiv_rba.problems.velocimetry.model import Model
 from aiv_rba.stages.score.false_rows import false_rows
 from aiv_rba.stages.score.false_runs import FalseRuns, false_runs
 from aiv_rba.stages.score.median_test import THRESHOLD, median_test
-from aiv_rba.stages.score.tracks import as_measured, at_rows
+from aiv_rba.stages.score.tracks import at_rows, in_sheet
 
 Flags = NDArray[np.bool_]
 
@@ -50,7 +48,8 @@ class Suspicion:
     inferred
         (N, components): inferred velocity, m/s.
     depth_spread
-        Standard deviation of the depths of the tracks about the stated ones, m.
+        Standard deviation of the depths of the tracks about the stated ones, m, from the training;
+        0 where depths are measured or the light sheet is held to be thin.
     """
 
     probability: Array
@@ -79,26 +78,23 @@ class Suspicion:
 
 def suspect(case: Case, model: Model) -> Suspicion:
     """Judge all rows, those of the training and those that were held out."""
-    flow = sample(model.network, model.scales, case.tracks.points)
     columns = ["uvw".index(name) for name in case.tracks.velocity]
     measured = np.column_stack(list(case.tracks.velocity.values()))
-    inferred = as_measured(case, model)[:, columns]
-    # Of one component, or three, a camera along z is assumed.
-    depth = depth_of(case.tracks)
-    slope = flow.gradient[:, columns, 2 if depth is None else depth] / model.scales.shear_rate
+    inferred, aside = (velocity[:, columns] for velocity in in_sheet(case, model))
     names, number = np.unique(case.tracks.track, return_inverse=True)
-    residual = measured - inferred / model.scales.velocity
+    unit = model.scales.velocity
+    residual = measured - inferred / unit
     noise = np.array([case.noise[name] for name in case.tracks.velocity])
-    single = false_rows(residual, measured, slope, noise, number)
-    runs = false_runs(single.probability, number)
+    single = false_rows(residual, measured, aside / unit, noise, number)
+    runs = false_runs(single, number)
     return Suspicion(
-        probability=1 - (1 - single.probability) * (1 - runs.row),
+        probability=1 - (1 - single) * (1 - runs.row),
         runs=runs,
         median=median_test(case),
         names=names,
         number=number,
         inferred=inferred,
-        depth_spread=single.depth_spread * model.scales.length,
+        depth_spread=model.depth_spread * model.scales.length,
     )
 
 

@@ -26,9 +26,10 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     """What measured and inferred velocities say about each other, by component.
 
     Relative L2 on training and validation rows, amplitude bias on all of them, chi-squared and
-    histograms on validation rows.
+    histograms on validation rows. The variance that chi-squared compares with is that of the noise
+    and of the depths of the particles.
     """
-    velocity = as_measured(case, model)
+    velocity, aside = in_sheet(case, model)
     unit = model.scales.velocity
     held_out = case.tracks.validation
     kinds = ("validation", "train", "amplitude_bias", "chi_squared", "histograms")
@@ -38,7 +39,7 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     inferred = torch.tensor(velocity[:, columns] / unit)
     biases = torch.stack(amplitude_bias(inferred, torch.tensor(everything)), dim=1).tolist()
     noise = np.array([case.noise[name] for name in case.tracks.velocity])
-    noise = noise * case.relative_noise[held_out]
+    noise = np.hypot(noise * case.relative_noise[held_out], aside[held_out][:, columns] / unit)
     chis = chi_squared(velocity[held_out][:, columns] / unit, everything[held_out], noise)
     for (name, measured), column, found, chi in zip(
         case.tracks.velocity.items(), columns, biases, chis, strict=True
@@ -65,17 +66,22 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     return result
 
 
-def as_measured(case: Case, model: Model) -> Array:
-    """Inferred velocity (N, 3), m/s, at the rows of the tracks: its mean in the light sheet."""
+def in_sheet(case: Case, model: Model) -> tuple[Array, Array]:
+    """Inferred velocity at the rows of the tracks: its mean and its change in the light sheet.
+
+    Both (N, 3), m/s. The change is that over one standard deviation of the depths of particles; it
+    is zero where the depth is measured, or the light sheet is thin.
+    """
     points, depth = case.tracks.points, depth_of(case.tracks)
     if depth is None or not model.depth_spread:
-        return sample(model.network, model.scales, points, order=0).velocity
+        velocity = sample(model.network, model.scales, points, order=0).velocity
+        return velocity, np.zeros_like(velocity)
     aside = model.depth_spread * np.eye(4)[1 + depth]
     above, below = (
         sample(model.network, model.scales, at, order=0).velocity
         for at in (points + aside, points - aside)
     )
-    return np.asarray((above + below) / 2)
+    return (above + below) / 2, (above - below) / 2
 
 
 def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:
