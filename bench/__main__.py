@@ -21,6 +21,7 @@ NAMES = (
     "points",
     "scaling",
     "step",
+    "width",
 )
 
 

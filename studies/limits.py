@@ -31,6 +31,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "twice_as_soft": {"global_weights": {"momentum_tolerance": 0.3, "mass_tolerance": 0.02}},
     "narrow": {"network": {"width": 24}},
     "wide": {"network": {"width": 40}},
+    "width_48": {"network": {"width": 48}},
+    # The time of a step grows with the rows and the square of the parameters.
+    "width_48_half_of_rows": {
+        "network": {"width": 48},
+        "optimiser": OPTIMISER | {"rows": [1000, 600]},
+    },
+    "stiff_mass": {"global_weights": {"mass_tolerance": 1e-3}},
     "short_memory": {"optimiser": OPTIMISER | {"curvature_memory": 30}},
     # A minute on two cores.
     "35_steps": {"optimiser": OPTIMISER | {"iterations": 35}},
