@@ -1,8 +1,8 @@
 """A step of Gauss-Newton against the number of parameters of the network, in both spaces.
 
-In the space of the parameters, the default, a step forms J^T J of the drawn rows and adds it to its
-memory. In sample space it forms J J^T of fewer rows, and has no memory. Networks take turns; seconds
-are processor time. Writes results/bench_width.json.
+In the space of the parameters, the default, a step forms J^T J of the drawn rows and adds it to a
+memory. In sample space it forms J J^T of fewer rows, without one. Networks take turns; seconds are
+processor time. Writes results/bench_width.json.
 """
 
 from __future__ import annotations
