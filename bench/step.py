@@ -21,7 +21,7 @@ from aiv_rba.multipliers.rba import RBA
 from aiv_rba.problem import Batch
 from aiv_rba.problems.fixed_points import FixedPoints
 from aiv_rba.problems.velocimetry.network import FlowNetwork
-from aiv_rba.problems.velocimetry.problem import FlowResiduals
+from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import AdamSettings, RBASettings, TrainSettings, load_stage
 from aiv_rba.training.loop import Run

@@ -14,7 +14,7 @@ from aiv_rba.optimisers.least_squares import Curvature, ParameterSpace, SampleSp
 from aiv_rba.optimisers.normal_equations import add_upper_gram, factored
 from aiv_rba.problem import Batch, Residuals
 from aiv_rba.problems.velocimetry.network import FlowNetwork
-from aiv_rba.problems.velocimetry.problem import FlowResiduals
+from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import FlowNetworkSettings, GaussNewtonSettings
 from tests.training_case import parabola

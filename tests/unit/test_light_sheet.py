@@ -11,7 +11,7 @@ from aiv_rba import api, read_experiment
 from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.case import Tracks
 from aiv_rba.problems.velocimetry.light_sheet import depth_of, depth_variance, groups_of
-from aiv_rba.problems.velocimetry.problem import FlowResiduals
+from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from tests.synthetic import tube_of, write_tube_experiment
 
 SPREAD = 0.04

@@ -20,7 +20,8 @@ from aiv_rba.optimisers.jacobian import Linearised
 from aiv_rba.optimisers.posterior import Posterior
 from aiv_rba.problem import Residuals
 from aiv_rba.problems.velocimetry.deviations import SAMPLES_AT_ONCE, STRENGTHS, CurvatureSamples
-from aiv_rba.problems.velocimetry.problem import FlowResiduals, Velocimetry
+from aiv_rba.problems.velocimetry.problem import Velocimetry
+from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from aiv_rba.settings import UncertaintySettings
 
 # Standard deviation of parameters that no row settles; the network's weights are of order one.
