@@ -32,11 +32,13 @@ def main() -> int:
     """Run, write, draw and print; returns 1 if an experiment failed."""
     parser = argparse.ArgumentParser(prog="python -m studies.design", description=__doc__)
     parser.add_argument("--profile", choices=SEEDS, default="quick")
+    parser.add_argument("--seeds", type=int, help="of the data; 1 of the quick set, 2 of the whole")
     parser.add_argument("--cores", type=int, default=2, help="runs at a time")
     arguments = parser.parse_args()
     profile = arguments.profile
+    seeds = arguments.seeds or SEEDS[profile]
     with ThreadPoolExecutor(arguments.cores) as pool:
-        rows = list(pool.map(work, jobs(profile == "quick", SEEDS[profile])))
+        rows = list(pool.map(work, jobs(profile == "quick", seeds)))
     table = pd.DataFrame(rows)
     path = Path("results") / ("design_quick" if profile == "quick" else "design")
     table.to_csv(path.with_suffix(".csv"), index=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -28,7 +28,12 @@ def with_base(table: pd.DataFrame, curve: Curve) -> pd.DataFrame:
 def means(own: pd.DataFrame) -> pd.DataFrame:
     """Mean errors over the seeds, by place on the axis; numbers in ascending order."""
     fields = list(FIELDS)
-    return own.groupby("at", sort=all(not isinstance(at, str) for at in own["at"]))[fields].mean()
+    return own.groupby("at", sort=in_order(own["at"]))[fields].mean()
+
+
+def in_order(places: Iterable[object]) -> bool:
+    """Whether places on an axis are numbers, which have an order."""
+    return not any(isinstance(place, str) for place in places)
 
 
 def errors_table(table: pd.DataFrame, every: Sequence[Curve]) -> str:
@@ -39,7 +44,12 @@ def errors_table(table: pd.DataFrame, every: Sequence[Curve]) -> str:
     header = ["what changes", "", *FIELDS.values(), "verdict", "rows", "tracks", "seeds"]
     labels = {BASE: "nothing"} | {curve.name: curve.label for curve in every}
     rows = []
-    for (name, at), group in table.groupby(["curve", "at"], sort=False):
+    parts = [
+        (name, at, group)
+        for name, own in table.groupby("curve", sort=False)
+        for at, group in own.groupby("at", sort=in_order(own["at"]))
+    ]
+    for name, at, group in parts:
         value = "" if name == BASE else f"{at}"
         done = group[group["velocity"].notna()] if "velocity" in group else group.iloc[:0]
         if done.empty:

@@ -161,13 +161,13 @@ def test_nobody_asks_for_derivatives_that_are_not_needed():
             lambda: flow.flow_rate(TIME, at=SCALES.origin[1] + SCALES.length),
             lambda: flow.hydraulics(flow.times(2)),
             lambda: on_tracks(flow.case, flow.model),
+            lambda: suspect(flow.case, flow.model),
         ),
         1: (
             lambda: flow.vorticity(points, TIME),
             lambda: flow.wall_shear_stress(points, TIME),
             lambda: flow.volume(TIME),
             lambda: probe(flow, table),
-            lambda: suspect(flow.case, flow.model),
         ),
     }
     for order, asked in questions.items():
