@@ -27,7 +27,7 @@ class Clock:
 
     def __call__(self) -> float:
         """Seconds so far."""
-        return self._before + _spent() - self._start
+        return self._before + (_spent() - self._start)
 
     def __enter__(self) -> Clock:
         return self

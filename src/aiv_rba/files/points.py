@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+from weakref import finalize
 
 import h5py
 import numpy as np
@@ -123,6 +124,8 @@ class PointsReader:
             self.identity = str(file.attrs["content"])
             self.places = {name: _place(file, name) for name in ("interior", "wall")}
         self._file = path.open("rb", buffering=0)
+        # It is read until nobody asks for batches any more.
+        finalize(self, self._file.close)
 
     def read(self, name: str, b: int, groups: slice) -> Array:
         """The b-th points (n, 4) of neighbouring groups.
