@@ -91,6 +91,9 @@ def work(job: tuple[str, str]) -> dict[str, Any]:
         if variant == "no_noise":
             without_noise(experiment, results.folder / "tracks.csv")
             experiment["ingest"]["tracks"] = str(results.folder / "tracks.csv")
+            # These are velocities of an instant in the middle of the light sheet.
+            experiment["ingest"]["velocity_interval"] = 0
+            experiment["train"]["light_sheet"] = "thin"
         path = results.folder / "experiment.yaml"
         path.write_text(yaml.safe_dump(experiment))
         run_stages(path, results)

@@ -339,7 +339,9 @@ def write_tube_experiment(
         mesh.save(folder / f"{name}.{wall}")
     experiment = {
         "name": "tube",
+        # The velocities are those of an instant.
         "ingest": {
+            "velocity_interval": 0.0,
             "tracks": str(folder / "tracks.csv"),
             **{name: str(folder / f"{name}.{wall}") for name in walls},
             "fluid": {"density": tube.density, "viscosity": tube.viscosity},

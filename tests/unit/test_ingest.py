@@ -14,7 +14,7 @@ from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.results import Results
 from aiv_rba.settings import load_stage
 from aiv_rba.stages.ingest import run
-from tests.synthetic import Tube, tube_of, write_tube_experiment
+from tests.synthetic import SteadyTube, Tube, tube_of, write_tube_experiment
 
 
 def ingested(folder: Path, **options: Any) -> Case:
@@ -70,6 +70,31 @@ def test_velocities_from_differences(tmp_path: Path) -> None:
     assert np.abs(case.tracks.velocity["v"] - exact).max() < bound
     assert len(case.tracks.row) == 480
     assert "120 (ends of tracks)" in (tmp_path / "ingest.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("ingest", "interval", "reason"),
+    [
+        # Rows are a fiftieth of a period of 0.303 s apart.
+        ({"velocity_interval": "auto"}, 2 * 0.303 / 50, "two steps between rows of a track"),
+        ({"velocities": "differences", "velocity_interval": "auto"}, 2 * 0.303 / 50, "two steps"),
+        ({"velocity_interval": 0.02}, 0.02, "as given"),
+        ({"velocity_interval": 0}, 0, "as given"),
+    ],
+)
+def test_velocities_are_means_over_an_interval(
+    ingest: dict[str, Any], interval: float, reason: str, tmp_path: Path
+) -> None:
+    case = ingested(tmp_path, ingest=ingest)
+    assert case.interval * case.scales.time == pytest.approx(interval)
+    assert reason in case.chosen["interval of the velocities"]
+    assert reason in (tmp_path / "ingest.txt").read_text()
+
+
+def test_a_steady_flow_has_no_interval(tmp_path: Path) -> None:
+    case = ingested(tmp_path, tube=SteadyTube())
+    assert case.interval == 0
+    assert "interval of the velocities" not in case.chosen
 
 
 @pytest.mark.parametrize(("outside", "rows"), [("drop", 570), ("keep", 600)])

@@ -95,14 +95,14 @@ class Cubic(nn.Module):
     def value(self, points):
         t, x, y, z = points.T
         u = 1 + x - 3 * z + 2 * z**2 - z**3
-        return self.factor * torch.stack([u, t * z**2, 0 * z, y], dim=1)
+        return self.factor * torch.stack([u, t**2 * z**2, 0 * z, y], dim=1)
 
 
 def test_rows_are_means_over_the_depths_of_the_sheet():
     network = Cubic()
-    residuals = FlowResiduals(network, 1.0, 1.0, [0, 1], soft_wall=False, depth=2)
+    residuals = FlowResiduals(network, 1.0, 1.0, [0, 1], soft_wall=False, averaged=(3,))
     points = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)).double()
-    spread = torch.full((7, 1), SPREAD, dtype=torch.float64)
+    spread = torch.tensor([0, 0, 0, SPREAD], dtype=torch.float64).expand(7, 4)
     # A uniform distribution, by Gauss-Legendre quadrature.
     nodes, weights = np.polynomial.legendre.leggauss(5)
     mean = 0
@@ -118,6 +118,68 @@ def test_rows_are_means_over_the_depths_of_the_sheet():
     torch.testing.assert_close(gradient, middle)
     alone = residuals.tracks(points, torch.zeros(7, 2).double())
     torch.testing.assert_close(alone, network.value(points)[:, :2])
+
+
+def test_rows_are_means_over_the_time_between_positions():
+    """Beside the mean over depths, where both are known."""
+    network = Cubic()
+    residuals = FlowResiduals(network, 1.0, 1.0, [0, 1], soft_wall=True, averaged=(0, 3))
+    points = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)).double()
+    spread = torch.tensor([0.1, 0, 0, SPREAD], dtype=torch.float64).expand(7, 4)
+    t, x, _, z = points.T
+    variance = SPREAD**2
+    # The means of the polynomials, by their moments.
+    u = 1 + x - 3 * z + 2 * (z**2 + variance) - (z**3 + 3 * z * variance)
+    v = t**2 * (z**2 + variance) + 0.1**2 * z**2
+    expected = 1.5 * torch.stack([u, v], dim=1)
+    measured = torch.zeros(7, 2).double()
+    torch.testing.assert_close(residuals.tracks(points, measured, spread), expected)
+    together = residuals({"no_slip": (points[:3],), "tracks": (points, measured, spread)})
+    torch.testing.assert_close(together["tracks"], expected)
+
+
+@pytest.mark.parametrize("interval", ["auto", 0.0])
+def test_few_frames_make_the_waves_too_small_unless_they_are_accounted_for(tmp_path, interval):
+    """Ten frames in a cycle; velocities are differences of positions over two of them."""
+    tube = tube_of(pulsation=1.0)
+    train = {
+        "network": {"layers": 2, "width": 10},
+        "optimiser": {"name": "gauss_newton", "iterations": 40},
+        "uncertainty": {"method": "none"},
+    }
+    ingest = {"velocity_interval": interval}
+    path = write_tube_experiment(tmp_path, tube=tube, tracks=300, ingest=ingest, train=train)
+    document = yaml.safe_load(path.read_text())
+    table = pd.read_csv(document["ingest"]["tracks"])
+    at, step = table[["x", "y", "z"]].to_numpy() * 1e-6, tube.period / 10
+    # Rows of a track are a frame apart in the file; only the velocities stay where they are.
+    phase = np.random.default_rng(3).uniform(0, tube.period, table.track.nunique())
+    frame = table.groupby("track").cumcount().to_numpy()
+    time = phase[table.track.factorize()[0]] + step * frame
+    r = tube.radius_of(at)
+    path_length = tube.displacement(time + step, r) - tube.displacement(time - step, r)
+    table["t"], table["u"] = np.mod(time, tube.period), 0.0
+    table["v"] = path_length / (2 * step) / 1e-6
+    table.to_csv(document["ingest"]["tracks"], index=False)
+    document["ingest"]["accept"] = ["velocity_displacement", "zero_velocities"]
+    path.write_text(yaml.safe_dump(document))
+    api.infer(read_experiment(path), tmp_path / "results")
+    flow = open_flow(tmp_path / "results")
+    points = np.zeros((9, 3)) + tube.centre
+    points[:, 0] += np.linspace(-0.6, 0.6, 9) * tube.radius
+    times = np.linspace(0, tube.period, 8, endpoint=False)
+    waves = []
+    for velocity in (
+        [flow.velocity(points, t)[:, 1] for t in times],
+        [tube.velocity(np.full(9, t), points)[:, 1] for t in times],
+    ):
+        waves.append(np.abs(np.exp(-1j * tube.omega * times) @ np.mean(velocity, axis=1)))
+    ratio = waves[0] / waves[1]
+    if interval == "auto":
+        assert ratio == pytest.approx(1, abs=0.01)
+    else:
+        # sin(x) / x over two of ten frames.
+        assert ratio == pytest.approx(np.sinc(0.2), abs=0.01)
 
 
 def seen_in_a_sheet(tube, table, thickness, noise):

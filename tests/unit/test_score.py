@@ -17,7 +17,7 @@ from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score.run import score
 from aiv_rba.stages.score.spread import coverage
-from aiv_rba.stages.score.tracks import noise_floor, on_tracks
+from aiv_rba.stages.score.tracks import as_measured, noise_floor, on_tracks
 from aiv_rba.stages.score.truth import against_truth, pressure_drop
 from aiv_rba.statistics import relative_l2
 from tests.exact import (
@@ -157,6 +157,21 @@ def test_chi_squared_counts_the_depths_of_particles():
 
     assert chi_squared(0.0) > 1.5
     assert chi_squared(spread) == pytest.approx(1, abs=0.1)
+
+
+def test_velocities_of_the_tracks_are_means_over_their_interval():
+    """A wave of which the interval takes a known part."""
+    case = case_of(swirling)
+    case = replace(case, interval=0.2 * case.scales.nondimensional_period)
+    model = model_of(ExactFlow(swirling))
+    mean, change = as_measured(case, model)
+    exact = value(swirling, case.tracks.points)[:, :3] * SCALES.velocity
+    # Second order in the interval, so that a tenth of it has a hundredth of the effect.
+    tenth, _ = as_measured(replace(case, interval=case.interval / 10), model)
+    assert not change.any()
+    effect = np.abs(mean - exact).max()
+    assert effect > 0.01 * np.abs(exact).max()
+    assert np.abs(tenth - exact).max() == pytest.approx(effect / 100, rel=0.05)
 
 
 def test_validation_ignores_the_training_rows():

@@ -77,6 +77,13 @@ def test_settled_where_rows_were_written_at_other_intervals_before(every):
     assert 110 <= rows[-1]["step"] <= 160
 
 
+def test_not_settled_before_training_has_recovered_from_a_step_that_went_wrong():
+    rows = history(100, mass=lambda s: 0.1, validation=lambda s: 0.2)
+    rows[11]["loss"] = 300.0
+    ends = [rows[number]["step"] for number in range(20) if settled(rows[: number + 1])]
+    assert ends == [40, 45, 50, 55, 80, 85, 90, 95, 100]
+
+
 def test_not_settled_by_a_few_rows_of_many_steps():
     """Rows every 5 steps tell nothing of 40 steps after rows every 40."""
     rows = history(150, mass=lambda s: 0.1, validation=lambda s: 0.2)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aiv_rba.errors import UserError
 from aiv_rba.settings import Fluid, IngestSettings, Split, Units
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
-from aiv_rba.stages.ingest.velocities import differences, noise
+from aiv_rba.stages.ingest.velocities import choose_interval, differences, noise
 
 PERIOD = 0.3
 
@@ -85,6 +85,19 @@ def test_a_planar_file_gives_no_depth_velocity() -> None:
     path = spiral(time)[0]
     path[:, 2] = 0.5
     assert set(differences(made(time, path), PERIOD, "tracks.csv").velocity) == {"u", "v"}
+
+
+def test_rows_far_apart_are_no_central_differences() -> None:
+    """A quarter of a period is the longest step, and tracks of one row have none."""
+    config = settings_of(Path("tracks.csv"))
+    for step, expected in ((0.24, 0.48), (0.26, 0.0)):
+        time = step * PERIOD * np.arange(12)
+        found, reason = choose_interval(made(time, spiral(time)[0]), config)
+        assert found == pytest.approx(expected * PERIOD)
+        assert ("too far" in reason) == (expected == 0)
+    time = 0.01 * np.arange(12)
+    alone = made(time, spiral(time)[0], track=np.arange(12))
+    assert choose_interval(alone, config)[0] == 0
 
 
 def test_noise_is_found_below_motion_and_outliers() -> None:

@@ -209,6 +209,8 @@ class Case:
         Hash of the sources and of the ingestion settings; later files carry it.
     openings
         The faces that close the lumen where there is no wall.
+    interval
+        Time over which a measured velocity is a mean.
     """
 
     tracks: Tracks
@@ -225,6 +227,7 @@ class Case:
     sources: dict[str, str]
     identity: str
     openings: tuple[Opening, ...] = ()
+    interval: float = 0.0
 
     @property
     def corners(self) -> Array:
@@ -289,6 +292,7 @@ def write_case(path: Path, case: Case) -> None:
         for name in ("points", "normals", "triangles", "patch"):
             wall[name] = getattr(case.wall, name)
         tracks.attrs.update({f"noise_{name}": sigma for name, sigma in case.noise.items()})
+        tracks.attrs["interval"] = case.interval
         openings = file.create_group("openings")
         for number, opening in enumerate(case.openings):
             group = openings.create_group(str(number))
@@ -352,6 +356,7 @@ def read_case(path: Path) -> Case:
                 _read_opening(file["openings"][str(number)])
                 for number in range(len(file["openings"]))
             ),
+            interval=float(tracks.attrs["interval"]),
         )
 
 

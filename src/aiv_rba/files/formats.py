@@ -19,13 +19,13 @@ from aiv_rba.errors import UserError
 from aiv_rba.paths import check_file, check_output
 
 VERSIONS = {
-    "case": 5,
+    "case": 6,
     "points": 4,
     "truth": 1,
     "solution": 1,
     "model": 5,
     "deviations": 3,
-    "checkpoint": 8,
+    "checkpoint": 9,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""

@@ -226,6 +226,10 @@ class IngestSettings(ReadingSettings):
     """Axis of a tube in the coordinates of the files; auto: the one along which its ends lie."""
     phase: Literal["merged", "wrap"] = "merged"
     """Whether times lie in [0, period) already, or are absolute and are taken modulo the period."""
+    velocity_interval: NonNegative | Auto = "auto"
+    """Time in s over which a velocity is a mean, from the first to the last of the positions that
+    it was computed from; 0: it is that of an instant; auto: two steps between rows of a track, as
+    for central differences."""
     velocity_std: dict[Component, Positive] = field(default_factory=dict)
     """Standard deviation of the noise of measured components, in units.velocity, such as {u: 2.0};
     for others, that of the columns u_std, v_std and w_std or else an estimate."""
@@ -276,6 +280,17 @@ class IngestSettings(ReadingSettings):
         if self.phase == "wrap" and self.flow != "periodic":
             raise ValueError(
                 f"found phase: wrap with flow: {self.flow}, expected it with flow: periodic only"
+            )
+        interval = 0 if self.velocity_interval == "auto" else self.velocity_interval
+        if interval and self.flow == "steady":
+            raise ValueError(
+                "found velocity_interval with flow: steady, expected it with flow: periodic or "
+                "flow: unsteady only"
+            )
+        if self.period is not None and interval > self.period / 2:
+            raise ValueError(
+                f"found velocity_interval {interval:g} s, expected at most half the period, "
+                f"{self.period / 2:g} s"
             )
         if self.window is not None and self.window[0] >= self.window[1]:
             first, last = self.window

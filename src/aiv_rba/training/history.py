@@ -81,6 +81,11 @@ class History:
         """Minimum over all ranks, of which some may own no row."""
         return self.ranks.min(torch.cat([values.flatten(), values.new_tensor([torch.inf])]).amin())
 
+    def loss(self, weighted: Blocks) -> Tensor:
+        """Whole loss over all ranks of weighted residual rows."""
+        squares = [rows.detach().double().square().sum() for rows in weighted.values()]
+        return self.ranks.sum(torch.stack(squares).sum())
+
     def _losses(self, weighted: Blocks) -> Row:
         """Loss of each term over all ranks."""
         names = self.problem.residuals.terms

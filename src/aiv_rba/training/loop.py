@@ -152,7 +152,8 @@ class Run:
                     started = time.perf_counter() - self.seconds
                 self.seconds = time.perf_counter() - started
                 progress.step()
-                self.average.note()
+                if self.average.steps:
+                    self.average.note(self.history.loss(rows))
                 last = step + 1 == iterations
                 stop = self.watch.stop and not last
                 save = stop or (step + 1) % self.settings.checkpoint_every == 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from aiv_rba.problem import Residuals
 from aiv_rba.settings import LoopSettings
+from aiv_rba.training.averaging import SPIKE
 
 # Steps over which history is averaged, of at least so many rows, and by which part held-out errors
 # must still fall.
@@ -24,7 +25,8 @@ def has_settled(
     mostly noise, so a small part of them counts as a fall, if it is also twice its standard error:
     every step draws other points. The loss of the equations is compared with the whole
     loss, since a part that is negligible beside the misfit of the data may fall for ever. The
-    tolerances must not have changed in the last 20 steps.
+    tolerances must not have changed in the last 20 steps, and no loss of these steps may be far
+    above the others: training then goes on until it has recovered.
     """
     if settings.settled is None or not settings.few_large_steps or not history:
         return False
@@ -46,6 +48,9 @@ def has_settled(
         error = np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after))
         return float(before.mean() - after.mean()), float(error)
 
+    losses = np.array([row["loss"] for row in recent])
+    if (losses > SPIKE * np.median(losses)).any():
+        return False
     if last.get("softening") != recent[0].get("softening"):
         return False
     for name in (name for name in last if name.startswith("validation_")):

@@ -14,6 +14,7 @@ def take(run: Run) -> dict[str, Any]:
         "network": run.problem.residuals.network.state_dict(),
         "optimiser": run.optimiser.state_dict(),
         "last_parameters": run.average.last,
+        "last_losses": run.average.losses,
         "shared_multipliers": run.scheme.shared,
         "global_weights": run.problem.weights,
         "problem": run.problem.state,
@@ -31,6 +32,7 @@ def put_back(run: Run, saved: dict[str, Any]) -> None:
     run.optimiser = run.optimiser_of(saved["step"] - 1)
     run.optimiser.load_state_dict(saved["optimiser"])
     run.average.last = saved["last_parameters"].to(run.average.last)
+    run.average.losses = saved["last_losses"].to(run.average.losses)
     for block, values in run.scheme.state.items():
         values.copy_(saved["multipliers"][block])
     for name, values in run.scheme.shared.items():

@@ -49,12 +49,12 @@ def groups_of(track: NDArray[np.int64]) -> NDArray[np.int64]:
 class SheetFlow(Protocol):
     """A flow of which rows of the tracks measure means."""
 
-    def in_sheet(self, points: Tensor, *spread: Tensor) -> Tensor:
-        """Mean velocity (n, components) in the light sheet, whose depths have a `spread` (n, 1)."""
+    def as_measured(self, points: Tensor, *spread: Tensor) -> Tensor:
+        """Mean velocity (n, components) over times and positions with deviations (n, 4)."""
         ...
 
-    def beside(self, points: Tensor, distance: Tensor) -> Tensor:
-        """Velocities (2, n, components) at distances (n, 1) in depth above and below points."""
+    def beside(self, points: Tensor, coordinate: int, distance: Tensor) -> Tensor:
+        """Velocities (2, n, components) at distances (n,) above and below points."""
         ...
 
 
@@ -62,11 +62,19 @@ class LightSheet:
     """The held-out rows of the tracks, in which the thickness of the light sheet shows.
 
     The network follows the tracks that it sees to some extent, so that these would show less of it.
+
+    Parameters
+    ----------
+    case
+        The experiment.
+    depth
+        The coordinate of the points (n, 4) across the light sheet.
     """
 
-    def __init__(self, case: Case, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, case: Case, depth: int, dtype: torch.dtype, device: torch.device) -> None:
         tracks = case.tracks.rows(case.tracks.validation)
         self.radius = case.radius
+        self.depth = depth
         self.points = torch.tensor(tracks.points, dtype=dtype, device=device)
         self.measured = torch.tensor(np.stack([*tracks.velocity.values()], axis=1), device=device)
         relative = case.relative_noise[case.tracks.validation]
@@ -77,7 +85,7 @@ class LightSheet:
         self.group = torch.tensor(groups_of(tracks.track), device=device)
 
     @torch.no_grad()
-    def spread(self, flow: SheetFlow, before: float, mixture: Mixture | None) -> float | None:
+    def spread(self, flow: SheetFlow, before: Tensor, mixture: Mixture | None) -> float | None:
         """Standard deviation of the depths of particles about those that their rows state.
 
         None where the flow is too far from the tracks to say.
@@ -87,19 +95,19 @@ class LightSheet:
         flow
             The inferred flow.
         before
-            The last estimate.
+            (4,): the last estimate, and the standard deviations of the other coordinates.
         mixture
             Of matched and mismatched rows; None if all count.
         """
-        step = self.points.new_full((len(self.points), 1), STEP * self.radius)
-        above, below = flow.beside(self.points, step)
+        step = self.points.new_full((len(self.points),), STEP * self.radius)
+        above, below = flow.beside(self.points, self.depth, step)
         slope = (above - below).double() / (2 * STEP * self.radius) / self.noise
-        mean = flow.in_sheet(self.points, torch.full_like(step, before))
+        mean = flow.as_measured(self.points, before.expand(len(self.points), 4))
         residual = (self.measured - mean) / self.noise
         weight = torch.ones_like(residual[:, 0])
         if mixture is not None:
             # Else rows of a particle far from the middle would be taken for mismatches.
-            wider = self.relative * (1 + (before * slope).square()).sqrt()
+            wider = self.relative * (1 + (before[self.depth] * slope).square()).sqrt()
             weight = mixture.probability(mean - self.measured, self.measured, wider)
         found = depth_variance(residual, slope, weight, self.group)
         variance = min(found, (LARGEST * self.radius) ** 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -62,10 +63,15 @@ class Velocimetry:
         self.sizes, self.lengths = self.batches.sizes, self.batches.lengths
         self.state: dict[str, Tensor] = {}
         self.sheet = None
-        if settings.light_sheet == "auto" and depth_of(case.tracks) is not None:
-            self.sheet = LightSheet(case, dtype, ranks.device)
+        self._time_spread = torch.zeros(4, dtype=dtype, device=ranks.device)
+        self._time_spread[0] = case.interval / math.sqrt(12)
+        averaged = [0] if case.interval else []
+        depth = depth_of(case.tracks)
+        if settings.light_sheet == "auto" and depth is not None:
+            self.sheet = LightSheet(case, 1 + depth, dtype, ranks.device)
             zero = torch.zeros((), dtype=torch.float64, device=ranks.device)
             self.state["depth_spread"] = zero
+            averaged.append(1 + depth)
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
         self.weights = _by_block(settings.global_weights, self.components)
         self.resolved = self.weights["navier_stokes"]
@@ -101,7 +107,7 @@ class Velocimetry:
             case.scales.diffusion,
             self.components,
             soft_wall=settings.network.no_slip == "soft",
-            depth=depth_of(case.tracks),
+            averaged=tuple(averaged),
         )
         self.residuals: Residuals = self.flow
 
@@ -115,15 +121,20 @@ class Velocimetry:
     def batch(self, step: int) -> Batch:
         """One point from every training group, and all tracks."""
         batch = self.batches.batch(step)
-        batch.inputs["tracks"] += self._spread(len(self.batches.tracks))
+        batch.inputs["tracks"] += self._spread_of(len(self.batches.tracks))
         return batch
 
-    def _spread(self, rows: int) -> tuple[Tensor, ...]:
-        """Standard deviation (rows, 1) of the depths of particles, if these are not measured."""
-        if self.sheet is None:
-            return ()
-        spread = self.state["depth_spread"].to(self.batches.tracks)
-        return (spread.expand(rows, 1),)
+    def _spread_of(self, rows: int) -> tuple[Tensor, ...]:
+        """`spread` for so many rows, where it is not zero throughout."""
+        return (self.spread.expand(rows, 4),) if self.flow.averaged else ()
+
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviations (4,) of the times and positions over which a row is a mean."""
+        spread = self._time_spread.clone()
+        if self.sheet is not None:
+            spread[self.sheet.depth] = self.state["depth_spread"]
+        return spread
 
     @property
     def depth_spread(self) -> float:
@@ -170,14 +181,14 @@ class Velocimetry:
     def _predicted(self) -> Tensor:
         """Inferred velocities (n, components) of this rank's rows of the tracks, as measured."""
         tracks = self.batches.tracks
-        return self.flow.in_sheet(tracks, *self._spread(len(tracks))).double()
+        return self.flow.as_measured(tracks, *self._spread_of(len(tracks))).double()
 
     def _find_depths(self) -> dict[str, float]:
         """Estimate how thick the light sheet is, for the next steps."""
         if self.sheet is None:
             return {}
         robust = self.settings.robust_weights and "share" in self.state
-        found = self.sheet.spread(self.flow, self.depth_spread, self._mixture if robust else None)
+        found = self.sheet.spread(self.flow, self.spread, self._mixture if robust else None)
         if found is not None:
             self.state["depth_spread"].fill_(found)
         return {"depth_spread": self.depth_spread}
@@ -193,7 +204,7 @@ class Velocimetry:
     def errors(self) -> dict[str, float]:
         """Relative L2 error of each measured component on the held-out rows; Eq. 27."""
         points = self.validation_points.to(self.ranks.device)
-        predicted = self.flow.in_sheet(points, *self._spread(len(points))).cpu()
+        predicted = self.flow.as_measured(points, *self._spread_of(len(points))).cpu()
         relative = (predicted - self.validation).norm(dim=0) / self.validation.norm(dim=0)
         return {
             f"validation_{COMPONENTS[component]}": float(error)

@@ -24,7 +24,7 @@ class FlowResiduals(Residuals):
         components: list[int],
         *,
         soft_wall: bool,
-        depth: int | None = None,
+        averaged: tuple[int, ...] = (),
     ) -> None:
         super().__init__(network)
         self.terms = {"no_slip": ("no_slip_u", "no_slip_v", "no_slip_w")} if soft_wall else {}
@@ -35,8 +35,8 @@ class FlowResiduals(Residuals):
         self.governing = "navier_stokes"
         self.inertia = inertia
         self.diffusion = diffusion
-        # Column of the points.
-        self.depth = 0 if depth is None else 1 + depth
+        # Coordinates of the points over which a row of the tracks is a mean.
+        self.averaged = averaged
         # On the device: an index that lies on the host would make a GPU wait.
         columns = torch.tensor(components, device=network.scales.device)
         self.register_buffer("components", columns, persistent=False)
@@ -46,12 +46,12 @@ class FlowResiduals(Residuals):
         if "no_slip" not in inputs or "tracks" not in inputs:
             return super().forward(inputs)
         (wall,), (points, measured, *spread) = inputs["no_slip"], inputs["tracks"]
-        mean = [self.beside(points, each).mean(0) for each in spread]
+        means = self._means(points, *spread)
         velocity = self.network.value(torch.cat([wall, points]))
         at_wall, at_tracks = torch.split(velocity, [len(wall), len(points)])
         found = {
             "no_slip": at_wall[:, :3],
-            "tracks": self._moved(at_tracks[:, self.components], *mean) - measured,
+            "tracks": self._moved(at_tracks[:, self.components], means) - measured,
         }
         rest = {block: tensors for block, tensors in inputs.items() if block not in found}
         return found | super().forward(rest)
@@ -61,41 +61,50 @@ class FlowResiduals(Residuals):
         return self.network.value(points)[:, :3]
 
     def tracks(self, points: Tensor, measured: Tensor, *spread: Tensor) -> Tensor:
-        """Mean velocity in the light sheet less measured velocity, (n, components)."""
-        return self.in_sheet(points, *spread) - measured
+        """Velocity as it would be measured less measured velocity, (n, components)."""
+        return self.as_measured(points, *spread) - measured
 
-    def in_sheet(self, points: Tensor, *spread: Tensor) -> Tensor:
-        """Mean velocity (n, components) in the light sheet round points (n, 4).
+    def as_measured(self, points: Tensor, *spread: Tensor) -> Tensor:
+        """Mean velocity (n, components) that rows of the tracks at points (n, 4) measure.
 
-        It is the mean at one standard deviation of the depths above and below, which is right for
-        a velocity of the third degree in depth. It differs so little from the velocity at the
-        points that the gradient of the difference is left out.
+        It is a mean over the time between the positions that a velocity is computed from, and over
+        the depths in the light sheet. Over each coordinate it is the mean at one standard deviation
+        to both sides, which is right for a velocity of the third degree in it. The mean differs so
+        little from the velocity at the points that the gradient of the difference is left out.
 
         Parameters
         ----------
         points
-            Points in the middle of the sheet.
+            Times and positions that the rows state.
         spread
-            Standard deviation of the depths (n, 1); left out where depths are measured.
+            Standard deviations (n, 4) of the times and positions about these; left out where
+            velocities are those at the points.
         """
         # The points come last, since the Jacobian is that of the layers' last pass.
-        mean = [self.beside(points, each).mean(0) for each in spread]
-        velocity = self.network.value(points)[:, self.components]
-        return self._moved(velocity, *mean)
+        means = self._means(points, *spread)
+        return self._moved(self.network.value(points)[:, self.components], means)
 
     @torch.no_grad()
-    def beside(self, points: Tensor, distance: Tensor) -> Tensor:
-        """Velocities (2, n, components) at distances (n, 1) in depth above and below points."""
+    def beside(self, points: Tensor, coordinate: int, distance: Tensor) -> Tensor:
+        """Velocities (2, n, components) at distances (n,) above and below points."""
         step = torch.zeros_like(points)
-        step[:, self.depth] = distance[:, 0]
+        step[:, coordinate] = distance
         return torch.stack(
             [self.network.value(at)[:, self.components] for at in (points + step, points - step)]
         )
 
+    def _means(self, points: Tensor, *spread: Tensor) -> list[Tensor]:
+        """Mean velocity (n, components) over each coordinate that has one."""
+        return [
+            self.beside(points, coordinate, each[:, coordinate]).mean(0)
+            for each in spread
+            for coordinate in self.averaged
+        ]
+
     @staticmethod
-    def _moved(velocity: Tensor, *mean: Tensor) -> Tensor:
-        """The mean instead of a velocity, with its gradient."""
-        return velocity + (mean[0] - velocity).detach() if mean else velocity
+    def _moved(velocity: Tensor, means: list[Tensor]) -> Tensor:
+        """The mean over all coordinates instead of a velocity, with its gradient."""
+        return velocity + sum((mean - velocity).detach() for mean in means)
 
     def navier_stokes(self, points: Tensor) -> Tensor:
         """Momentum and mass, (n, 4)."""

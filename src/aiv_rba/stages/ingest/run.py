@@ -41,7 +41,7 @@ from aiv_rba.stages.ingest.summary import Findings, summarise
 from aiv_rba.stages.ingest.time_content import NAMES, choose_modes
 from aiv_rba.stages.ingest.times import timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks, validation_rows
-from aiv_rba.stages.ingest.velocities import differences, noise
+from aiv_rba.stages.ingest.velocities import choose_interval, differences, noise
 from aiv_rba.stages.ingest.vessel import make_vessel, scaled
 from aiv_rba.terminal import say, warn
 
@@ -96,6 +96,9 @@ def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...
     if config.exclude is not None:
         named = excluded_rows(Path(config.exclude), table, config.tracks_named)
         listed = table.row[named]
+    interval, interval_reason = 0.0, ""
+    if config.flow != "steady":
+        interval, interval_reason = choose_interval(table, config)
     if config.velocities == "differences":
         table = differences(table, config.period, config.tracks_named)
     computed = len(table)
@@ -150,6 +153,7 @@ def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...
         harmonics=harmonics,
         chosen={"vessel": walls.reason}
         | chosen.reasons
+        | ({"interval of the velocities": interval_reason} if interval_reason else {})
         | {
             NAMES[config.flow]: reason,
             "roughness of the wall": f"{100 * roughness:.2g} % of the hydraulic radius, "
@@ -160,6 +164,7 @@ def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...
         sources=sources,
         identity=_identity(config, list(sources.values())),
         openings=vessel.openings,
+        interval=interval / scales.time,
     )
     evidence = Evidence(config, measured, result, int(outside.sum()), len(outside))
     warnings = find_warnings(evidence)

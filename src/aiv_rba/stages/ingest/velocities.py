@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aiv_rba.errors import UserError
 from aiv_rba.files.formats import Array
+from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
 from aiv_rba.stages.ingest.tracks import TrackTable
 
@@ -82,6 +83,32 @@ def in_tracks(
         table = table.rows(np.argsort(table.track, kind="stable"))
         step = np.mod(np.diff(table.time), period)
     return table, table.track[1:] == table.track[:-1], step
+
+
+def choose_interval(table: TrackTable, config: IngestSettings) -> tuple[float, str]:
+    """Time over which a velocity is a mean, s, and where it comes from.
+
+    Velocities in the columns are taken for central differences, over two steps between rows of a
+    track, unless the experiment says otherwise. Where such steps are longer than a quarter of the
+    period they say nothing, since a central difference would not show how the flow changes.
+
+    Parameters
+    ----------
+    table
+        The rows as they were read, before differences.
+    config
+        Section ``ingest``; an interval that is ``auto`` is chosen.
+    """
+    if config.velocity_interval != "auto":
+        return config.velocity_interval, f"{config.velocity_interval:.4g} s, as given"
+    table, same, step = in_tracks(table, config.period)
+    usual = float(np.median(step[same])) if same.any() else 0.0
+    if config.velocities == "columns" and config.period and usual > config.period / 4:
+        return 0.0, (
+            f"0 s: rows of a track are {usual / config.period:.2f} periods apart, too far for "
+            "central differences"
+        )
+    return 2 * usual, f"{2 * usual:.4g} s, two steps between rows of a track"
 
 
 def noise(table: TrackTable) -> dict[str, float]:

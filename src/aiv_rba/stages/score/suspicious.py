@@ -18,7 +18,7 @@ from aiv_rba.problems.velocimetry.model import Model
 from aiv_rba.stages.score.false_rows import false_rows
 from aiv_rba.stages.score.false_runs import FalseRuns, false_runs
 from aiv_rba.stages.score.median_test import THRESHOLD, median_test
-from aiv_rba.stages.score.tracks import at_rows, in_sheet
+from aiv_rba.stages.score.tracks import as_measured, at_rows
 
 Flags = NDArray[np.bool_]
 
@@ -80,7 +80,7 @@ def suspect(case: Case, model: Model) -> Suspicion:
     """Judge all rows, those of the training and those that were held out."""
     columns = ["uvw".index(name) for name in case.tracks.velocity]
     measured = np.column_stack(list(case.tracks.velocity.values()))
-    inferred, aside = (velocity[:, columns] for velocity in in_sheet(case, model))
+    inferred, aside = (velocity[:, columns] for velocity in as_measured(case, model))
     names, number = np.unique(case.tracks.track, return_inverse=True)
     unit = model.scales.velocity
     residual = measured - inferred / unit

@@ -29,7 +29,7 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     histograms on validation rows. The variance that chi-squared compares with is that of the noise
     and of the depths of the particles.
     """
-    velocity, aside = in_sheet(case, model)
+    velocity, aside = as_measured(case, model)
     unit = model.scales.velocity
     held_out = case.tracks.validation
     kinds = ("validation", "train", "amplitude_bias", "chi_squared", "histograms")
@@ -66,22 +66,30 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     return result
 
 
-def in_sheet(case: Case, model: Model) -> tuple[Array, Array]:
-    """Inferred velocity at the rows of the tracks: its mean and its change in the light sheet.
+def as_measured(case: Case, model: Model) -> tuple[Array, Array]:
+    """Inferred velocity as rows of the tracks would measure it, and its change in the light sheet.
 
-    Both (N, 3), m/s. The change is that over one standard deviation of the depths of particles; it
-    is zero where the depth is measured, or the light sheet is thin.
+    Both (N, 3), m/s. The first is the mean over the time between the positions that a velocity is
+    computed from and over the depths in the light sheet. The change is that over one standard
+    deviation of the depths of particles; it is zero where the depth is measured, or the light sheet
+    is thin.
     """
     points, depth = case.tracks.points, depth_of(case.tracks)
-    if depth is None or not model.depth_spread:
-        velocity = sample(model.network, model.scales, points, order=0).velocity
-        return velocity, np.zeros_like(velocity)
-    aside = model.depth_spread * np.eye(4)[1 + depth]
-    above, below = (
-        sample(model.network, model.scales, at, order=0).velocity
-        for at in (points + aside, points - aside)
-    )
-    return (above + below) / 2, (above - below) / 2
+
+    def at(shift: Array) -> Array:
+        return sample(model.network, model.scales, points + shift, order=0).velocity
+
+    velocity = at(np.zeros(4))
+    mean, change = velocity, np.zeros_like(velocity)
+    if case.interval:
+        aside = case.interval / np.sqrt(12) * np.eye(4)[0]
+        mean = mean + (at(aside) + at(-aside)) / 2 - velocity
+    if depth is not None and model.depth_spread:
+        aside = model.depth_spread * np.eye(4)[1 + depth]
+        above, below = at(aside), at(-aside)
+        mean = mean + (above + below) / 2 - velocity
+        change = (above - below) / 2
+    return mean, change
 
 
 def noise_floor(path: Path, file: h5py.File, case: Case) -> dict[str, float]:
