@@ -10,7 +10,12 @@ from torch import nn
 from aiv_rba import api, read_experiment
 from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.case import Tracks
-from aiv_rba.problems.velocimetry.light_sheet import depth_of, depth_variance, groups_of
+from aiv_rba.problems.velocimetry.light_sheet import (
+    depth_of,
+    depth_variance,
+    depths_of_tracks,
+    groups_of,
+)
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from tests.synthetic import tube_of, write_tube_experiment
 
@@ -82,6 +87,45 @@ def test_no_spread_is_found_where_there_is_none():
     arguments = [torch.tensor(values) for values in (residual, slope, np.ones(len(track)))]
     found = depth_variance(*arguments, torch.tensor(group))
     assert found < 0.02
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_depths_of_tracks_are_those_of_the_gaussian_posterior(ranks):
+    """Against the conditional mean and variance of the joint distribution of depths and rows."""
+    residual, slope, track = recorded(2, correlated=False, tracks=40, rows=7)
+    before = 0.02 * np.random.default_rng(4).normal(size=40)
+    # The flow is taken at these depths.
+    residual = residual - before[track, None] * slope
+    shares = np.array_split(np.arange(len(track)), ranks)
+    partial_sums = []
+
+    def run(rows, total):
+        arguments = [torch.tensor(values[rows]) for values in (residual, slope)]
+        weight = torch.ones(len(rows)).double()
+        number = torch.tensor(track[rows])
+        return depths_of_tracks(*arguments, weight, number, torch.tensor(before), SPREAD**2, total)
+
+    for rows in shares:
+        run(rows, lambda values: partial_sums.append(values) or values)
+    depth, variance = run(shares[0], lambda _: torch.stack(partial_sums).sum(0))
+    for number in range(40):
+        s = slope[track == number].ravel()
+        y = residual[track == number].ravel() + before[number] * s
+        gain = SPREAD**2 * np.linalg.solve(SPREAD**2 * np.outer(s, s) + np.eye(len(s)), s)
+        mean = np.clip(gain @ y, -(3**0.5) * SPREAD, 3**0.5 * SPREAD)
+        assert float(depth[number]) == pytest.approx(mean, rel=1e-9, abs=1e-12)
+        assert float(variance[number]) == pytest.approx(SPREAD**2 * (1 - gain @ s), rel=1e-9)
+
+
+def test_mismatched_rows_and_thin_sheets_say_nothing_of_depths():
+    residual, slope, track = (torch.tensor(values) for values in recorded(2, correlated=False))
+    before = torch.full((3000,), 0.01).double()
+    for weight, variance in ((torch.zeros(len(track)).double(), SPREAD**2), (slope[:, 0], 0.0)):
+        depth, left = depths_of_tracks(
+            residual, slope, weight, track, before, variance, lambda values: values
+        )
+        torch.testing.assert_close(depth, torch.zeros_like(depth), atol=1e-15, rtol=0)
+        torch.testing.assert_close(left, torch.full_like(left, variance))
 
 
 class Cubic(nn.Module):

@@ -84,7 +84,7 @@ class Batches:
         self.relative_noise = tensor(case.relative_noise[mine])
         self.track_count = len(training)
         number = np.unique(case.tracks.track[training], return_inverse=True)[1]
-        self.track = torch.as_tensor(number[ranks.share(len(training))])
+        self.track = torch.as_tensor(number[ranks.share(len(training))]).to(ranks.device)
         self.tracks_in_all = int(number.max()) + 1
         self.all_tracks = Everyone(self.track_count, ranks.sum) if ranks.size > 1 else None
         self.parts = -(-self.points.groups // groups_per_step) if groups_per_step else 1

@@ -161,8 +161,7 @@ def _track_rows(
     chosen = batches.track % every == 0
     shape = (batches.tracks_in_all, samples)
     draws = torch.randn(shape, generator=generator, dtype=torch.float64)
-    signs = draws[batches.track[chosen]].to(e)
-    chosen = chosen.to(e.device)
+    signs = draws.to(e)[batches.track[chosen]]
     errors = NOISE * (factors * e)[chosen].unsqueeze(-1) * signs.unsqueeze(1)
     inputs = tuple(values[chosen] for values in inputs)
     rows = _Rows("tracks", inputs, every**0.5 * factors[chosen], "noise", errors)

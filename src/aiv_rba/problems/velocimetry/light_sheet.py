@@ -1,13 +1,15 @@
-"""The thickness of the light sheet: rows measure particles above and below the depth they state.
+"""The light sheet: rows of the tracks measure particles above and below the depth they state.
 
 A particle is seen anywhere within the light sheet, so that the mean of many rows at one place is
 not the velocity in the middle of the sheet but that velocity plus half the variance of the depths
 times its second derivative in depth. The variance shows in the tracks: a particle keeps its depth,
-and where the velocity changes with depth all rows of its track are too fast, or all too slow.
+and where the velocity changes with depth all rows of its track are too fast, or all too slow. This
+also tells, within limits, where in the sheet each particle is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -75,13 +77,14 @@ class LightSheet:
         tracks = case.tracks.rows(case.tracks.validation)
         self.radius = case.radius
         self.depth = depth
+        self.least_noise = torch.tensor(
+            [case.noise[name] for name in tracks.velocity], dtype=torch.float64, device=device
+        )
         self.points = torch.tensor(tracks.points, dtype=dtype, device=device)
         self.measured = torch.tensor(np.stack([*tracks.velocity.values()], axis=1), device=device)
         relative = case.relative_noise[case.tracks.validation]
         self.relative = torch.tensor(relative, device=device)
-        self.noise = self.relative * self.relative.new_tensor(
-            [case.noise[name] for name in tracks.velocity]
-        )
+        self.noise = self.relative * self.least_noise
         self.group = torch.tensor(groups_of(tracks.track), device=device)
 
     @torch.no_grad()
@@ -99,21 +102,28 @@ class LightSheet:
         mixture
             Of matched and mismatched rows; None if all count.
         """
-        step = self.points.new_full((len(self.points),), STEP * self.radius)
-        above, below = flow.beside(self.points, self.depth, step)
-        slope = (above - below).double() / (2 * STEP * self.radius) / self.noise
+        slope = self.slope(flow, self.points)
         mean = flow.as_measured(self.points, before.expand(len(self.points), 4))
-        residual = (self.measured - mean) / self.noise
+        residual = self.measured - mean
         weight = torch.ones_like(residual[:, 0])
         if mixture is not None:
             # Else rows of a particle far from the middle would be taken for mismatches.
-            wider = self.relative * (1 + (before[self.depth] * slope).square()).sqrt()
-            weight = mixture.probability(mean - self.measured, self.measured, wider)
+            aside = before[self.depth] * slope / mixture.deviation
+            wider = torch.hypot(self.relative, aside)
+            weight = mixture.probability(residual, self.measured, wider)
+        residual, slope = residual / self.noise, slope / self.noise
         found = depth_variance(residual, slope, weight, self.group)
         variance = min(found, (LARGEST * self.radius) ** 2)
         left = (residual.square() / (1 + variance * slope.square())).mean(1)
         near = float(weight @ left) < NEAR * float(weight.sum())
         return variance**0.5 if near else None
+
+    def slope(self, flow: SheetFlow, points: Tensor) -> Tensor:
+        """Derivative of the velocity in depth, (n, components), at points (n, 4)."""
+        step = points.new_full((len(points),), STEP * self.radius)
+        above, below = flow.beside(points, self.depth, step)
+        slope: Tensor = (above - below).double() / (2 * STEP * self.radius)
+        return slope
 
 
 def depth_variance(
@@ -149,3 +159,47 @@ def depth_variance(
     pairs = (sums.square() - squares).sum(0)
     found, expected = pairs.tolist()
     return found / expected if expected > 0 and found > 0 else 0.0
+
+
+def depths_of_tracks(
+    residual: Tensor,
+    slope: Tensor,
+    weight: Tensor,
+    track: Tensor,
+    before: Tensor,
+    variance: float,
+    total: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Depth of the particle of every track, and the variance that remains of it, both (T,).
+
+    Given the flow, the depth of a particle and the residuals of its rows are Gaussian variables, so
+    these are the mean and the variance of a Gaussian posterior: the step of expectation in an
+    expectation maximisation (Dempster, Laird & Rubin 1977) whose maximisation is the training. The
+    flow that both lead to is that of generalised least squares, in which the rows of a track share
+    an error (Henderson 1975, https://doi.org/10.2307/2529430). No particle is farther from the
+    middle than the sheet is thick, if its depths are equally spread.
+
+    Parameters
+    ----------
+    residual, slope
+        (n, components) of this rank: measured less inferred velocity at the depths `before`, and
+        the derivative of the velocity in depth, both over the noise.
+    weight
+        (n,): probability that the row is no mismatch.
+    track
+        (n,): number of the track of each row.
+    before
+        (T,): the depths, about those that the rows state, at which the flow was taken.
+    variance
+        Of the depths of all particles.
+    total
+        Sum over ranks.
+    """
+    if not variance:
+        return torch.zeros_like(before), torch.zeros_like(before)
+    rows = torch.stack([weight * (residual * slope).sum(1), weight * slope.square().sum(1)], dim=1)
+    drawn, seen = total(rows.new_zeros(len(before), 2).index_add(0, track, rows)).unbind(1)
+    known = seen + 1 / variance
+    largest = (3 * variance) ** 0.5
+    found = before + (drawn - before / variance) / known
+    return found.clamp(-largest, largest), 1 / known

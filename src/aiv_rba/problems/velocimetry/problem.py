@@ -16,7 +16,7 @@ from aiv_rba.mixture import Everyone, Mixture, amplitude_bias, fit
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.problems.velocimetry.batches import Batches
 from aiv_rba.problems.velocimetry.choices import resolve
-from aiv_rba.problems.velocimetry.light_sheet import LightSheet, depth_of
+from aiv_rba.problems.velocimetry.light_sheet import LightSheet, depth_of, depths_of_tracks
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from aiv_rba.problems.velocimetry.softening import next_softening
@@ -71,6 +71,9 @@ class Velocimetry:
             self.sheet = LightSheet(case, 1 + depth, dtype, ranks.device)
             zero = torch.zeros((), dtype=torch.float64, device=ranks.device)
             self.state["depth_spread"] = zero
+            # Of the particle of every track, about the depth that its rows state.
+            for name in ("depths", "depth_variances"):
+                self.state[name] = zero.repeat(self.batches.tracks_in_all)
             averaged.append(1 + depth)
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
         self.weights = _by_block(settings.global_weights, self.components)
@@ -121,16 +124,34 @@ class Velocimetry:
     def batch(self, step: int) -> Batch:
         """One point from every training group, and all tracks."""
         batch = self.batches.batch(step)
-        batch.inputs["tracks"] += self._spread_of(len(self.batches.tracks))
+        points, *spread = self._tracks()
+        _, measured = batch.inputs["tracks"]
+        batch.inputs["tracks"] = (points, measured, *spread)
         return batch
 
+    def _tracks(self) -> tuple[Tensor, ...]:
+        """Points (n, 4) of this rank's rows of the tracks, and perhaps their deviations (n, 4).
+
+        Particles are where in the light sheet they seem to be.
+        """
+        points = self.batches.tracks
+        spread = self._spread_of(len(points))
+        if self.sheet is None:
+            return points, *spread
+        placed, (deviations,) = points.clone(), spread
+        deviations = deviations.clone()
+        track, depth = self.batches.track, self.sheet.depth
+        placed[:, depth] += self.state["depths"][track].to(points)
+        deviations[:, depth] = self.state["depth_variances"][track].sqrt().to(points)
+        return placed, deviations
+
     def _spread_of(self, rows: int) -> tuple[Tensor, ...]:
-        """`spread` for so many rows, where it is not zero throughout."""
+        """The same for so many rows, where they are not zero throughout."""
         return (self.spread.expand(rows, 4),) if self.flow.averaged else ()
 
     @property
     def spread(self) -> Tensor:
-        """Standard deviations (4,) of the times and positions over which a row is a mean."""
+        """Standard deviations (4,) of times and positions about those that rows state."""
         spread = self._time_spread.clone()
         if self.sheet is not None:
             spread[self.sheet.depth] = self.state["depth_spread"]
@@ -180,18 +201,39 @@ class Velocimetry:
 
     def _predicted(self) -> Tensor:
         """Inferred velocities (n, components) of this rank's rows of the tracks, as measured."""
-        tracks = self.batches.tracks
-        return self.flow.as_measured(tracks, *self._spread_of(len(tracks))).double()
+        return self.flow.as_measured(*self._tracks()).double()
 
     def _find_depths(self) -> dict[str, float]:
-        """Estimate how thick the light sheet is, for the next steps."""
+        """Find how thick the light sheet is and where particles are in it, for the next steps."""
         if self.sheet is None:
             return {}
         robust = self.settings.robust_weights and "share" in self.state
-        found = self.sheet.spread(self.flow, self.spread, self._mixture if robust else None)
+        mixture = self._mixture if robust else None
+        found = self.sheet.spread(self.flow, self.spread, mixture)
         if found is not None:
             self.state["depth_spread"].fill_(found)
+            self._find_each_depth(self.sheet, mixture)
         return {"depth_spread": self.depth_spread}
+
+    def _find_each_depth(self, sheet: LightSheet, mixture: Mixture | None) -> None:
+        measured = self.batches.measured.double()
+        residual = measured - self._predicted()
+        relative = self.batches.relative_noise.double()
+        weight, noise = torch.ones_like(residual[:, 0]), sheet.least_noise
+        if mixture is not None:
+            weight = mixture.probability(residual, measured, relative)
+            noise = torch.maximum(noise, mixture.deviation)
+        noise = noise * relative
+        points, *_ = self._tracks()
+        self.state["depths"], self.state["depth_variances"] = depths_of_tracks(
+            residual / noise,
+            sheet.slope(self.flow, points) / noise,
+            weight,
+            self.batches.track,
+            self.state["depths"],
+            self.depth_spread**2,
+            self.ranks.sum,
+        )
 
     def _soften(self, softening: float) -> None:
         """Multiply the tolerances that are automatic."""
