@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.func import functional_call, jvp, vmap
 
 from aiv_rba.files.case import Case
-from aiv_rba.mixture import amplitude_bias
 from aiv_rba.networks.layers import Linear
 from aiv_rba.optimisers.jacobian import Linearised
 from aiv_rba.optimisers.posterior import Posterior
@@ -147,8 +146,7 @@ def _track_rows(
         e = residuals.tracks(*inputs)
     own = problem.factors(batch, {"tracks": e})["tracks"]
     factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
-    found = amplitude_bias(e + inputs[1], inputs[1], batches.all_tracks)
-    seen = float(np.linalg.norm([float(each[problem.main]) for each in found]))
+    seen = float(np.linalg.norm(problem.amplitude_bias()))
     modes = residuals.network.modes
 
     def draw(count: int) -> Tensor:

@@ -189,9 +189,7 @@ class Velocimetry:
     @torch.no_grad()
     def adapt(self, step: int, history: Sequence[dict[str, float]]) -> dict[str, float]:
         """Soften or stiffen the equations by the amplitude bias on the tracks."""
-        predicted, measured = self._predicted(), self.batches.measured.double()
-        biases, deviations = amplitude_bias(predicted, measured, self.batches.all_tracks)
-        bias, deviation = float(biases[self.main]), float(deviations[self.main])
+        bias, deviation = self.amplitude_bias()
         softening = 1.0
         if any(self.automatic):
             largest = self.settings.global_weights.largest_softening
@@ -199,9 +197,18 @@ class Velocimetry:
             self._soften(softening)
         return {"amplitude_bias": bias, "softening": softening} | self._find_depths()
 
-    def _predicted(self) -> Tensor:
-        """Inferred velocities (n, components) of this rank's rows of the tracks, as measured."""
-        return self.flow.as_measured(*self._tracks()).double()
+    @torch.no_grad()
+    def amplitude_bias(self) -> tuple[float, float]:
+        """By how much the measured main component exceeds the inferred one; its standard error.
+
+        Particles are taken to be anywhere in the light sheet: if they are where they seem to be,
+        depths make up for a part of the bias.
+        """
+        points = self.batches.tracks
+        predicted = self.flow.as_measured(points, *self._spread_of(len(points))).double()
+        measured = self.batches.measured.double()
+        biases, deviations = amplitude_bias(predicted, measured, self.batches.all_tracks)
+        return float(biases[self.main]), float(deviations[self.main])
 
     def _find_depths(self) -> dict[str, float]:
         """Find how thick the light sheet is and where particles are in it, for the next steps."""
@@ -217,7 +224,7 @@ class Velocimetry:
 
     def _find_each_depth(self, sheet: LightSheet, mixture: Mixture | None) -> None:
         measured = self.batches.measured.double()
-        residual = measured - self._predicted()
+        residual = measured - self.flow.as_measured(*self._tracks())
         relative = self.batches.relative_noise.double()
         weight, noise = torch.ones_like(residual[:, 0]), sheet.least_noise
         if mixture is not None:
