@@ -15,18 +15,15 @@ import argparse
 import json
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from aiv_rba.fields.flow import SMALL_FLOW, Flow, open_flow
 from aiv_rba.files.formats import Array
 from aiv_rba.files.results import Results
-from aiv_rba.problems.velocimetry.deviations import CurvatureSamples
 from aiv_rba.settings import (
     FlowNetworkSettings,
     GaussNewtonSettings,
@@ -36,6 +33,7 @@ from aiv_rba.settings import (
 )
 from aiv_rba.stages.points.generate import collocate
 from aiv_rba.stages.train.run import train
+from studies.budget import alone
 
 FOLDER, RESULT = Path("results/refits"), Path("results/refits.json")
 # A coarse set of collocation points, which is enough for a smooth flow in a straight tube.
@@ -58,19 +56,6 @@ def trained(method: Literal["curvature", "ensemble"], members: int, steps: int) 
     )
     train(settings, results)
     return open_flow(results.folder)
-
-
-def noise_alone(flow: Flow) -> Flow:
-    """The flow with the part of its deviations that comes from the noise of the tracks."""
-    samples = flow.deviations
-    assert isinstance(samples, CurvatureSamples)
-    only = replace(
-        samples,
-        parameters={"noise": samples.parameters["noise"]},
-        strengths=None,
-        amplitude=torch.zeros_like(samples.amplitude),
-    )
-    return Flow(flow.case, flow.model, only)
 
 
 def points_inside(flow: Flow) -> Array:
@@ -100,7 +85,7 @@ def sizes(flow: Flow) -> dict[str, float]:
 def compared(members: int, steps: int) -> pd.DataFrame:
     """Standard deviations by the trainings and by the curvature, and their ratios, by field."""
     by_curvature = trained("curvature", members, steps)
-    whole, noise = sizes(by_curvature), sizes(noise_alone(by_curvature))
+    whole, noise = sizes(by_curvature), sizes(alone(by_curvature, "noise"))
     refits = sizes(trained("ensemble", members, steps))
     table = pd.DataFrame({"refits": refits, "noise": noise, "whole": whole})
     table["refits_over_noise"] = table["refits"] / table["noise"]

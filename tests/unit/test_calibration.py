@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import aiv_rba
-from aiv_rba.fields.flow import open_flow
-from studies import calibration, refits
+from aiv_rba.fields.flow import SMALL_FLOW, open_flow
+from studies import budget, calibration, refits
 from tests.synthetic import tube_of, write_tube_experiment
 
 NOMINAL = [0.5, 0.6827, 0.8, 0.9, 0.9545, 0.99]
@@ -79,8 +79,8 @@ def test_calibration_without_standard_deviations_says_what_to_run(tmp_path, monk
 def test_noise_alone_is_less_than_the_whole(monkeypatch):
     monkeypatch.setattr(refits, "POINTS", 50)
     monkeypatch.setattr(refits, "PHASES", 2)
-    flow = open_flow(refits.SMALL_FLOW)
-    whole, noise = refits.sizes(flow), refits.sizes(refits.noise_alone(flow))
+    flow = open_flow(SMALL_FLOW)
+    whole, noise = refits.sizes(flow), refits.sizes(budget.alone(flow, "noise"))
     assert set(whole) == {"u", "v", "w", "pressure", "wss", "flow_rate"}
     assert all(0 < noise[name] < whole[name] for name in whole)
 
@@ -121,3 +121,30 @@ def test_the_truth_lies_within_the_standard_deviations(tmp_path):
     axial = np.abs(wrong / deviation)[..., tube.along]
     assert 0.5 < np.mean(axial < 1) < 0.9
     assert np.mean(axial < 2) > 0.85
+
+
+def test_the_best_factors_of_the_budget_make_the_deviations_right():
+    """The deviations are too small by 1.2 in some vessels where one part is all, and others."""
+    rng = np.random.default_rng(0)
+    twins = []
+    for source, factor in {"noise": 1.2, "equations": 2.0, "wall": 0.5, "amplitude": 0.75}.items():
+        for _ in range(2):
+            wrong = rng.normal(size=40_000)
+            variances = {name: np.zeros(1) for name in budget.FACTORS}
+            variances[source] = np.full(1, factor**-2)
+            twins.append(dict.fromkeys(calibration.TITLES, (wrong, variances)))
+    found = budget.fit(twins)
+    assert found == {"noise": 1.2, "equations": 2.0, "wall": 0.5, "amplitude": 0.75}
+    assert budget.distance(twins, found) < 5
+
+
+def test_parts_of_the_budget_add_up_to_the_whole():
+    """But for the chance by which the samples of different parts are alike."""
+    flow = open_flow(SMALL_FLOW)
+    points = flow.wall_points[:40] * 0.9 + flow.wall_points.mean(axis=0) * 0.1
+    whole = flow.std.velocity(points, 0.1)
+    parts = sum(
+        budget.alone(flow, source).std.velocity(points, 0.1) ** 2
+        for source in flow.deviations.sources
+    )
+    np.testing.assert_allclose(np.sqrt(parts), whole, rtol=0.25)

@@ -8,7 +8,7 @@ from scipy.linalg import LinAlgError
 
 from aiv_rba.errors import NotFinite
 from aiv_rba.networks.layers import Linear
-from aiv_rba.optimisers.gauss_newton import PROBE, GaussNewton, _second_derivative
+from aiv_rba.optimisers.gauss_newton import PROBE, GaussNewton, _second_derivative, shuffled
 from aiv_rba.optimisers.jacobian import DenseJacobian, KroneckerJacobian, Linearised
 from aiv_rba.optimisers.least_squares import Curvature, ParameterSpace, SampleSpace
 from aiv_rba.optimisers.normal_equations import add_upper_gram, factored
@@ -318,3 +318,16 @@ def test_more_rows_are_drawn_where_residuals_are_large():
             found.append(float((rows >= 800).double().mean()))
         # Without replacement the shares fall a little short of the rates.
         assert sum(found) / 20 == pytest.approx(share, abs=0.05)
+
+
+@pytest.mark.parametrize(("count", "limit"), [(14, 4), (12, 4), (5, 5), (3, 9), (1000, 300)])
+def test_draws_go_through_all_rows(count, limit):
+    """The first rows of one draw after the other are a permutation of all rows, and so the next."""
+    draws = -(-3 * count // min(limit, count))
+    rows = torch.cat([shuffled(draw, count, limit, seed=7) for draw in range(draws)])
+    orders = rows[: 3 * count].view(3, count)
+    for order in orders:
+        assert order.sort().values.tolist() == list(range(count))
+    if count > 9:
+        assert not torch.equal(orders[0], orders[1])
+        assert not torch.equal(orders[0], shuffled(0, count, count, seed=8))

@@ -15,6 +15,7 @@ from aiv_rba.problems.velocimetry.light_sheet import (
     depth_variance,
     depths_of_tracks,
     groups_of,
+    unexplained,
 )
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from tests.synthetic import tube_of, write_tube_experiment
@@ -115,6 +116,31 @@ def test_depths_of_tracks_are_those_of_the_gaussian_posterior(ranks):
         mean = np.clip(gain @ y, -(3**0.5) * SPREAD, 3**0.5 * SPREAD)
         assert float(depth[number]) == pytest.approx(mean, rel=1e-9, abs=1e-12)
         assert float(variance[number]) == pytest.approx(SPREAD**2 * (1 - gain @ s), rel=1e-9)
+
+
+def test_what_depths_leave_of_values_is_that_of_generalised_least_squares():
+    """The precision of a factor of the values, with and without errors that a track shares."""
+    _, slope, track = recorded(5, correlated=False, tracks=30, rows=6)
+    slope = slope[:, 0]
+    values = np.random.default_rng(1).normal(size=len(track)) + 0.1 * slope
+    weight = torch.ones(len(track)).double()
+    arguments = [torch.tensor(each) for each in (values, slope)]
+    nothing = torch.zeros(30).double()
+    _, variances = depths_of_tracks(
+        *(each[:, None] for each in arguments),
+        weight,
+        torch.tensor(track),
+        nothing,
+        SPREAD**2,
+        lambda sums: sums,
+    )
+    found = unexplained(*arguments, weight, torch.tensor(track), variances, lambda sums: sums)
+    whole, shared = values @ values, 0.0
+    for number in range(30):
+        s, p = slope[track == number], values[track == number]
+        shared += p @ np.linalg.solve(np.eye(6) + SPREAD**2 * np.outer(s, s), p)
+    assert found == pytest.approx(shared / whole, rel=1e-12)
+    assert 0.1 < found < 0.95
 
 
 def test_mismatched_rows_and_thin_sheets_say_nothing_of_depths():

@@ -111,6 +111,14 @@ def test_not_settled(rows, settings):
     assert not settled(rows, **settings)
 
 
+def test_settled_fifty_steps_after_the_tolerances_have_changed():
+    rows = history(120, mass=lambda s: 0.1, validation=lambda s: 0.2)
+    for row in rows[:8]:
+        row["softening"] = 4.0
+    ends = [rows[number]["step"] for number in range(24) if settled(rows[: number + 1])]
+    assert ends[ends.index(40) + 1] == 95
+
+
 def test_only_gauss_newton_settles():
     rows = history(60, mass=lambda s: 0.1, validation=lambda s: 0.2)
     assert not settled(rows, optimiser=AdamSettings())

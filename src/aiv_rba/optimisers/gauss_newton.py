@@ -26,6 +26,8 @@ from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.settings import GaussNewtonSettings
 
+# Between the seeds of draws.
+SEEDS = 104_729
 # Length at which the residuals' bend is measured, and how much of the velocity it may be; the
 # values of Transtrum & Sethna 2012.
 PROBE, LARGEST_BEND = 0.1, 0.75
@@ -209,8 +211,8 @@ class GaussNewton:
 
     def _draw(self, batch: Batch) -> Blocks:
         """Numbers of rows of each block, drawn without replacement."""
-        draw = self.steps // self.settings.redraw + 1
-        generator = torch.Generator().manual_seed(self.seed + 104_729 * draw)
+        draw = self.steps // self.settings.redraw
+        generator = torch.Generator().manual_seed(self.seed + SEEDS * (draw + 1))
         drawn = {}
         limits = [batch.counts[block] for block in batch.rows]
         if self.settings.rows != "auto":
@@ -222,7 +224,7 @@ class GaussNewton:
                 waits = torch.empty(count, dtype=torch.float64).exponential_(generator=generator)
                 order = torch.argsort(waits / self._rates(batch, block))[:limit]
             else:
-                order = torch.randperm(count, generator=generator)[:limit]
+                order = shuffled(draw, count, limit, self.seed)
             drawn[block] = order
         return drawn
 
@@ -267,6 +269,21 @@ class GaussNewton:
         self.last_step.copy_(state["last_step"])
         if self.settings.curvature_memory is not None:
             self.curvature.load_state_dict(state["curvature"])
+
+
+def shuffled(draw: int, count: int, limit: int, seed: int) -> Tensor:
+    """Numbers of the rows of a draw, at most `limit` of so many.
+
+    Draws go through one random order of all rows after the other, so that every row is seen as
+    often as any other, and a mean over some draws is nearly one over all rows.
+    """
+    limit = min(limit, count)
+    turn, start = divmod(draw * limit, count)
+    orders = [
+        torch.randperm(count, generator=torch.Generator().manual_seed(seed + SEEDS * (1 + each)))
+        for each in (turn, turn + 1)
+    ]
+    return torch.cat(orders)[start : start + limit]
 
 
 def _moved(rows: Blocks, jacobians: Jacobians, step: Tensor) -> Blocks:

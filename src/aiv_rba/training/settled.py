@@ -14,6 +14,10 @@ from aiv_rba.training.averaging import SPIKE
 # must still fall.
 WINDOW, FEWEST = 20, 2
 HELD_OUT = 5e-4
+# Steps for which the tolerances must not have changed. A step draws a seventh of the tracks of the
+# twins, and what the optimiser remembers of earlier draws grows slowly: with fewer steps the answer
+# is that of a few draws, which no loss shows.
+UNCHANGED = 50
 
 
 def has_settled(
@@ -25,7 +29,7 @@ def has_settled(
     mostly noise, so a small part of them counts as a fall, if it is also twice its standard error:
     every step draws other points. The loss of the equations is compared with the whole
     loss, since a part that is negligible beside the misfit of the data may fall for ever. The
-    tolerances must not have changed in the last 20 steps, and no loss of these steps may be far
+    tolerances must not have changed in the last 50 steps, and no loss of the last 20 may be far
     above the others: training then goes on until it has recovered.
     """
     if settings.settled is None or not settings.few_large_steps or not history:
@@ -51,7 +55,8 @@ def has_settled(
     losses = np.array([row["loss"] for row in recent])
     if (losses > SPIKE * np.median(losses)).any():
         return False
-    if last.get("softening") != recent[0].get("softening"):
+    tolerances = {row.get("softening") for row, age in ages if age <= UNCHANGED}
+    if len(tolerances) > 1:
         return False
     for name in (name for name in last if name.startswith("validation_")):
         fallen, error = fall([name])

@@ -203,3 +203,30 @@ def depths_of_tracks(
     largest = (3 * variance) ** 0.5
     found = before + (drawn - before / variance) / known
     return found.clamp(-largest, largest), 1 / known
+
+
+def unexplained(
+    values: Tensor,
+    slope: Tensor,
+    weight: Tensor,
+    track: Tensor,
+    variances: Tensor,
+    total: Callable[[Tensor], Tensor],
+) -> float:
+    """Share of the squares of values (n,) over the noise that depths of particles do not make up.
+
+    If the values were residuals, the depths that follow from them would take the rest away.
+
+    Parameters
+    ----------
+    values
+        Of one component, over its noise.
+    slope, weight, track, total
+        Those of `depths_of_tracks`, of one component: (n,).
+    variances
+        (T,): what it returns.
+    """
+    sums = variances.new_zeros(len(variances)).index_add(0, track, weight * slope * values)
+    squares = float(total((weight * values.square()).sum()))
+    taken = float((variances * total(sums).square()).sum())
+    return 1 - taken / squares if squares else 1.0

@@ -16,7 +16,12 @@ from aiv_rba.mixture import Everyone, Mixture, amplitude_bias, fit
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.problems.velocimetry.batches import Batches
 from aiv_rba.problems.velocimetry.choices import resolve
-from aiv_rba.problems.velocimetry.light_sheet import LightSheet, depth_of, depths_of_tracks
+from aiv_rba.problems.velocimetry.light_sheet import (
+    LightSheet,
+    depth_of,
+    depths_of_tracks,
+    unexplained,
+)
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from aiv_rba.problems.velocimetry.softening import next_softening
@@ -179,11 +184,16 @@ class Velocimetry:
             if self.ranks.size > 1:
                 everyone = Everyone(batch.counts["tracks"], self.ranks.sum)
             self.state |= vars(fit(*rows, everyone=everyone))
-        own = self._mixture.probability(*rows).to(e.dtype)
+        mixture = self._mixture
+        assert mixture is not None
+        own = mixture.probability(*rows).to(e.dtype)
         return {"tracks": own[:, None].sqrt() / relative.to(e)}
 
     @property
-    def _mixture(self) -> Mixture:
+    def _mixture(self) -> Mixture | None:
+        """Of matched and mismatched rows; None where all count, and before the first step."""
+        if "share" not in self.state:
+            return None
         return Mixture(**{each.name: self.state[each.name] for each in fields(Mixture)})
 
     @torch.no_grad()
@@ -201,39 +211,56 @@ class Velocimetry:
     def amplitude_bias(self) -> tuple[float, float]:
         """By how much the measured main component exceeds the inferred one; its standard error.
 
-        Particles are taken to be anywhere in the light sheet: if they are where they seem to be,
-        depths make up for a part of the bias.
+        Depths at which particles seem to be make up for a part of a bias, which is put back. This
+        is the estimate of generalised least squares, in which the rows of a track share an error.
         """
-        points = self.batches.tracks
-        predicted = self.flow.as_measured(points, *self._spread_of(len(points))).double()
+        predicted = self.flow.as_measured(*self._tracks()).double()
         measured = self.batches.measured.double()
         biases, deviations = amplitude_bias(predicted, measured, self.batches.all_tracks)
-        return float(biases[self.main]), float(deviations[self.main])
+        left = self._unexplained(predicted)
+        return float(biases[self.main]) / left, float(deviations[self.main]) / math.sqrt(left)
+
+    def _unexplained(self, predicted: Tensor) -> float:
+        """Share of the squares of the main component that depths of particles do not make up."""
+        if self.sheet is None or not self.depth_spread:
+            return 1.0
+        weight, noise = self._matched(self.sheet, predicted)
+        points, *_ = self._tracks()
+        relative, slope = predicted / noise, self.sheet.slope(self.flow, points) / noise
+        return unexplained(
+            relative[:, self.main],
+            slope[:, self.main],
+            weight,
+            self.batches.track,
+            self.state["depth_variances"],
+            self.ranks.sum,
+        )
+
+    def _matched(self, sheet: LightSheet, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """Probability (n,) that a row of the tracks is no mismatch, and noise (n, components)."""
+        measured, relative = self.batches.measured.double(), self.batches.relative_noise.double()
+        mixture = self._mixture
+        if mixture is None:
+            return torch.ones_like(measured[:, 0]), sheet.least_noise * relative
+        weight = mixture.probability(predicted - measured, measured, relative)
+        return weight, torch.maximum(sheet.least_noise, mixture.deviation) * relative
 
     def _find_depths(self) -> dict[str, float]:
         """Find how thick the light sheet is and where particles are in it, for the next steps."""
         if self.sheet is None:
             return {}
-        robust = self.settings.robust_weights and "share" in self.state
-        mixture = self._mixture if robust else None
-        found = self.sheet.spread(self.flow, self.spread, mixture)
+        found = self.sheet.spread(self.flow, self.spread, self._mixture)
         if found is not None:
             self.state["depth_spread"].fill_(found)
-            self._find_each_depth(self.sheet, mixture)
+            self._find_each_depth(self.sheet)
         return {"depth_spread": self.depth_spread}
 
-    def _find_each_depth(self, sheet: LightSheet, mixture: Mixture | None) -> None:
-        measured = self.batches.measured.double()
-        residual = measured - self.flow.as_measured(*self._tracks())
-        relative = self.batches.relative_noise.double()
-        weight, noise = torch.ones_like(residual[:, 0]), sheet.least_noise
-        if mixture is not None:
-            weight = mixture.probability(residual, measured, relative)
-            noise = torch.maximum(noise, mixture.deviation)
-        noise = noise * relative
-        points, *_ = self._tracks()
+    def _find_each_depth(self, sheet: LightSheet) -> None:
+        points, *spread = self._tracks()
+        predicted = self.flow.as_measured(points, *spread).double()
+        weight, noise = self._matched(sheet, predicted)
         self.state["depths"], self.state["depth_variances"] = depths_of_tracks(
-            residual / noise,
+            (self.batches.measured - predicted) / noise,
             sheet.slope(self.flow, points) / noise,
             weight,
             self.batches.track,

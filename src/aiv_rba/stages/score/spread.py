@@ -83,8 +83,16 @@ def summary(flow: Flow) -> dict[str, Any]:
 def coverage(flow: Flow, compared: Compared) -> dict[str, list[float]]:
     """How often the truth lies within an interval that is to hold it with a given probability.
 
-    Shares for each of `nominal`, over points and times, for u, v, w, the pressure, the components
-    of the wall shear stress and, where the truth has it, the flow rate.
+    Shares for each of `nominal`, over points and times.
+    """
+    return shares_within(errors_and_deviations(flow, compared))
+
+
+def errors_and_deviations(flow: Flow, compared: Compared) -> dict[str, tuple[Array, Array]]:
+    """Errors and standard deviations at the points and times of the truth.
+
+    Of u, v, w, the pressure, the components of the wall shear stress and, where the truth has it,
+    the flow rate.
     """
     places, at = compared.places, slice(None, None, EVERY)
     times = places.times[at]
@@ -101,7 +109,7 @@ def coverage(flow: Flow, compared: Compared) -> dict[str, list[float]]:
         spread["flow_rate"] = table["flow_rate_std_m3_s"].to_numpy()
     wrong = {name: values[at] for name, values in compared.wrong.items()}
     wrong |= {name: wrong["velocity"][..., i] for i, name in enumerate("uvw")}
-    return shares_within({name: (wrong[name], deviation) for name, deviation in spread.items()})
+    return {name: (wrong[name], deviation) for name, deviation in spread.items()}
 
 
 def shares_within(pairs: dict[str, tuple[Array, Array]]) -> dict[str, list[float]]:
