@@ -210,23 +210,25 @@ def unexplained(
     slope: Tensor,
     weight: Tensor,
     track: Tensor,
-    variances: Tensor,
+    tracks: int,
+    variance: float,
     total: Callable[[Tensor], Tensor],
 ) -> float:
-    """Share of the squares of values (n,) over the noise that depths of particles do not make up.
+    """Share of the squares of values that depths of particles do not make up; above 0.
 
     If the values were residuals, the depths that follow from them would take the rest away.
 
     Parameters
     ----------
-    values
-        Of one component, over its noise.
-    slope, weight, track, total
-        Those of `depths_of_tracks`, of one component: (n,).
-    variances
-        (T,): what it returns.
+    values, slope
+        (n, components), over the noise.
+    weight, track, variance, total
+        Those of `depths_of_tracks`.
+    tracks
+        Number of tracks.
     """
-    sums = variances.new_zeros(len(variances)).index_add(0, track, weight * slope * values)
-    squares = float(total((weight * values.square()).sum()))
-    taken = float((variances * total(sums).square()).sum())
-    return 1 - taken / squares if squares else 1.0
+    products = torch.stack([values * slope, slope.square(), values.square()]).sum(-1).T
+    rows = weight[:, None] * products
+    drawn, seen, squares = total(rows.new_zeros(tracks, 3).index_add(0, track, rows)).unbind(1)
+    taken = drawn.square() / (seen + 1 / variance)
+    return 1 - float(taken.sum() / squares.sum().clamp_min(torch.finfo(rows.dtype).tiny))

@@ -226,13 +226,15 @@ class Velocimetry:
             return 1.0
         weight, noise = self._matched(self.sheet, predicted)
         points, *_ = self._tracks()
-        relative, slope = predicted / noise, self.sheet.slope(self.flow, points) / noise
+        flow = torch.zeros_like(predicted)
+        flow[:, self.main] = predicted[:, self.main]
         return unexplained(
-            relative[:, self.main],
-            slope[:, self.main],
+            flow / noise,
+            self.sheet.slope(self.flow, points) / noise,
             weight,
             self.batches.track,
-            self.state["depth_variances"],
+            self.batches.tracks_in_all,
+            self.depth_spread**2,
             self.ranks.sum,
         )
 
