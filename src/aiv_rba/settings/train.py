@@ -80,7 +80,8 @@ class TrainSettings(LoopSettings):
     """Global weights of the loss terms."""
     settled: NonNegative | None = 0.02
     """Stop Gauss-Newton when the held-out errors no longer fall and the loss of the equations falls
-    by less than this part of the whole loss in 20 steps; null: never stop before the last step."""
+    by less than this part of the whole loss in 20 steps, and the tolerances have been the same for
+    50; null: never stop before the last step."""
     averaged_steps: Annotated[int, Field(ge=0)] = 20
     """Number of last steps of Gauss-Newton over which the parameters are averaged at the end, at
     most a quarter of all steps; 0: none."""

@@ -32,8 +32,8 @@ NOISE = 1.2
 # Size of the equations' errors over their tolerances, which training keeps well below.
 EQUATIONS = 0.2
 # Standard deviation of errors of the amplitude that all tracks share and that no residual shows,
-# such as the mean over a thick slab or over the time between two frames. The faster harmonics
-# have other errors than the mean, so that each coefficient in time has its own.
+# such as a light sheet or an interval between frames that is not quite what it is taken for. The
+# faster harmonics have other errors than the mean, so that each coefficient in time has its own.
 AMPLITUDE = 0.002
 # The curvature is that of at most so many rows of the tracks, and of so many batches of at most so
 # many collocation points.
