@@ -14,7 +14,7 @@ def after(steps, *, averaged, loss=lambda step: 1.0):
     for step in range(1, steps + 1):
         parameter.data = torch.tensor([float(step), -float(step)])
         # A step finds the loss of the parameters before it.
-        average.note(torch.tensor(loss(step - 1)))
+        average.note(loss(step - 1))
     average.apply(steps)
     first, second = parameter.tolist()
     assert second == -first
@@ -55,7 +55,7 @@ def test_the_scatter_of_noisy_steps_falls_with_the_root_of_their_number():
     average = TailAverage([parameter], 16)
     for _ in range(64):
         parameter.data = 5 + torch.randn(4000, generator=generator)
-        average.note(torch.tensor(1.0))
+        average.note(1.0)
     average.apply(64)
     scatter = float((parameter.detach() - 5).square().mean().sqrt())
     assert abs(scatter - 0.25) < 0.02

@@ -21,6 +21,11 @@ from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from tests.synthetic import tube_of, write_tube_experiment
 
 SPREAD = 0.04
+TRAIN = {
+    "network": {"layers": 2, "width": 10},
+    "optimiser": {"name": "gauss_newton", "iterations": 40},
+    "uncertainty": {"method": "none"},
+}
 
 
 def tracks_with(*names):
@@ -208,13 +213,8 @@ def test_rows_are_means_over_the_time_between_positions():
 def test_few_frames_make_the_waves_too_small_unless_they_are_accounted_for(tmp_path, interval):
     """Ten frames in a cycle; velocities are differences of positions over two of them."""
     tube = tube_of(pulsation=1.0)
-    train = {
-        "network": {"layers": 2, "width": 10},
-        "optimiser": {"name": "gauss_newton", "iterations": 40},
-        "uncertainty": {"method": "none"},
-    }
     ingest = {"velocity_interval": interval}
-    path = write_tube_experiment(tmp_path, tube=tube, tracks=300, ingest=ingest, train=train)
+    path = write_tube_experiment(tmp_path, tube=tube, tracks=300, ingest=ingest, train=dict(TRAIN))
     document = yaml.safe_load(path.read_text())
     table = pd.read_csv(document["ingest"]["tracks"])
     at, step = table[["x", "y", "z"]].to_numpy() * 1e-6, tube.period / 10
@@ -263,12 +263,7 @@ def seen_in_a_sheet(tube, table, thickness, noise):
 @pytest.mark.parametrize("light_sheet", ["auto", "thin"])
 def test_a_thick_sheet_makes_the_flow_too_slow_unless_it_is_accounted_for(tmp_path, light_sheet):
     tube = tube_of(pulsation=0.5)
-    train = {
-        "network": {"layers": 2, "width": 10},
-        "optimiser": {"name": "gauss_newton", "iterations": 40},
-        "uncertainty": {"method": "none"},
-        "light_sheet": light_sheet,
-    }
+    train = TRAIN | {"light_sheet": light_sheet}
     path = write_tube_experiment(tmp_path, tube=tube, tracks=800, train=train)
     document = yaml.safe_load(path.read_text())
     thickness = 0.3 * tube.radius

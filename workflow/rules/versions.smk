@@ -6,5 +6,5 @@ VERSION = {
     "fields": 5,
     "score": 9,
     "report": 7,
-    "validation": 5,
+    "validation": 6,
 }

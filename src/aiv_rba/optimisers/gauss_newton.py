@@ -210,7 +210,7 @@ class GaussNewton:
         return batch.select(chosen, counts)
 
     def _draw(self, batch: Batch) -> Blocks:
-        """Numbers of rows of each block, drawn without replacement."""
+        """Numbers of rows of each block."""
         draw = self.steps // self.settings.redraw
         generator = torch.Generator().manual_seed(self.seed + SEEDS * (draw + 1))
         drawn = {}
@@ -275,13 +275,15 @@ def shuffled(draw: int, count: int, limit: int, seed: int) -> Tensor:
     """Numbers of the rows of a draw, at most `limit` of so many.
 
     Draws go through one random order of all rows after the other, so that every row is seen as
-    often as any other, and a mean over some draws is nearly one over all rows.
+    often as any other, and a mean over some draws is nearly one over all rows. A draw that
+    reaches into the next order may have a row twice.
     """
     limit = min(limit, count)
     turn, start = divmod(draw * limit, count)
+    turns = (turn,) if start + limit <= count else (turn, turn + 1)
     orders = [
         torch.randperm(count, generator=torch.Generator().manual_seed(seed + SEEDS * (1 + each)))
-        for each in (turn, turn + 1)
+        for each in turns
     ]
     return torch.cat(orders)[start : start + limit]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 # Largest part of all steps that is averaged: while the loss still falls, old steps only harm.
 PART = 4
@@ -42,12 +42,12 @@ class TailAverage:
         self.last = nn.utils.parameters_to_vector(self.parameters).detach().new_empty(0)
         self.losses = self.last.new_empty(0, dtype=torch.float64)
 
-    def note(self, loss: Tensor) -> None:
+    def note(self, loss: float) -> None:
         """Keep the parameters after a step, and the loss that it found before."""
         now = nn.utils.parameters_to_vector(self.parameters).detach()
         kept = self.steps + 1
         self.last = torch.cat([self.last.view(-1, len(now)), now[None]])[-kept:]
-        self.losses = torch.cat([self.losses, loss.detach().to(self.losses)[None]])[-kept:]
+        self.losses = torch.cat([self.losses, self.losses.new_tensor([loss])])[-kept:]
 
     def apply(self, done: int) -> None:
         """Give the parameters their mean, after so many steps of training.

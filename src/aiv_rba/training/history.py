@@ -57,7 +57,7 @@ class History:
         diagnostics
             What the optimiser says of its last step.
         """
-        terms = self._losses(weighted)
+        terms = self.losses(weighted)
         row: Row = {"step": float(step), "seconds": seconds, "loss": sum(terms.values())} | terms
         largest = self.largest_multipliers()
         for block, values in self.scheme.multipliers.items():
@@ -81,12 +81,7 @@ class History:
         """Minimum over all ranks, of which some may own no row."""
         return self.ranks.min(torch.cat([values.flatten(), values.new_tensor([torch.inf])]).amin())
 
-    def loss(self, weighted: Blocks) -> Tensor:
-        """Whole loss over all ranks of weighted residual rows."""
-        squares = [rows.detach().double().square().sum() for rows in weighted.values()]
-        return self.ranks.sum(torch.stack(squares).sum())
-
-    def _losses(self, weighted: Blocks) -> Row:
+    def losses(self, weighted: Blocks) -> Row:
         """Loss of each term over all ranks."""
         names = self.problem.residuals.terms
         sums = torch.cat([rows.detach().double().square().sum(0) for rows in weighted.values()])

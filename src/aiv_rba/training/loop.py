@@ -153,7 +153,7 @@ class Run:
                 self.seconds = time.perf_counter() - started
                 progress.step()
                 if self.average.steps:
-                    self.average.note(self.history.loss(rows))
+                    self.average.note(sum(self.history.losses(rows).values()))
                 last = step + 1 == iterations
                 stop = self.watch.stop and not last
                 save = stop or (step + 1) % self.settings.checkpoint_every == 0

@@ -77,14 +77,14 @@ class LightSheet:
         tracks = case.tracks.rows(case.tracks.validation)
         self.radius = case.radius
         self.depth = depth
-        self.least_noise = torch.tensor(
+        self.component_noise = torch.tensor(
             [case.noise[name] for name in tracks.velocity], dtype=torch.float64, device=device
         )
         self.points = torch.tensor(tracks.points, dtype=dtype, device=device)
         self.measured = torch.tensor(np.stack([*tracks.velocity.values()], axis=1), device=device)
         relative = case.relative_noise[case.tracks.validation]
         self.relative = torch.tensor(relative, device=device)
-        self.noise = self.relative * self.least_noise
+        self.noise = self.relative * self.component_noise
         self.group = torch.tensor(groups_of(tracks.track), device=device)
 
     @torch.no_grad()

@@ -151,7 +151,7 @@ class Velocimetry:
         return placed, deviations
 
     def _spread_of(self, rows: int) -> tuple[Tensor, ...]:
-        """The same for so many rows, where they are not zero throughout."""
+        """`spread` for so many rows, (rows, 4), where rows are means at all."""
         return (self.spread.expand(rows, 4),) if self.flow.averaged else ()
 
     @property
@@ -243,9 +243,9 @@ class Velocimetry:
         measured, relative = self.batches.measured.double(), self.batches.relative_noise.double()
         mixture = self._mixture
         if mixture is None:
-            return torch.ones_like(measured[:, 0]), sheet.least_noise * relative
+            return torch.ones_like(measured[:, 0]), sheet.component_noise * relative
         weight = mixture.probability(predicted - measured, measured, relative)
-        return weight, torch.maximum(sheet.least_noise, mixture.deviation) * relative
+        return weight, torch.maximum(sheet.component_noise, mixture.deviation) * relative
 
     def _find_depths(self) -> dict[str, float]:
         """Find how thick the light sheet is and where particles are in it, for the next steps."""
