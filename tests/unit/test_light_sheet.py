@@ -10,13 +10,7 @@ from torch import nn
 from aiv_rba import api, read_experiment
 from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.case import Tracks
-from aiv_rba.problems.velocimetry.light_sheet import (
-    depth_of,
-    depth_variance,
-    depths_of_tracks,
-    groups_of,
-    unexplained,
-)
+from aiv_rba.problems.velocimetry.light_sheet import depth_of, depth_variance, groups_of
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from tests.synthetic import tube_of, write_tube_experiment
 
@@ -95,66 +89,6 @@ def test_no_spread_is_found_where_there_is_none():
     assert found < 0.02
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_depths_of_tracks_are_those_of_the_gaussian_posterior(ranks):
-    """Against the conditional mean and variance of the joint distribution of depths and rows."""
-    residual, slope, track = recorded(2, correlated=False, tracks=40, rows=7)
-    before = 0.02 * np.random.default_rng(4).normal(size=40)
-    # The flow is taken at these depths.
-    residual = residual - before[track, None] * slope
-    shares = np.array_split(np.arange(len(track)), ranks)
-    partial_sums = []
-
-    def run(rows, total):
-        arguments = [torch.tensor(values[rows]) for values in (residual, slope)]
-        weight = torch.ones(len(rows)).double()
-        number = torch.tensor(track[rows])
-        return depths_of_tracks(*arguments, weight, number, torch.tensor(before), SPREAD**2, total)
-
-    for rows in shares:
-        run(rows, lambda values: partial_sums.append(values) or values)
-    depth, variance = run(shares[0], lambda _: torch.stack(partial_sums).sum(0))
-    for number in range(40):
-        s = slope[track == number].ravel()
-        y = residual[track == number].ravel() + before[number] * s
-        gain = SPREAD**2 * np.linalg.solve(SPREAD**2 * np.outer(s, s) + np.eye(len(s)), s)
-        mean = np.clip(gain @ y, -(3**0.5) * SPREAD, 3**0.5 * SPREAD)
-        assert float(depth[number]) == pytest.approx(mean, rel=1e-9, abs=1e-12)
-        assert float(variance[number]) == pytest.approx(SPREAD**2 * (1 - gain @ s), rel=1e-9)
-
-
-def test_what_depths_leave_of_values_is_that_of_generalised_least_squares():
-    """The precision of a factor of the values, with and without errors that a track shares."""
-    _, slope, track = recorded(5, correlated=False, tracks=30, rows=6)
-    values = np.random.default_rng(1).normal(size=slope.shape) + 0.1 * slope
-    found = unexplained(
-        torch.tensor(values),
-        torch.tensor(slope),
-        torch.ones(len(track)).double(),
-        torch.tensor(track),
-        30,
-        SPREAD**2,
-        lambda sums: sums,
-    )
-    shared = 0.0
-    for number in range(30):
-        s, p = slope[track == number].ravel(), values[track == number].ravel()
-        shared += p @ np.linalg.solve(np.eye(12) + SPREAD**2 * np.outer(s, s), p)
-    assert found == pytest.approx(shared / np.sum(values**2), rel=1e-12)
-    assert 0.1 < found < 0.95
-
-
-def test_mismatched_rows_and_thin_sheets_say_nothing_of_depths():
-    residual, slope, track = (torch.tensor(values) for values in recorded(2, correlated=False))
-    before = torch.full((3000,), 0.01).double()
-    for weight, variance in ((torch.zeros(len(track)).double(), SPREAD**2), (slope[:, 0], 0.0)):
-        depth, left = depths_of_tracks(
-            residual, slope, weight, track, before, variance, lambda values: values
-        )
-        torch.testing.assert_close(depth, torch.zeros_like(depth), atol=1e-15, rtol=0)
-        torch.testing.assert_close(left, torch.full_like(left, variance))
-
-
 class Cubic(nn.Module):
     """A velocity that is a cubic of z, with one parameter."""
 
@@ -171,9 +105,9 @@ class Cubic(nn.Module):
 
 def test_rows_are_means_over_the_depths_of_the_sheet():
     network = Cubic()
-    residuals = FlowResiduals(network, 1.0, 1.0, [0, 1], soft_wall=False, averaged=(3,))
+    residuals = FlowResiduals(network, 1.0, 1.0, [0, 1], soft_wall=False, depth=3)
     points = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)).double()
-    spread = torch.tensor([0, 0, 0, SPREAD], dtype=torch.float64).expand(7, 4)
+    spread = torch.full((7,), SPREAD, dtype=torch.float64)
     # A uniform distribution, by Gauss-Legendre quadrature.
     nodes, weights = np.polynomial.legendre.leggauss(5)
     mean = 0
@@ -181,32 +115,36 @@ def test_rows_are_means_over_the_depths_of_the_sheet():
         moved = points.clone()
         moved[:, 3] += SPREAD * np.sqrt(3) * node
         mean = mean + weight / 2 * network.value(moved)[:, :2]
-    found = residuals.tracks(points, torch.zeros(7, 2).double(), spread)
+    found = residuals.as_measured(points, spread)
     torch.testing.assert_close(found, mean, rtol=1e-12, atol=1e-14)
     # The gradient is that of the velocity in the middle.
     (gradient,) = torch.autograd.grad(found.sum(), network.factor)
     middle = network.value(points)[:, :2].sum() / network.factor
     torch.testing.assert_close(gradient, middle)
-    alone = residuals.tracks(points, torch.zeros(7, 2).double())
-    torch.testing.assert_close(alone, network.value(points)[:, :2])
+    measured = torch.rand(7, 2).double()
+    alone = residuals.tracks(points, measured)
+    torch.testing.assert_close(alone, network.value(points)[:, :2] - measured)
 
 
 def test_rows_are_means_over_the_time_between_positions():
     """Beside the mean over depths, where both are known."""
     network = Cubic()
-    residuals = FlowResiduals(network, 1.0, 1.0, [0, 1], soft_wall=True, averaged=(0, 3))
+    interval = 0.1 * np.sqrt(12)
+    residuals = FlowResiduals(network, 1.0, 1.0, [0, 1], soft_wall=True, interval=interval, depth=3)
     points = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)).double()
-    spread = torch.tensor([0.1, 0, 0, SPREAD], dtype=torch.float64).expand(7, 4)
     t, x, _, z = points.T
     variance = SPREAD**2
     # The means of the polynomials, by their moments.
     u = 1 + x - 3 * z + 2 * (z**2 + variance) - (z**3 + 3 * z * variance)
     v = t**2 * (z**2 + variance) + 0.1**2 * z**2
     expected = 1.5 * torch.stack([u, v], dim=1)
-    measured = torch.zeros(7, 2).double()
-    torch.testing.assert_close(residuals.tracks(points, measured, spread), expected)
-    together = residuals({"no_slip": (points[:3],), "tracks": (points, measured, spread)})
-    torch.testing.assert_close(together["tracks"], expected)
+    spread = torch.full((7,), SPREAD, dtype=torch.float64)
+    torch.testing.assert_close(residuals.as_measured(points, spread), expected)
+    measured = torch.rand(7, 2).double()
+    alone = residuals.tracks(points, measured)
+    torch.testing.assert_close(alone, residuals.as_measured(points) - measured)
+    together = residuals({"no_slip": (points[:3],), "tracks": (points, measured)})
+    torch.testing.assert_close(together["tracks"], alone)
 
 
 @pytest.mark.parametrize("interval", ["auto", 0.0])
@@ -266,7 +204,7 @@ def test_a_thick_sheet_makes_the_flow_too_slow_unless_it_is_accounted_for(tmp_pa
     train = TRAIN | {"light_sheet": light_sheet}
     path = write_tube_experiment(tmp_path, tube=tube, tracks=800, train=train)
     document = yaml.safe_load(path.read_text())
-    thickness = 0.3 * tube.radius
+    thickness = 0.5 * tube.radius
     table = seen_in_a_sheet(tube, pd.read_csv(document["ingest"]["tracks"]), thickness, noise=0.1)
     table.to_csv(document["ingest"]["tracks"], index=False)
     api.infer(read_experiment(path), tmp_path / "results")
@@ -280,7 +218,8 @@ def test_a_thick_sheet_makes_the_flow_too_slow_unless_it_is_accounted_for(tmp_pa
     spread = flow.model.depth_spread * flow.case.scales.length
     if light_sheet == "auto":
         assert spread == pytest.approx(thickness / np.sqrt(12), rel=0.1)
-        assert ratio == pytest.approx(1, abs=0.006)
+        # With as many tracks the depths of particles leave a standard error of half a percent.
+        assert ratio == pytest.approx(1, abs=0.012)
     else:
         assert spread == 0
-        assert ratio < 0.992
+        assert ratio < 0.98

@@ -2,7 +2,7 @@
 VERSION = {
     "ingest": 8,
     "points": 5,
-    "train": 13,
+    "train": 14,
     "fields": 5,
     "score": 9,
     "report": 7,

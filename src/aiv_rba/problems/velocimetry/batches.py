@@ -44,6 +44,8 @@ class Batches:
         (n, components): noise of each owned row of the tracks over that of its component.
     track
         (n,) track of each owned row, numbered from 0 among all tracks with training rows.
+    track_of_all
+        That of the training rows of all ranks.
     tracks_in_all
         Number of these tracks.
     all_tracks
@@ -84,7 +86,8 @@ class Batches:
         self.relative_noise = tensor(case.relative_noise[mine])
         self.track_count = len(training)
         number = np.unique(case.tracks.track[training], return_inverse=True)[1]
-        self.track = torch.as_tensor(number[ranks.share(len(training))]).to(ranks.device)
+        self.track_of_all = torch.as_tensor(number).to(ranks.device)
+        self.track = self.track_of_all[ranks.share(len(training))]
         self.tracks_in_all = int(number.max()) + 1
         self.all_tracks = Everyone(self.track_count, ranks.sum) if ranks.size > 1 else None
         self.parts = -(-self.points.groups // groups_per_step) if groups_per_step else 1

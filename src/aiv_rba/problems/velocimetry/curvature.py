@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +19,7 @@ from aiv_rba.networks.layers import Linear
 from aiv_rba.optimisers.jacobian import Linearised
 from aiv_rba.optimisers.posterior import Posterior
 from aiv_rba.problem import Residuals
+from aiv_rba.problems.velocimetry.depths import SharedErrors
 from aiv_rba.problems.velocimetry.deviations import SAMPLES_AT_ONCE, STRENGTHS, CurvatureSamples
 from aiv_rba.problems.velocimetry.problem import Velocimetry
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
@@ -60,6 +62,8 @@ class _Rows:
     source, errors
         What kind of errors they have, and samples of them (n, terms, S), of the rows with their
         factors.
+    shared
+        The errors that rows of a track share; None where all are independent.
     """
 
     block: str
@@ -67,15 +71,30 @@ class _Rows:
     factors: Tensor
     source: str
     errors: Tensor
+    shared: SharedErrors | None = None
 
-    def part(self, numbers: slice) -> _Rows:
-        """Some of them."""
-        return replace(
-            self,
-            inputs=tuple(values[numbers] for values in self.inputs),
-            factors=self.factors[numbers],
-            errors=self.errors[numbers],
-        )
+    def parts(self) -> Iterator[_Rows]:
+        """All of them, about `ROWS_AT_ONCE` at a time; rows of a track stay together."""
+        first = torch.arange(len(self.factors))
+        if self.shared is not None:
+            track = self.shared.track.cpu()
+            first = torch.searchsorted(track, track)
+        _, counts = torch.unique_consecutive(first // ROWS_AT_ONCE, return_counts=True)
+        stop = 0
+        for count in counts.tolist():
+            start, stop = stop, stop + count
+            rows = slice(start, stop)
+            yield replace(
+                self,
+                inputs=tuple(values[rows] for values in self.inputs),
+                factors=self.factors[rows],
+                errors=self.errors[rows],
+                shared=self.shared and self.shared.part(rows),
+            )
+
+    def whitened(self, values: Tensor) -> Tensor:
+        """Values (n, terms, k) of the rows, so that the errors of all rows are independent."""
+        return values if self.shared is None else self.shared.whiten(values)
 
 
 def sample_deviations(
@@ -88,9 +107,10 @@ def sample_deviations(
     tolerance)^2, however many points there are. Their errors are
 
     noise
-        The residuals of all rows of a track times one random number. Errors that a track keeps,
-        such as its depth in a thick slab, so count once and not for every row (the wild bootstrap
-        of clustered data; Cameron, Gelbach & Miller 2008).
+        The residuals of all rows of a track times one random number, so that errors that its rows
+        share count once and not for every row (the wild bootstrap of clustered data; Cameron,
+        Gelbach & Miller 2008). The depths of particles are not known, so that the curvature is that
+        of rows that share their errors too.
     equations
         Independent residuals of 0.2 of their tolerances, of a soft no-slip condition too, and what
         no row settles.
@@ -122,30 +142,25 @@ def sample_deviations(
     sources = ("noise", "equations", *([] if strengths is None else ["wall"]))
     posterior = Posterior(position, sources, settings.samples, problem.ranks)
     for rows in (tracks, *equations):
-        for start in range(0, len(rows.factors), ROWS_AT_ONCE):
-            part = rows.part(slice(start, start + ROWS_AT_ONCE))
+        for part in rows.parts():
             evaluate = partial(getattr(residuals, part.block), *part.inputs)
-            j = Linearised(evaluate, layers).jacobian(part.factors)
+            j = Linearised(evaluate, layers).jacobian(part.factors).dense()
+            j = part.whitened(j.reshape(*part.factors.shape, -1)).flatten(0, 1)
             errors = {part.source: part.errors.flatten(0, 1)}
             if strengths is not None:
                 moved = _change(single, part.block, part.inputs, strengths).to(part.factors)
-                errors["wall"] = (part.factors.unsqueeze(-1) * moved).flatten(0, 1)
-            posterior.add(j.dense(), errors)
+                moved = part.whitened(part.factors.unsqueeze(-1) * moved)
+                errors["wall"] = moved.flatten(0, 1)
+            posterior.add(j, errors)
     found = posterior.deviations(PRIOR, "equations", generator)
     return CurvatureSamples(found, strengths, amplitude)
 
 
+@torch.no_grad()
 def _track_rows(
     problem: Velocimetry, residuals: FlowResiduals, samples: int, generator: torch.Generator
 ) -> tuple[_Rows, Tensor]:
     """Rows of the tracks, and samples (S, modes) of the factors by which the flow is off."""
-    batches = problem.batches
-    batch = problem.batch(0)
-    inputs = tuple(values.double() for values in batch.inputs["tracks"])
-    with torch.no_grad():
-        e = residuals.tracks(*inputs)
-    own = problem.factors(batch, {"tracks": e})["tracks"]
-    factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
     seen = float(np.linalg.norm(problem.amplitude_bias()))
     modes = residuals.network.modes
 
@@ -154,15 +169,34 @@ def _track_rows(
 
     amplitude = seen * draw(1) + AMPLITUDE * draw(modes)
 
-    # Where there are too many rows every second, third, ... track stands for all.
+    ranks, batches = problem.ranks, problem.batches
+    placed, deviation = problem.placed_tracks()
+    placed, measured = placed.double(), batches.measured.double()
+    e, slope = residuals.tracks(placed, measured), torch.zeros_like(measured)
+    if problem.sheet is not None and deviation is not None:
+        e = residuals.as_measured(placed, deviation.double()) - measured
+        slope, _ = problem.sheet.derivatives(residuals, placed)
+    own = problem.factors(problem.batch(0), {"tracks": e})["tracks"]
+    factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
+    errors = NOISE * (factors * e).unsqueeze(-1)
+
+    # Where there are too many rows every second, third, ... track stands for all. Ranks take whole
+    # tracks by turns, since the rows of a track share errors.
     every = -(-batches.track_count // ROWS)
-    chosen = batches.track % every == 0
+    track = batches.track_of_all
+    mine = (track % every == 0) & (track // every % ranks.size == ranks.rank)
+    chosen = mine.nonzero().squeeze(1)
+    chosen = chosen[torch.argsort(track[chosen], stable=True)]
+    track = track[chosen]
+    placed, measured, factors, errors, slope = (
+        ranks.gather(values)[chosen] for values in (placed, measured, factors, errors, slope)
+    )
     shape = (batches.tracks_in_all, samples)
     draws = torch.randn(shape, generator=generator, dtype=torch.float64)
-    signs = draws.to(e)[batches.track[chosen]]
-    errors = NOISE * (factors * e)[chosen].unsqueeze(-1) * signs.unsqueeze(1)
-    inputs = tuple(values[chosen] for values in inputs)
-    rows = _Rows("tracks", inputs, every**0.5 * factors[chosen], "noise", errors)
+    number = torch.unique_consecutive(track, return_inverse=True)[1]
+    shared = SharedErrors(factors * slope, number, problem.depth_spread**2)
+    errors = shared.colour(errors * draws.to(errors)[track].unsqueeze(1))
+    rows = _Rows("tracks", (placed, measured), every**0.5 * factors, "noise", errors, shared)
     return rows, amplitude
 
 

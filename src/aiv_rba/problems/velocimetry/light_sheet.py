@@ -9,7 +9,7 @@ also tells, within limits, where in the sheet each particle is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from aiv_rba.files.case import Case, Tracks
 from aiv_rba.mixture import Mixture
+from aiv_rba.problems.velocimetry.depths import drifts
 
 # Rows of a track whose velocities may share an error of position lie less than so many frames
 # apart: those of central differences share one with the next but one.
@@ -51,8 +52,12 @@ def groups_of(track: NDArray[np.int64]) -> NDArray[np.int64]:
 class SheetFlow(Protocol):
     """A flow of which rows of the tracks measure means."""
 
-    def as_measured(self, points: Tensor, *spread: Tensor) -> Tensor:
-        """Mean velocity (n, components) over times and positions with deviations (n, 4)."""
+    def velocity(self, points: Tensor) -> Tensor:
+        """Velocity (n, 3) at points (n, 4)."""
+        ...
+
+    def as_measured(self, points: Tensor, deviation: Tensor | None = None) -> Tensor:
+        """Mean velocity (n, components) over time and over depths of these deviations (n,)."""
         ...
 
     def beside(self, points: Tensor, coordinate: int, distance: Tensor) -> Tensor:
@@ -86,6 +91,7 @@ class LightSheet:
         self.relative = torch.tensor(relative, device=device)
         self.noise = self.relative * self.component_noise
         self.group = torch.tensor(groups_of(tracks.track), device=device)
+        self.track = torch.tensor(tracks.track, device=device)
 
     @torch.no_grad()
     def spread(self, flow: SheetFlow, before: Tensor, mixture: Mixture | None) -> float | None:
@@ -98,18 +104,20 @@ class LightSheet:
         flow
             The inferred flow.
         before
-            (4,): the last estimate, and the standard deviations of the other coordinates.
+            The last estimate, a scalar.
         mixture
             Of matched and mismatched rows; None if all count.
         """
-        slope = self.slope(flow, self.points)
-        mean = flow.as_measured(self.points, before.expand(len(self.points), 4))
+        points = self.points.clone()
+        velocity = flow.velocity(points)
+        points[:, self.depth] += self.drifts(points, velocity, self.track, before).to(points)
+        mean = flow.as_measured(points, before.to(points).expand(len(points)))
+        slope, _ = self.derivatives(flow, points)
         residual = self.measured - mean
         weight = torch.ones_like(residual[:, 0])
         if mixture is not None:
             # Else rows of a particle far from the middle would be taken for mismatches.
-            aside = before[self.depth] * slope / mixture.deviation
-            wider = torch.hypot(self.relative, aside)
+            wider = torch.hypot(self.relative, before * slope / mixture.deviation)
             weight = mixture.probability(residual, self.measured, wider)
         residual, slope = residual / self.noise, slope / self.noise
         found = depth_variance(residual, slope, weight, self.group)
@@ -118,12 +126,17 @@ class LightSheet:
         near = float(weight @ left) < NEAR * float(weight.sum())
         return variance**0.5 if near else None
 
-    def slope(self, flow: SheetFlow, points: Tensor) -> Tensor:
-        """Derivative of the velocity in depth, (n, components), at points (n, 4)."""
-        step = points.new_full((len(points),), STEP * self.radius)
-        above, below = flow.beside(points, self.depth, step)
-        slope: Tensor = (above - below).double() / (2 * STEP * self.radius)
-        return slope
+    def drifts(self, points: Tensor, velocity: Tensor, track: Tensor, spread: Tensor) -> Tensor:
+        """How far particles are from the mean depth of their track, within the sheet, (n,)."""
+        return drifts(points, velocity, track, self.depth, math.sqrt(12) * spread)
+
+    def derivatives(self, flow: SheetFlow, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The first two derivatives of the velocity in depth, each (n, components)."""
+        step = STEP * self.radius
+        aside = points.new_full((len(points),), step)
+        above, below = flow.beside(points, self.depth, aside).double()
+        middle, _ = flow.beside(points, self.depth, 0 * aside).double()
+        return (above - below) / (2 * step), (above - 2 * middle + below) / step**2
 
 
 def depth_variance(
@@ -159,76 +172,3 @@ def depth_variance(
     pairs = (sums.square() - squares).sum(0)
     found, expected = pairs.tolist()
     return found / expected if expected > 0 and found > 0 else 0.0
-
-
-def depths_of_tracks(
-    residual: Tensor,
-    slope: Tensor,
-    weight: Tensor,
-    track: Tensor,
-    before: Tensor,
-    variance: float,
-    total: Callable[[Tensor], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Depth of the particle of every track, and the variance that remains of it, both (T,).
-
-    Given the flow, the depth of a particle and the residuals of its rows are Gaussian variables, so
-    these are the mean and the variance of a Gaussian posterior: the step of expectation in an
-    expectation maximisation (Dempster, Laird & Rubin 1977) whose maximisation is the training. The
-    flow that both lead to is that of generalised least squares, in which the rows of a track share
-    an error (Henderson 1975, https://doi.org/10.2307/2529430). No particle is farther from the
-    middle than the sheet is thick, if its depths are equally spread.
-
-    Parameters
-    ----------
-    residual, slope
-        (n, components) of this rank: measured less inferred velocity at the depths `before`, and
-        the derivative of the velocity in depth, both over the noise.
-    weight
-        (n,): probability that the row is no mismatch.
-    track
-        (n,): number of the track of each row.
-    before
-        (T,): the depths, about those that the rows state, at which the flow was taken.
-    variance
-        Of the depths of all particles.
-    total
-        Sum over ranks.
-    """
-    if not variance:
-        return torch.zeros_like(before), torch.zeros_like(before)
-    rows = torch.stack([weight * (residual * slope).sum(1), weight * slope.square().sum(1)], dim=1)
-    drawn, seen = total(rows.new_zeros(len(before), 2).index_add(0, track, rows)).unbind(1)
-    known = seen + 1 / variance
-    largest = (3 * variance) ** 0.5
-    found = before + (drawn - before / variance) / known
-    return found.clamp(-largest, largest), 1 / known
-
-
-def unexplained(
-    values: Tensor,
-    slope: Tensor,
-    weight: Tensor,
-    track: Tensor,
-    tracks: int,
-    variance: float,
-    total: Callable[[Tensor], Tensor],
-) -> float:
-    """Share of the squares of values that depths of particles do not make up; above 0.
-
-    If the values were residuals, the depths that follow from them would take the rest away.
-
-    Parameters
-    ----------
-    values, slope
-        (n, components), over the noise.
-    weight, track, variance, total
-        Those of `depths_of_tracks`.
-    tracks
-        Number of tracks.
-    """
-    products = torch.stack([values * slope, slope.square(), values.square()]).sum(-1).T
-    rows = weight[:, None] * products
-    drawn, seen, squares = total(rows.new_zeros(tracks, 3).index_add(0, track, rows)).unbind(1)
-    taken = drawn.square() / (seen + 1 / variance)
-    return 1 - float(taken.sum() / squares.sum().clamp_min(torch.finfo(rows.dtype).tiny))

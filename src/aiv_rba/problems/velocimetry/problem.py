@@ -16,12 +16,8 @@ from aiv_rba.mixture import Everyone, Mixture, amplitude_bias, fit
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.problems.velocimetry.batches import Batches
 from aiv_rba.problems.velocimetry.choices import resolve
-from aiv_rba.problems.velocimetry.light_sheet import (
-    LightSheet,
-    depth_of,
-    depths_of_tracks,
-    unexplained,
-)
+from aiv_rba.problems.velocimetry.depths import depths_of_tracks, unexplained
+from aiv_rba.problems.velocimetry.light_sheet import LightSheet, depth_of
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from aiv_rba.problems.velocimetry.softening import next_softening
@@ -68,9 +64,6 @@ class Velocimetry:
         self.sizes, self.lengths = self.batches.sizes, self.batches.lengths
         self.state: dict[str, Tensor] = {}
         self.sheet = None
-        self._time_spread = torch.zeros(4, dtype=dtype, device=ranks.device)
-        self._time_spread[0] = case.interval / math.sqrt(12)
-        averaged = [0] if case.interval else []
         depth = depth_of(case.tracks)
         if settings.light_sheet == "auto" and depth is not None:
             self.sheet = LightSheet(case, 1 + depth, dtype, ranks.device)
@@ -79,7 +72,8 @@ class Velocimetry:
             # Of the particle of every track, about the depth that its rows state.
             for name in ("depths", "depth_variances"):
                 self.state[name] = zero.repeat(self.batches.tracks_in_all)
-            averaged.append(1 + depth)
+            # Of every row about that of its track.
+            self.state["drifts"] = zero.repeat(self.batches.track_count)
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
         self.weights = _by_block(settings.global_weights, self.components)
         self.resolved = self.weights["navier_stokes"]
@@ -115,7 +109,8 @@ class Velocimetry:
             case.scales.diffusion,
             self.components,
             soft_wall=settings.network.no_slip == "soft",
-            averaged=tuple(averaged),
+            interval=case.interval,
+            depth=None if self.sheet is None else self.sheet.depth,
         )
         self.residuals: Residuals = self.flow
 
@@ -127,40 +122,31 @@ class Velocimetry:
         )
 
     def batch(self, step: int) -> Batch:
-        """One point from every training group, and all tracks."""
+        """One point from every training group, and all tracks.
+
+        Particles are one standard deviation of their depth above and below the mean by turns, so
+        that squares of residuals are means over the depths that a particle may have.
+        """
         batch = self.batches.batch(step)
-        points, *spread = self._tracks()
-        _, measured = batch.inputs["tracks"]
-        batch.inputs["tracks"] = (points, measured, *spread)
+        points, deviation = self.placed_tracks()
+        if self.sheet is not None and deviation is not None:
+            number = batch.firsts["tracks"] + batch.rows["tracks"]
+            points[:, self.sheet.depth] += (1 - 2 * ((number + step) % 2)) * deviation
+        batch.inputs["tracks"] = (points, self.batches.measured)
         return batch
 
-    def _tracks(self) -> tuple[Tensor, ...]:
-        """Points (n, 4) of this rank's rows of the tracks, and perhaps their deviations (n, 4).
+    def placed_tracks(self) -> tuple[Tensor, Tensor | None]:
+        """Points (n, 4) of this rank's rows of the tracks, and deviations of their depths (n,).
 
         Particles are where in the light sheet they seem to be.
         """
         points = self.batches.tracks
-        spread = self._spread_of(len(points))
         if self.sheet is None:
-            return points, *spread
-        placed, (deviations,) = points.clone(), spread
-        deviations = deviations.clone()
-        track, depth = self.batches.track, self.sheet.depth
-        placed[:, depth] += self.state["depths"][track].to(points)
-        deviations[:, depth] = self.state["depth_variances"][track].sqrt().to(points)
-        return placed, deviations
-
-    def _spread_of(self, rows: int) -> tuple[Tensor, ...]:
-        """`spread` for so many rows, (rows, 4), where rows are means at all."""
-        return (self.spread.expand(rows, 4),) if self.flow.averaged else ()
-
-    @property
-    def spread(self) -> Tensor:
-        """Standard deviations (4,) of times and positions about those that rows state."""
-        spread = self._time_spread.clone()
-        if self.sheet is not None:
-            spread[self.sheet.depth] = self.state["depth_spread"]
-        return spread
+            return points, None
+        placed, track = points.clone(), self.batches.track
+        drift = self.state["drifts"][self.ranks.share(self.batches.track_count)]
+        placed[:, self.sheet.depth] += (self.state["depths"][track] + drift).to(points)
+        return placed, self.state["depth_variances"][track].sqrt().to(points)
 
     @property
     def depth_spread(self) -> float:
@@ -214,7 +200,7 @@ class Velocimetry:
         Depths at which particles seem to be make up for a part of a bias, which is put back. This
         is the estimate of generalised least squares, in which the rows of a track share an error.
         """
-        predicted = self.flow.as_measured(*self._tracks()).double()
+        predicted = self.flow.as_measured(*self.placed_tracks()).double()
         measured = self.batches.measured.double()
         biases, deviations = amplitude_bias(predicted, measured, self.batches.all_tracks)
         left = self._unexplained(predicted)
@@ -225,12 +211,12 @@ class Velocimetry:
         if self.sheet is None or not self.depth_spread:
             return 1.0
         weight, noise = self._matched(self.sheet, predicted)
-        points, *_ = self._tracks()
+        points, *_ = self.placed_tracks()
         flow = torch.zeros_like(predicted)
         flow[:, self.main] = predicted[:, self.main]
         return unexplained(
             flow / noise,
-            self.sheet.slope(self.flow, points) / noise,
+            self.sheet.derivatives(self.flow, points)[0] / noise,
             weight,
             self.batches.track,
             self.batches.tracks_in_all,
@@ -251,19 +237,28 @@ class Velocimetry:
         """Find how thick the light sheet is and where particles are in it, for the next steps."""
         if self.sheet is None:
             return {}
-        found = self.sheet.spread(self.flow, self.spread, self._mixture)
+        found = self.sheet.spread(self.flow, self.state["depth_spread"], self._mixture)
         if found is not None:
             self.state["depth_spread"].fill_(found)
             self._find_each_depth(self.sheet)
         return {"depth_spread": self.depth_spread}
 
     def _find_each_depth(self, sheet: LightSheet) -> None:
-        points, *spread = self._tracks()
-        predicted = self.flow.as_measured(points, *spread).double()
+        points, _ = self.placed_tracks()
+        self.state["drifts"] = sheet.drifts(
+            self.ranks.gather(points),
+            self.ranks.gather(self.flow.velocity(points)),
+            self.batches.track_of_all,
+            self.state["depth_spread"],
+        )
+        points, _ = self.placed_tracks()
+        predicted = self.flow.as_measured(points).double()
         weight, noise = self._matched(sheet, predicted)
+        slope, bend = sheet.derivatives(self.flow, points)
         self.state["depths"], self.state["depth_variances"] = depths_of_tracks(
             (self.batches.measured - predicted) / noise,
-            sheet.slope(self.flow, points) / noise,
+            slope / noise,
+            bend / noise,
             weight,
             self.batches.track,
             self.state["depths"],
@@ -282,7 +277,10 @@ class Velocimetry:
     def errors(self) -> dict[str, float]:
         """Relative L2 error of each measured component on the held-out rows; Eq. 27."""
         points = self.validation_points.to(self.ranks.device)
-        predicted = self.flow.as_measured(points, *self._spread_of(len(points))).cpu()
+        deviation = None
+        if self.sheet is not None:
+            deviation = self.state["depth_spread"].to(points).expand(len(points))
+        predicted = self.flow.as_measured(points, deviation).cpu()
         relative = (predicted - self.validation).norm(dim=0) / self.validation.norm(dim=0)
         return {
             f"validation_{COMPONENTS[component]}": float(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,7 +26,8 @@ class FlowResiduals(Residuals):
         components: list[int],
         *,
         soft_wall: bool,
-        averaged: tuple[int, ...] = (),
+        interval: float = 0.0,
+        depth: int | None = None,
     ) -> None:
         super().__init__(network)
         self.terms = {"no_slip": ("no_slip_u", "no_slip_v", "no_slip_w")} if soft_wall else {}
@@ -35,8 +38,9 @@ class FlowResiduals(Residuals):
         self.governing = "navier_stokes"
         self.inertia = inertia
         self.diffusion = diffusion
-        # Coordinates of the points over which a row of the tracks is a mean.
-        self.averaged = averaged
+        # A row of the tracks is a mean over this time, and perhaps over this coordinate.
+        self.interval = interval
+        self.depth = depth
         # On the device: an index that lies on the host would make a GPU wait.
         columns = torch.tensor(components, device=network.scales.device)
         self.register_buffer("components", columns, persistent=False)
@@ -45,8 +49,8 @@ class FlowResiduals(Residuals):
         """Residuals (n, terms) of each block; velocities of wall and tracks in one pass."""
         if "no_slip" not in inputs or "tracks" not in inputs:
             return super().forward(inputs)
-        (wall,), (points, measured, *spread) = inputs["no_slip"], inputs["tracks"]
-        means = self._means(points, *spread)
+        (wall,), (points, measured) = inputs["no_slip"], inputs["tracks"]
+        means = self._means(points)
         velocity = self.network.value(torch.cat([wall, points]))
         at_wall, at_tracks = torch.split(velocity, [len(wall), len(points)])
         found = {
@@ -58,31 +62,36 @@ class FlowResiduals(Residuals):
 
     def no_slip(self, points: Tensor) -> Tensor:
         """Velocity at the wall, (n, 3)."""
-        return self.network.value(points)[:, :3]
+        return self.velocity(points)
 
-    def tracks(self, points: Tensor, measured: Tensor, *spread: Tensor) -> Tensor:
+    def tracks(self, points: Tensor, measured: Tensor) -> Tensor:
         """Velocity as it would be measured less measured velocity, (n, components)."""
-        return self.as_measured(points, *spread) - measured
+        return self.as_measured(points) - measured
 
-    def as_measured(self, points: Tensor, *spread: Tensor) -> Tensor:
+    def as_measured(self, points: Tensor, deviation: Tensor | None = None) -> Tensor:
         """Mean velocity (n, components) that rows of the tracks at points (n, 4) measure.
 
         It is a mean over the time between the positions that a velocity is computed from, and over
-        the depths in the light sheet. Over each coordinate it is the mean at one standard deviation
-        to both sides, which is right for a velocity of the third degree in it. The mean differs so
-        little from the velocity at the points that the gradient of the difference is left out.
+        the depths that a particle may have in the light sheet. Over each coordinate it is the mean
+        at one standard deviation to both sides, which is right for a velocity of the third degree
+        in it. The mean differs so little from the velocity at the points that the gradient of the
+        difference is left out.
 
         Parameters
         ----------
         points
             Times and positions that the rows state.
-        spread
-            Standard deviations (n, 4) of the times and positions about these; left out where
-            velocities are those at the points.
+        deviation
+            Standard deviations (n,) of the depths about these; left out where particles are taken
+            to be at the points.
         """
         # The points come last, since the Jacobian is that of the layers' last pass.
-        means = self._means(points, *spread)
+        means = self._means(points, deviation)
         return self._moved(self.network.value(points)[:, self.components], means)
+
+    def velocity(self, points: Tensor) -> Tensor:
+        """Velocity (n, 3) at points (n, 4)."""
+        return self.network.value(points)[:, :3]
 
     @torch.no_grad()
     def beside(self, points: Tensor, coordinate: int, distance: Tensor) -> Tensor:
@@ -93,13 +102,14 @@ class FlowResiduals(Residuals):
             [self.network.value(at)[:, self.components] for at in (points + step, points - step)]
         )
 
-    def _means(self, points: Tensor, *spread: Tensor) -> list[Tensor]:
+    def _means(self, points: Tensor, deviation: Tensor | None = None) -> list[Tensor]:
         """Mean velocity (n, components) over each coordinate that has one."""
-        return [
-            self.beside(points, coordinate, each[:, coordinate]).mean(0)
-            for each in spread
-            for coordinate in self.averaged
-        ]
+        over = {}
+        if self.interval:
+            over[0] = points.new_full((len(points),), self.interval / math.sqrt(12))
+        if deviation is not None and self.depth is not None:
+            over[self.depth] = deviation
+        return [self.beside(points, which, aside).mean(0) for which, aside in over.items()]
 
     @staticmethod
     def _moved(velocity: Tensor, means: list[Tensor]) -> Tensor:

@@ -1,0 +1,221 @@
+"""Where in the light sheet particles are."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad, solve_ivp
+from scipy.linalg import sqrtm
+
+from aiv_rba.optimisers.posterior import Posterior
+from aiv_rba.problems.velocimetry.depths import (
+    SharedErrors,
+    depths_of_tracks,
+    drifts,
+    unexplained,
+)
+from aiv_rba.ranks.ddp import Ranks
+
+SPREAD = 0.04
+
+
+def recorded(seed, tracks, rows, bend=0.0):
+    """Residuals, slopes and bends over the noise of tracks whose particles keep their depths."""
+    rng = np.random.default_rng(seed)
+    track = np.repeat(np.arange(tracks), rows)
+    slope = rng.uniform(-10, 10, (len(track), 2))
+    bends = bend * rng.uniform(-1, 1, (len(track), 2))
+    depth = SPREAD * np.sqrt(12) * rng.uniform(-0.5, 0.5, tracks)[track, None]
+    residual = depth * slope + bends * depth**2 / 2 + rng.normal(size=slope.shape)
+    return residual, slope, bends, track
+
+
+def found_in(shares, residual, slope, bend, track, before):
+    """Depths and variances from rows that are spread over ranks."""
+    partial_sums = []
+
+    def run(rows, total):
+        values = (torch.tensor(each[rows]) for each in (residual, slope, bend))
+        weight = torch.ones(len(rows)).double()
+        number = torch.tensor(track[rows])
+        return depths_of_tracks(*values, weight, number, torch.tensor(before), SPREAD**2, total)
+
+    for rows in shares:
+        run(rows, lambda values: partial_sums.append(values) or values)
+    return run(shares[0], lambda _: torch.stack(partial_sums).sum(0))
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_depths_are_those_of_the_gaussian_posterior_where_the_velocity_is_linear(ranks):
+    """Against the conditional mean and variance of the joint distribution of depths and rows."""
+    residual, slope, bend, track = recorded(2, tracks=40, rows=7)
+    before = 0.02 * np.random.default_rng(4).normal(size=40)
+    # The flow is taken at these depths.
+    shares = np.array_split(np.arange(len(track)), ranks)
+    taken = residual - before[track, None] * slope
+    depth, variance = found_in(shares, taken, slope, bend, track, before)
+    for number in range(40):
+        s, y = slope[track == number].ravel(), residual[track == number].ravel()
+        gain = SPREAD**2 * np.linalg.solve(SPREAD**2 * np.outer(s, s) + np.eye(len(s)), s)
+        assert float(depth[number]) == pytest.approx(gain @ y, rel=1e-4, abs=1e-7)
+        assert float(variance[number]) == pytest.approx(SPREAD**2 * (1 - gain @ s), rel=1e-4)
+
+
+def test_depths_are_those_of_the_posterior_where_the_velocity_is_curved():
+    """Against adaptive quadrature of the posterior density over the depths."""
+    residual, slope, bend, track = recorded(3, tracks=30, rows=5, bend=200.0)
+    before = 0.01 * np.random.default_rng(4).normal(size=30)
+    # The residuals and slopes at these depths, of the same velocity.
+    b = before[track, None]
+    taken = residual - b * slope - bend * b**2 / 2
+    rows = [np.arange(len(track))]
+    depth, variance = found_in(rows, taken, slope + bend * b, bend, track, before)
+    for number in range(30):
+        r, s, c = (values[track == number] for values in (residual, slope, bend))
+
+        def moment(power, r=r, s=s, c=c):
+            def integrand(d):
+                misfit = np.sum((r - s * d - c * d**2 / 2) ** 2) - np.sum(r**2)
+                return d**power * np.exp(-misfit / 2 - d**2 / (2 * SPREAD**2))
+
+            return quad(integrand, -6 * SPREAD, 6 * SPREAD, epsabs=0, epsrel=1e-8, limit=200)[0]
+
+        zeroth, first, second = (moment(power) for power in range(3))
+        mean = first / zeroth
+        assert float(depth[number]) == pytest.approx(mean, rel=2e-3, abs=2e-3 * SPREAD)
+        assert float(variance[number]) == pytest.approx(second / zeroth - mean**2, rel=0.02)
+
+
+def test_mismatched_rows_and_thin_sheets_say_nothing_of_depths():
+    values = recorded(2, tracks=300, rows=20, bend=100.0)
+    residual, slope, bend, track = (torch.tensor(each) for each in values)
+    before = torch.zeros(300).double()
+    for weight, variance in ((0 * slope[:, 0], SPREAD**2), (slope[:, 0], 0.0)):
+        depth, left = depths_of_tracks(
+            residual, slope, bend, weight, track, before, variance, lambda sums: sums
+        )
+        torch.testing.assert_close(depth, torch.zeros_like(depth), atol=1e-12, rtol=0)
+        torch.testing.assert_close(left, torch.full_like(left, variance), rtol=1e-4, atol=0)
+
+
+def swirling(_, at):
+    """Velocity of a flow along y that turns about its axis and becomes faster."""
+    x, y, z = at
+    return np.array([-0.5 * z, 1 + 0.2 * y, 0.5 * x])
+
+
+def paths(rows):
+    """Positions (rows, 3) of two particles by an accurate integration, and their tracks."""
+    found = []
+    for start in ([0.4, -1.0, 0.0], [-0.2, 0.0, 0.1]):
+        times = np.linspace(0, 0.8, rows)
+        solution = solve_ivp(swirling, (0, 0.8), start, t_eval=times, rtol=1e-10, atol=1e-12)
+        found.append(solution.y.T)
+    return np.concatenate(found), np.repeat([0, 3], rows)
+
+
+def drift_error(rows, shuffled):
+    at, track = paths(rows)
+    order = np.arange(2 * rows)
+    if shuffled:
+        order = np.random.default_rng(0).permutation(order)
+    velocity = np.array([swirling(0, each) for each in at])
+    points = np.column_stack([np.random.default_rng(1).uniform(size=len(at)), at])
+    found = drifts(
+        torch.tensor(points[order]),
+        torch.tensor(velocity[order]),
+        torch.tensor(track[order]),
+        3,
+        torch.tensor(10.0),
+    )
+    exact = np.concatenate([z - z.mean() for z in np.split(at[:, 2], 2)])[order]
+    return np.abs(found.numpy() - exact).max() / np.abs(exact).max()
+
+
+def test_drifts_are_those_of_exact_paths(monkeypatch):
+    """Of second order in the distance of rows; times are not needed."""
+    monkeypatch.setattr("aiv_rba.problems.velocimetry.depths.SLOW", 0.0)
+    errors = [drift_error(rows, shuffled=False) for rows in (5, 9, 17)]
+    assert errors[-1] < 2e-3
+    for coarse, fine in pairwise(errors):
+        assert 3.3 < coarse / fine < 4.7
+
+
+def test_rows_of_a_track_may_have_any_order():
+    # The way is then longer, and the trapezoidal rule less accurate.
+    assert drift_error(17, shuffled=True) < 0.06
+
+
+def test_no_particle_is_seen_outside_the_sheet():
+    at, track = paths(9)
+    velocity = torch.tensor(np.array([swirling(0, each) for each in at]))
+    points = torch.tensor(np.column_stack([0 * at[:, 0], at]))
+    found = drifts(points, velocity, torch.tensor(track), 3, torch.tensor(0.01))
+    assert float(found.abs().max()) == pytest.approx(0.01)
+
+
+def test_what_depths_leave_of_values_is_that_of_generalised_least_squares():
+    """The precision of a factor of the values, with and without errors that a track shares."""
+    _, slope, _, track = recorded(5, tracks=30, rows=6)
+    values = np.random.default_rng(1).normal(size=slope.shape) + 0.1 * slope
+    found = unexplained(
+        torch.tensor(values),
+        torch.tensor(slope),
+        torch.ones(len(track)).double(),
+        torch.tensor(track),
+        30,
+        SPREAD**2,
+        lambda sums: sums,
+    )
+    shared = 0.0
+    for number in range(30):
+        s, p = slope[track == number].ravel(), values[track == number].ravel()
+        shared += p @ np.linalg.solve(np.eye(12) + SPREAD**2 * np.outer(s, s), p)
+    assert found == pytest.approx(shared / np.sum(values**2), rel=1e-12)
+    assert 0.1 < found < 0.95
+
+
+def test_shared_errors_are_whitened_and_coloured_by_roots_of_their_covariance():
+    _, slope, _, track = recorded(6, tracks=3, rows=4)
+    values = np.random.default_rng(1).normal(size=(12, 2, 5))
+    shared = SharedErrors(torch.tensor(slope), torch.tensor(track), SPREAD**2)
+    for rows in (slice(0, 12), slice(4, 12)):
+        part = shared.part(rows)
+        white, coloured = (
+            change(torch.tensor(values[rows])) for change in (part.whiten, part.colour)
+        )
+        for number in np.unique(track[rows]):
+            of_track = track[rows] == number
+            s = slope[rows][of_track].ravel()
+            root = sqrtm(np.eye(8) + SPREAD**2 * np.outer(s, s))
+            v = values[rows][of_track].reshape(8, 5)
+            np.testing.assert_allclose(coloured[of_track].reshape(8, 5), root @ v)
+            np.testing.assert_allclose(white[of_track].reshape(8, 5), np.linalg.solve(root, v))
+
+
+def test_samples_have_the_covariance_of_generalised_least_squares():
+    """Rows that share errors of depth: a linear problem of known covariance, to 2 percent."""
+    _, slope, _, track = recorded(7, tracks=50, rows=8)
+    rng = np.random.default_rng(3)
+    jacobian = rng.normal(size=(400, 2, 3)) + 0.3 * slope[..., None]
+    shared = SharedErrors(torch.tensor(slope), torch.tensor(track), SPREAD**2)
+    samples = 20_000
+    depth, noise = rng.normal(size=(50, samples)), rng.normal(size=(400, 2, samples))
+    errors = SPREAD * slope[..., None] * depth[track][:, None] + noise
+    ranks = Ranks(0, 1, torch.device("cpu"))
+    posterior = Posterior(torch.zeros(3).double(), ("noise", "rest"), samples, ranks)
+    white, off = (
+        shared.whiten(torch.tensor(values)).flatten(0, 1) for values in (jacobian, errors)
+    )
+    posterior.add(white, {"noise": off})
+    generator = torch.Generator().manual_seed(0)
+    found = np.cov(posterior.deviations(1e6, "rest", generator)["noise"].numpy().T)
+    information = np.zeros((3, 3))
+    for number in range(50):
+        s = slope[track == number].ravel()
+        j = jacobian[track == number].reshape(16, 3)
+        information += j.T @ np.linalg.solve(np.eye(16) + SPREAD**2 * np.outer(s, s), j)
+    expected = np.linalg.inv(information)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    assert np.abs(found - expected).max() < 0.03 * scale.min()
