@@ -136,13 +136,19 @@ def fit(
 
 
 def amplitude_bias(
-    predicted: Tensor, measured: Tensor, everyone: Everyone | None = None
+    predicted: Tensor,
+    measured: Tensor,
+    everyone: Everyone | None = None,
+    track: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """By how much the measured flow exceeds the predicted one, and its standard error.
 
     For each component (n, components), sum(measured predicted) / sum(predicted^2) - 1, with rows
     weighted by the probability that they match. Equations that the network cannot meet
     shrink the flow; errors on held-out rows hardly show that, this does.
+
+    The standard error is that of independent rows; with the tracks (n,) of all rows, that of
+    independent tracks whose rows may share errors (Liang & Zeger 1986).
     """
     residual = measured - predicted
     equal = torch.ones_like(residual)
@@ -151,9 +157,15 @@ def amplitude_bias(
     sums = torch.stack([probability @ predicted.square(), probability @ (measured * predicted)])
     squares, products = everyone.total(sums) if everyone else sums
     squares = squares.clamp_min(torch.finfo(squares.dtype).tiny)
+    bias = products / squares - 1
+    if track is not None:
+        errors = probability[:, None] * predicted * (measured - (1 + bias) * predicted)
+        of_track = errors.new_zeros(int(track.max()) + 1, errors.shape[1])
+        of_track.index_add_(0, track, errors)
+        return bias, of_track.norm(dim=0) / squares
     (middle,) = _quantiles(residual.abs(), (0.5,), everyone)
     deviation = GAUSSIAN * middle
-    return products / squares - 1, deviation / squares.sqrt()
+    return bias, deviation / squares.sqrt()
 
 
 def order_statistics(values: Tensor, numbers: Sequence[int], total: Total) -> Tensor:

@@ -45,6 +45,23 @@ def test_amplitude_bias_is_that_of_the_flow_whatever_noise_and_mismatches(noise,
             assert deviation == pytest.approx(expected, rel=0.15)
 
 
+def test_rows_that_share_errors_count_once_in_the_standard_error():
+    """Against the spread of the bias over sets of tracks that are drawn anew."""
+    rng = np.random.default_rng(2)
+    track = np.repeat(np.arange(200), 15)
+    true = rng.uniform(0.2, 1, (200, 1))[track]
+    biases, deviations = [], []
+    for _ in range(200):
+        shared = 0.05 * rng.standard_normal((200, 1))[track]
+        measured = true + shared + 0.05 * rng.standard_normal(true.shape)
+        found = mixture.amplitude_bias(
+            torch.tensor(true), torch.tensor(measured), track=torch.tensor(track)
+        )
+        biases.append(float(found[0][0]))
+        deviations.append(float(found[1][0]))
+    assert np.mean(deviations) == pytest.approx(np.std(biases), rel=0.12)
+
+
 def test_a_flow_at_rest_has_no_infinite_bias():
     assert amplitude_bias(np.zeros((9, 1)), np.ones((9, 1)))[0][0] == -1
 

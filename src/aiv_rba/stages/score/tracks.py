@@ -37,7 +37,9 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     columns = ["uvw".index(name) for name in case.tracks.velocity]
     everything = np.stack(list(case.tracks.velocity.values()), axis=1)
     inferred = torch.tensor(velocity[:, columns] / unit)
-    biases = torch.stack(amplitude_bias(inferred, torch.tensor(everything)), dim=1).tolist()
+    track = torch.tensor(np.unique(case.tracks.track, return_inverse=True)[1])
+    bias = amplitude_bias(inferred, torch.tensor(everything), track=track)
+    biases = torch.stack(bias, dim=1).tolist()
     noise = np.array([case.noise[name] for name in case.tracks.velocity])
     noise = np.hypot(noise * case.relative_noise[held_out], aside[held_out][:, columns] / unit)
     chis = chi_squared(velocity[held_out][:, columns] / unit, everything[held_out], noise)
