@@ -196,7 +196,7 @@ def test_rows_of_one_track_are_off_together(trained):
     rows, _ = curvature._track_rows(problem, problem.residuals, 8, generator)
     with torch.no_grad():
         own = rows.factors * problem.residuals.tracks(*rows.inputs)
-    draws = rows.errors / own.unsqueeze(-1) / curvature.NOISE
+    draws = rows.errors / own.unsqueeze(-1)
     for track in problem.batches.track.unique():
         of_track = draws[problem.batches.track == track].flatten(0, 1)
         torch.testing.assert_close(of_track, of_track[:1].expand_as(of_track))

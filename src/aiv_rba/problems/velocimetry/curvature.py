@@ -27,16 +27,14 @@ from aiv_rba.settings import UncertaintySettings
 
 # Standard deviation of parameters that no row settles; the network's weights are of order one.
 PRIOR = 1.0
-# Three constants of the error budget, which the choosing half of the twins fixed
-# (docs/uncertainty.md). Training takes a part of the rows at every step, so that its answer is not
-# quite at the minimum: the noise counts this much more.
-NOISE = 1.2
+# Two constants of the error budget, which the choosing half of the twins fixed
+# (docs/uncertainty.md).
 # Size of the equations' errors over their tolerances, which training keeps well below.
 EQUATIONS = 0.2
 # Standard deviation of errors of the amplitude that all tracks share and that no residual shows,
 # such as a light sheet or an interval between frames that is not quite what it is taken for. The
 # faster harmonics have other errors than the mean, so that each coefficient in time has its own.
-AMPLITUDE = 0.002
+AMPLITUDE = 0.001
 # The curvature is that of at most so many rows of the tracks, and of so many batches of at most so
 # many collocation points.
 ROWS, BATCHES, POINTS = 40_000, 2, 2_400
@@ -118,8 +116,8 @@ def sample_deviations(
         Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius, where
         no-slip is exact.
     amplitude
-        The amplitude bias on the tracks and its standard error, as a factor of the whole flow; and
-        a fifth of a percent, as a factor of each of its coefficients in time.
+        What the amplitude bias on the tracks exceeds its standard error by, as a factor of the
+        whole flow; and a tenth of a percent, as a factor of each of its coefficients in time.
 
     Every rank calls this; the samples are the same for any number of ranks but for rounding.
     """
@@ -161,7 +159,9 @@ def _track_rows(
     problem: Velocimetry, residuals: FlowResiduals, samples: int, generator: torch.Generator
 ) -> tuple[_Rows, Tensor]:
     """Rows of the tracks, and samples (S, modes) of the factors by which the flow is off."""
-    seen = float(np.linalg.norm(problem.amplitude_bias()))
+    bias, error = problem.amplitude_bias()
+    # The rest is noise, which has its own part.
+    seen = max(abs(bias) - error, 0.0)
     modes = residuals.network.modes
 
     def draw(count: int) -> Tensor:
@@ -178,7 +178,7 @@ def _track_rows(
         slope, _ = problem.sheet.derivatives(residuals, placed)
     own = problem.factors(problem.batch(0), {"tracks": e})["tracks"]
     factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
-    errors = NOISE * (factors * e).unsqueeze(-1)
+    errors = (factors * e).unsqueeze(-1)
 
     # Where there are too many rows every second, third, ... track stands for all. Ranks take whole
     # tracks by turns, since the rows of a track share errors.

@@ -29,7 +29,7 @@ LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
 ASSUMED = 0.1
 
 # Standard deviation of a wall's position over the height of its arcs above their chords.
-SHARE_OF_HEIGHT = 0.25
+SHARE_OF_HEIGHT = 0.125
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def choose_wall_error(
 
     An edge between vertices whose normals differ by an angle a is the chord of an arc, which it
     leaves by a / 8 of its length. Velocity vanishes on a smooth surface through the vertices, not
-    on flat triangles, so that where nothing else is known the wall is as uncertain as a quarter of
+    on flat triangles, so that where nothing else is known the wall is as uncertain as an eighth of
     that (docs/uncertainty.md); if its vertices scatter, as their scatter too. A wall from an image
     of labels is as uncertain as half a voxel.
     """
