@@ -219,3 +219,53 @@ def test_samples_have_the_covariance_of_generalised_least_squares():
     expected = np.linalg.inv(information)
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     assert np.abs(found - expected).max() < 0.03 * scale.min()
+
+
+def amplitude_found(rng, curved):
+    """Relative error of the amplitude of Poiseuille's flow, found with the depths of particles."""
+    tracks, rows, noise = 400, 12, 0.1
+    track = torch.tensor(np.repeat(np.arange(tracks), rows))
+    # Planes off the middle; the flow changes along a track, as in a vessel of changing width.
+    across, plane = rng.uniform(-0.8, 0.8, tracks), rng.choice([-0.4, 0.0, 0.4], tracks)
+    radius = 1 + 0.1 * rng.uniform(size=tracks)[:, None] * np.linspace(-1, 1, rows)
+
+    def flow(depth):
+        z = (plane + depth)[:, None]
+        u = (1 - (across[:, None] ** 2 + z**2) / radius**2).reshape(-1, 1)
+        slope, bend = -2 * z / radius**2, -2 / radius**2
+        return [torch.tensor(value.reshape(-1, 1)) for value in (u, slope, bend)]
+
+    true, _, _ = flow(SPREAD * 2 * np.sqrt(12) * rng.uniform(-0.5, 0.5, tracks))
+    measured = true + noise * torch.tensor(rng.normal(size=true.shape))
+    one, depth, amplitude = torch.ones(len(track)).double(), torch.zeros(tracks).double(), 1.0
+    for _ in range(40):
+        u, slope, bend = (amplitude * value / noise for value in flow(depth.numpy()))
+        depth, left = depths_of_tracks(
+            measured / noise - u,
+            slope,
+            bend if curved else 0 * bend,
+            one,
+            track,
+            depth,
+            (2 * SPREAD) ** 2,
+            lambda sums: sums,
+        )
+        aside = left.sqrt().numpy() if curved else np.zeros(tracks)
+        sides = [flow(depth.numpy() + sign * aside)[0] for sign in (1, -1)]
+        amplitude = float(
+            sum((measured * u).sum() for u in sides) / sum((u * u).sum() for u in sides)
+        )
+    return amplitude - 1
+
+
+def test_flows_that_are_found_with_the_depths_of_particles_are_neither_fast_nor_slow():
+    """With a Gaussian density from the slopes alone, and rows at its mean, they would be."""
+    for curved in (True, False):
+        rng = np.random.default_rng(11)
+        errors = np.array([amplitude_found(rng, curved) for _ in range(40)])
+        doubt = errors.std() / np.sqrt(len(errors))
+        assert doubt < 7e-4
+        if curved:
+            assert abs(errors.mean()) < 3 * doubt
+        else:
+            assert abs(errors.mean()) > 3 * doubt
