@@ -103,12 +103,12 @@ def fit(twins: Sequence[Parts]) -> dict[str, float]:
     return min(tried, key=lambda factors: distance(twins, factors))
 
 
-def good_twins() -> dict[str, tuple[Path, Path]]:
-    """Results and truths of the choosing half with a good verdict."""
+def good_twins(half: str = "choose") -> dict[str, tuple[Path, Path]]:
+    """Results and truths of a half with a good verdict."""
     found = {}
     for name, member in load_family(FAMILY).items():
         config = Path(member.experiment or RESULTS / "twins" / name / "experiment.yaml")
-        if member.half != "choose" or not config.is_file():
+        if member.half != half or not config.is_file():
             continue
         experiment = yaml.safe_load(config.read_text())
         folder = RESULTS / experiment["name"]

@@ -1,12 +1,38 @@
 """What the studies of accuracy compute, beside `test_generalise.py`."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from aiv_rba import example_flow
 from aiv_rba.twin.mesh import Discretisation
-from studies import limits, suspicious, twin_convergence
+from studies import depths, limits, suspicious, twin_convergence
+
+
+def test_amplitudes_are_found_with_the_depths_of_particles():
+    """Of the small flow, which is measured in a light sheet a tenth of the radius thick."""
+    flow = example_flow()
+    model = replace(flow.model, depth_spread=0.06)
+    rows = depths.Rows(flow.case, model)
+    shift = torch.linspace(-0.1, 0.1, len(rows.points)).double()
+    there = rows.points.clone()
+    there[:, rows.depth] += shift
+    with torch.no_grad():
+        exact = model.network.double().value(there)[:, :3]
+    torch.testing.assert_close(rows.velocity(shift), exact, rtol=1e-3, atol=1e-3)
+    slope = (rows.velocity(shift + 1e-4) - rows.velocity(shift - 1e-4)) / 2e-4
+    torch.testing.assert_close(rows.velocity(shift, 1), slope, rtol=1e-5, atol=1e-6)
+
+    generator = torch.Generator().manual_seed(0)
+    depth = 0.2 * (torch.rand(rows.tracks, generator=generator).double() - 0.5)
+    velocity = rows.velocity(depth[rows.track])[:, rows.columns]
+    noise = rows.noise * torch.randn(velocity.shape, generator=generator).double()
+    for method in depths.METHODS.values():
+        assert rows.amplitude(1.1 * velocity + noise, method) == pytest.approx(1.1, rel=0.03)
 
 
 def test_difference_weighs_modes_as_the_mean_over_a_cycle():
