@@ -2,9 +2,10 @@
 
 A particle is seen anywhere within the light sheet, so that the mean of many rows at one place is
 not the velocity in the middle of the sheet but that velocity plus half the variance of the depths
-times its second derivative in depth. The variance shows in the tracks: a particle keeps its depth,
-and where the velocity changes with depth all rows of its track are too fast, or all too slow. This
-also tells, within limits, where in the sheet each particle is.
+times its second derivative in depth. The variance shows in the tracks: a particle drifts through
+the sheet with the flow only, and where the velocity changes with depth all rows of its track are
+too fast, or all too slow. This also tells, within limits, where in the sheet each particle is
+(`depths`).
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ class Velocimetry:
         if self.sheet is None or not self.depth_spread:
             return 1.0
         weight, noise = self._matched(self.sheet, predicted)
-        points, *_ = self.placed_tracks()
+        points, _ = self.placed_tracks()
         flow = torch.zeros_like(predicted)
         flow[:, self.main] = predicted[:, self.main]
         return unexplained(
