@@ -171,10 +171,10 @@ def _track_rows(
 
     ranks, batches = problem.ranks, problem.batches
     placed, deviation = problem.placed_tracks()
+    deviation = None if deviation is None else deviation.double()
     placed, measured = placed.double(), batches.measured.double()
-    e, slope = residuals.tracks(placed, measured), torch.zeros_like(measured)
-    if problem.sheet is not None and deviation is not None:
-        e = residuals.as_measured(placed, deviation.double()) - measured
+    e, slope = residuals.as_measured(placed, deviation) - measured, torch.zeros_like(measured)
+    if problem.sheet is not None:
         slope, _ = problem.sheet.derivatives(residuals, placed)
     own = problem.factors(problem.batch(0), {"tracks": e})["tracks"]
     factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()

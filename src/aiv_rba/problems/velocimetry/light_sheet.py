@@ -83,6 +83,7 @@ class LightSheet:
         tracks = case.tracks.rows(case.tracks.validation)
         self.radius = case.radius
         self.depth = depth
+        self.components = ["uvw".index(name) for name in tracks.velocity]
         self.component_noise = torch.tensor(
             [case.noise[name] for name in tracks.velocity], dtype=torch.float64, device=device
         )
@@ -136,7 +137,7 @@ class LightSheet:
         step = STEP * self.radius
         aside = points.new_full((len(points),), step)
         above, below = flow.beside(points, self.depth, aside).double()
-        middle, _ = flow.beside(points, self.depth, 0 * aside).double()
+        middle = flow.velocity(points)[:, self.components].double()
         return (above - below) / (2 * step), (above - 2 * middle + below) / step**2
 
 
