@@ -18,13 +18,14 @@ def drifts(points: Tensor, velocity: Tensor, track: Tensor, depth: int, largest:
     """How far the particle of each row is from the mean depth of its track, (n,), by the flow.
 
     Along a track dz = w dt, where the time between two rows follows from how far the particle went
-    in the plane, dt = dx . v / v^2. So the phases that rows have in a period need no order in time,
-    and neither do the rows: the way back takes a drift back.
+    in the plane, dt = dx . v / v^2. So times need not be known, and phases of a period need no
+    order. Nondimensional, as all lengths and velocities here.
 
     Parameters
     ----------
     points
-        (n, 4): times and positions of all rows; those of a track in the order in which it was seen.
+        (n, 4): times and positions of all rows; those of a track in the order in which it was seen,
+        or in another one, which makes the drift less accurate.
     velocity
         (n, 3): that of the flow there.
     track

@@ -51,7 +51,9 @@ def groups_of(track: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class SheetFlow(Protocol):
-    """A flow of which rows of the tracks measure means."""
+    """A flow of which rows of the tracks measure means of some components."""
+
+    components: Tensor
 
     def velocity(self, points: Tensor) -> Tensor:
         """Velocity (n, 3) at points (n, 4)."""
@@ -83,7 +85,6 @@ class LightSheet:
         tracks = case.tracks.rows(case.tracks.validation)
         self.radius = case.radius
         self.depth = depth
-        self.components = ["uvw".index(name) for name in tracks.velocity]
         self.component_noise = torch.tensor(
             [case.noise[name] for name in tracks.velocity], dtype=torch.float64, device=device
         )
@@ -137,7 +138,7 @@ class LightSheet:
         step = STEP * self.radius
         aside = points.new_full((len(points),), step)
         above, below = flow.beside(points, self.depth, aside).double()
-        middle = flow.velocity(points)[:, self.components].double()
+        middle = flow.velocity(points)[:, flow.components].double()
         return (above - below) / (2 * step), (above - 2 * middle + below) / step**2
 
 
