@@ -173,6 +173,8 @@ def saved_by(folder, size, steps):
             checkpoints.load(rows_of(ranks))
             for step in steps:
                 checkpoints.save(step, {}, rows_of(ranks, step), score=1.0)
+                # Steps of a training end together.
+                ranks.wait()
 
     on_ranks(size, work)
 
@@ -224,24 +226,24 @@ def test_rows_of_an_earlier_start_complete_no_checkpoint(tmp_path, monkeypatch):
 
 
 def test_only_whole_checkpoints_count_among_the_last(tmp_path, monkeypatch):
-    saved_by(tmp_path, 2, range(1, 6))
-    # What the second rank has not finished when the first one looks goes next time.
+    saved_by(tmp_path, 2, range(1, 8))
+    # When the first rank looks, the second one may still be writing 6 and 7; then 4 and 5 stay.
     for kind in ("step", "rows"):
         kept = {step_of(path) for path in tmp_path.glob(f"{kind}_*.pt")}
-        assert {1, 4, 5} <= kept <= {1, 3, 4, 5}
+        assert {1, 6, 7} <= kept <= {1, 4, 5, 6, 7}
     write = checkpoints.save_plain
     monkeypatch.setattr(
         checkpoints,
         "save_plain",
         lambda path, *rest: None if "rows_" in path.name else write(path, *rest),
     )
-    saved_by(tmp_path, 2, range(6, 12))
-    assert loaded_by(tmp_path, 2)[0] == 5
-    # The first is the best; 10 and 11 may still become whole.
+    saved_by(tmp_path, 2, range(8, 14))
+    assert loaded_by(tmp_path, 2)[0] == 7
+    # The first is the best; 12 and 13 may still become whole.
     assert (
-        {1, 5, 10, 11}
+        {1, 7, 12, 13}
         <= {step_of(path) for path in tmp_path.glob("step_*.pt")}
-        <= {1, 3, 4, 5, 10, 11}
+        <= {1, 4, 5, 6, 7, 12, 13}
     )
 
 
