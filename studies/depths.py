@@ -118,7 +118,7 @@ class Rows:
                 self.spread**2,
                 lambda sums: sums,
             )
-            aside = left.sqrt()[self.track]
+            aside = left[:, 0, 0].sqrt()[self.track]
             above, below = (
                 self.velocity(depth[self.track] + drift + side)[:, self.columns] / self.noise
                 for side in (aside, -aside)

@@ -2,7 +2,7 @@
 VERSION = {
     "ingest": 9,
     "points": 5,
-    "train": 14,
+    "train": 15,
     "fields": 5,
     "score": 10,
     "report": 7,

@@ -25,7 +25,7 @@ VERSIONS = {
     "solution": 1,
     "model": 5,
     "deviations": 3,
-    "checkpoint": 10,
+    "checkpoint": 11,
     "differences": 1,
 }
 """Version of the format of each kind of file, ``aiv_rba/<kind>``."""

@@ -173,9 +173,11 @@ def _track_rows(
     placed, deviation = problem.placed_tracks()
     deviation = None if deviation is None else deviation.double()
     placed, measured = placed.double(), batches.measured.double()
-    e, slope = residuals.as_measured(placed, deviation) - measured, torch.zeros_like(measured)
+    e = residuals.as_measured(placed, deviation) - measured
+    changes, covariance = e.new_zeros(*e.shape, 2), e.new_zeros(batches.tracks_in_all, 2, 2)
     if problem.sheet is not None:
-        slope, _ = problem.sheet.derivatives(residuals, placed)
+        changes = problem.sheet.derivatives(residuals, placed)
+        covariance = problem.state["depth_covariances"]
     own = problem.factors(problem.batch(0), {"tracks": e})["tracks"]
     factors = own * e.new_tensor(problem.weights["tracks"]).sqrt()
     errors = (factors * e).unsqueeze(-1)
@@ -188,13 +190,13 @@ def _track_rows(
     chosen = mine.nonzero().squeeze(1)
     chosen = chosen[torch.argsort(track[chosen], stable=True)]
     track = track[chosen]
-    placed, measured, factors, errors, slope = (
-        ranks.gather(values)[chosen] for values in (placed, measured, factors, errors, slope)
+    placed, measured, factors, errors, changes = (
+        ranks.gather(values)[chosen] for values in (placed, measured, factors, errors, changes)
     )
     shape = (batches.tracks_in_all, samples)
     draws = torch.randn(shape, generator=generator, dtype=torch.float64)
-    number = torch.unique_consecutive(track, return_inverse=True)[1]
-    shared = SharedErrors(factors * slope, number, problem.depth_spread**2)
+    left, number = torch.unique_consecutive(track, return_inverse=True)
+    shared = SharedErrors(factors.unsqueeze(-1) * changes, number, covariance[left])
     errors = shared.colour(errors * draws.to(errors)[track].unsqueeze(1))
     rows = _Rows("tracks", (placed, measured), every**0.5 * factors, "noise", errors, shared)
     return rows, amplitude

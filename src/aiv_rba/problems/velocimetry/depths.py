@@ -10,6 +10,8 @@ from torch import Tensor
 # Depths at which a posterior density is evaluated: up to so many standard deviations of it, as far
 # as slopes alone tell, and how many.
 REACH, NODES = 5.0, 41
+# At least so much of the squares of rows is not made up by depths of their particle.
+LEAST_LEFT = 1e-3
 # Slow rows tell little of the time between rows: below this share of the mean square velocity.
 SLOW = 0.01
 
@@ -65,10 +67,13 @@ def depths_of_tracks(
     variance: float,
     total: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the depth of the particle of every track, given the flow; both (T,).
+    """Depths (T,) of the particles of all tracks, given the flow, and their covariances (T, 2, 2).
 
-    The step of expectation in an expectation maximisation (Dempster, Laird & Rubin 1977) whose
-    maximisation is the training. With a velocity that is of the second degree in depth the
+    The mean of the depths that a particle may have, and the covariance of d and d^2 / 2, where d is
+    the depth less this mean: its velocity follows from these two.
+
+    This is the step of expectation in an expectation maximisation (Dempster, Laird & Rubin 1977)
+    whose maximisation is the training. With a velocity that is of the second degree in depth the
     logarithm of the posterior density is of the fourth, and is integrated over the depths as it is:
     were it taken for a Gaussian density, flows would be inferred too fast by some tenths of a
     percent. If the velocity is linear in depth, the flow that both lead to is that of generalised
@@ -92,7 +97,7 @@ def depths_of_tracks(
         Sum over ranks.
     """
     if not variance:
-        return torch.zeros_like(before), torch.zeros_like(before)
+        return torch.zeros_like(before), before.new_zeros(len(before), 2, 2)
     # The squares that slopes see, and by powers of e -(residual - slope e - bend e^2 / 2)^2 / 2.
     powers = torch.stack(
         [
@@ -115,16 +120,18 @@ def depths_of_tracks(
         logarithm = logarithm + coefficient * (node - before) ** power
     density = torch.softmax(logarithm, dim=1)
     mean = (density * node).sum(1)
-    return mean, (density * (node - mean.unsqueeze(1)).square()).sum(1)
+    aside = node - mean.unsqueeze(1)
+    rises = torch.stack([aside, aside.square() / 2], dim=1)
+    rises = rises - (density.unsqueeze(1) * rises).sum(2, keepdim=True)
+    return mean, torch.einsum("tn,tin,tjn->tij", density, rises, rises)
 
 
 def unexplained(
     values: Tensor,
-    slope: Tensor,
+    changes: Tensor,
     weight: Tensor,
     track: Tensor,
-    tracks: int,
-    variance: float,
+    covariance: Tensor,
     total: Callable[[Tensor], Tensor],
 ) -> float:
     """Share of the squares of values that depths of particles do not make up; above 0.
@@ -133,58 +140,84 @@ def unexplained(
 
     Parameters
     ----------
-    values, slope
+    values
         (n, components), over the noise.
-    weight, track, variance, total
+    changes
+        (n, components, 2): first two derivatives of the velocity in depth, over the noise.
+    weight, track, total
         Those of `depths_of_tracks`.
-    tracks
-        Number of tracks.
+    covariance
+        (T, 2, 2), from there.
     """
-    products = torch.stack([values * slope, slope.square(), values.square()]).sum(-1).T
+    first, second = changes.unbind(-1)
+    pairs = ((values, first), (values, second), (first, first), (first, second), (second, second))
+    products = torch.stack([(one * other).sum(1) for one, other in (*pairs, (values, values))], 1)
     rows = weight[:, None] * products
-    drawn, seen, squares = total(rows.new_zeros(tracks, 3).index_add(0, track, rows)).unbind(1)
-    taken = drawn.square() / (seen + 1 / variance)
-    return 1 - float(taken.sum() / squares.sum().clamp_min(torch.finfo(rows.dtype).tiny))
+    sums = total(rows.new_zeros(len(covariance), 6).index_add(0, track, rows))
+    gram = sums[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
+    _, modes = _modes(covariance, gram)
+    taken = (sums[:, None, :2] @ modes).square().sum()
+    return 1 - float(taken / sums[:, 5].sum().clamp_min(torch.finfo(rows.dtype).tiny))
 
 
 class SharedErrors:
-    """Errors of rows of tracks, in units of their noise: independent ones, and those of the depths.
+    """What rows of tracks tell of the flow, given that the depths of their particles are not known.
 
-    Rows of a track have the covariance V = I + variance s s^T, where s are the slopes of the
-    velocity in depth over the noise.
+    If rows are taken at the mean depths the score of the loss, J^T r, varies with the depths d by
+    J^T S (d, d^2 / 2) about that of the mean, where S holds the first two derivatives of the
+    velocity in depth over the noise. The information that is missing is the covariance of the
+    score (Louis 1982, https://doi.org/10.1111/j.2517-6161.1982.tb01203.x), so that the rows of a
+    track count as J^T (I - S C S^T) J and not as J^T J. If the velocity is linear in depth that is
+    J^T V^(-1) J with V = I + variance s s^T, the covariance of the residuals.
 
     Parameters
     ----------
-    slope
-        (n, components), of whole tracks.
+    changes
+        (n, components, 2): S, of whole tracks.
     track
         (n,): number of the track of each row, from 0; rows of a track follow each other.
-    variance
-        Of the depths.
+    covariance
+        (T, 2, 2): C, from `depths_of_tracks`.
     """
 
-    def __init__(self, slope: Tensor, track: Tensor, variance: float) -> None:
-        self.slope, self.track, self.variance = slope, track, variance
-        tracks = int(track[-1]) + 1 if len(track) else 0
-        squares = slope.new_zeros(tracks).index_add(0, track, slope.square().sum(1))
-        self._square = squares.clamp_min(torch.finfo(slope.dtype).tiny)
-        self._root = (1 + variance * squares).sqrt()
+    def __init__(self, changes: Tensor, track: Tensor, covariance: Tensor) -> None:
+        self.changes, self.track, self.covariance = changes, track, covariance
+        squares = torch.einsum("nci,ncj->nij", changes, changes)
+        gram = squares.new_zeros(len(covariance), 2, 2).index_add(0, track, squares)
+        taken, modes = _modes(covariance, gram)
+        self._left = (1 - taken).sqrt()
+        self._modes = changes @ modes[track]
 
     def part(self, rows: slice) -> SharedErrors:
         """Those of some of the rows, which are whole tracks."""
         track = self.track[rows]
-        return SharedErrors(self.slope[rows], track - track[0], self.variance)
+        covariance = self.covariance[int(track[0]) : int(track[-1]) + 1]
+        return SharedErrors(self.changes[rows], track - track[0], covariance)
 
     def whiten(self, values: Tensor) -> Tensor:
-        """V^(-1/2) times values (n, components, k)."""
-        return self._along(values, (1 / self._root - 1) / self._square)
+        """(I - S C S^T)^(1/2) times values (n, components, k)."""
+        return self._along(values, -1 / (1 + self._left))
 
     def colour(self, values: Tensor) -> Tensor:
-        """V^(1/2) times values (n, components, k)."""
-        return self._along(values, (self._root - 1) / self._square)
+        """(I - S C S^T)^(-1/2) times values (n, components, k)."""
+        return self._along(values, 1 / (self._left * (1 + self._left)))
 
     def _along(self, values: Tensor, factor: Tensor) -> Tensor:
-        slope = self.slope.unsqueeze(-1)
-        shape = (len(factor), values.shape[-1])
-        sums = values.new_zeros(shape).index_add(0, self.track, (slope * values).sum(1))
-        return values + slope * (factor[:, None] * sums)[self.track].unsqueeze(1)
+        products = torch.einsum("ncm,nck->nmk", self._modes, values)
+        sums = products.new_zeros(len(factor), *products.shape[1:]).index_add(
+            0, self.track, products
+        )
+        return values + self._modes @ (factor.unsqueeze(-1) * sums)[self.track]
+
+
+def _modes(covariance: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (T, 2) of S C S^T, and A (T, 2, 2): S A are the eigenvectors times their roots.
+
+    Of the `covariance` C and the `gram` matrix S^T S of every track. Eigenvalues are below one.
+    """
+    size, axes = torch.linalg.eigh(covariance)
+    root = axes * size.clamp_min(0).sqrt().unsqueeze(1)
+    found, axes = torch.linalg.eigh(root.mT @ gram @ root)
+    taken = found.clamp(0, 1 - LEAST_LEFT)
+    scale = (taken / found.clamp_min(torch.finfo(found.dtype).tiny)).sqrt()
+    return taken, root @ axes * scale.unsqueeze(1)

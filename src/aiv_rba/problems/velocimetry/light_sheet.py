@@ -115,7 +115,7 @@ class LightSheet:
         velocity = flow.velocity(points)
         points[:, self.depth] += self.drifts(points, velocity, self.track, before).to(points)
         mean = flow.as_measured(points, before.to(points).expand(len(points)))
-        slope, _ = self.derivatives(flow, points)
+        slope = self.derivatives(flow, points)[..., 0]
         residual = self.measured - mean
         weight = torch.ones_like(residual[:, 0])
         if mixture is not None:
@@ -133,13 +133,14 @@ class LightSheet:
         """How far particles are from the mean depth of their track, within the sheet, (n,)."""
         return drifts(points, velocity, track, self.depth, math.sqrt(12) * spread)
 
-    def derivatives(self, flow: SheetFlow, points: Tensor) -> tuple[Tensor, Tensor]:
-        """The first two derivatives of the velocity in depth, each (n, components)."""
+    def derivatives(self, flow: SheetFlow, points: Tensor) -> Tensor:
+        """The first two derivatives of the velocity in depth, (n, components, 2)."""
         step = STEP * self.radius
         aside = points.new_full((len(points),), step)
         above, below = flow.beside(points, self.depth, aside).double()
         middle = flow.velocity(points)[:, flow.components].double()
-        return (above - below) / (2 * step), (above - 2 * middle + below) / step**2
+        slope, bend = (above - below) / (2 * step), (above - 2 * middle + below) / step**2
+        return torch.stack([slope, bend], dim=-1)
 
 
 def depth_variance(

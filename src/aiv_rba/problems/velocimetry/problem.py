@@ -28,6 +28,9 @@ COMPONENTS = "uvw"
 # Steps between two fits of the mixture of matched and mismatched rows where steps are small: a fit
 # takes thirteen sums over ranks, and hardly changes meanwhile.
 SMALL_STEPS = 10
+# Depths move by so many times what a step of expectation says, which needs fewer steps and ends the
+# same (Salakhutdinov & Roweis 2003); it must be below two.
+OVER_RELAXATION = 1.5
 
 
 class Velocimetry:
@@ -70,8 +73,9 @@ class Velocimetry:
             zero = torch.zeros((), dtype=torch.float64, device=ranks.device)
             self.state["depth_spread"] = zero
             # Of the particle of every track, about the depth that its rows state.
-            for name in ("depths", "depth_variances"):
-                self.state[name] = zero.repeat(self.batches.tracks_in_all)
+            tracks = self.batches.tracks_in_all
+            self.state["depths"] = zero.repeat(tracks)
+            self.state["depth_covariances"] = zero.repeat(tracks, 2, 2)
             # Of every row about that of its track.
             self.state["drifts"] = zero.repeat(self.batches.track_count)
         self.components = [COMPONENTS.index(name) for name in case.tracks.velocity]
@@ -146,7 +150,8 @@ class Velocimetry:
         placed, track = points.clone(), self.batches.track
         drift = self.state["drifts"][self.ranks.share(self.batches.track_count)]
         placed[:, self.sheet.depth] += (self.state["depths"][track] + drift).to(points)
-        return placed, self.state["depth_variances"][track].sqrt().to(points)
+        variance = self.state["depth_covariances"][track, 0, 0]
+        return placed, variance.sqrt().to(points)
 
     @property
     def depth_spread(self) -> float:
@@ -203,26 +208,37 @@ class Velocimetry:
         predicted = self.flow.as_measured(*self.placed_tracks()).double()
         measured = self.batches.measured.double()
         biases, deviations = amplitude_bias(predicted, measured, self.batches.all_tracks)
-        left = self._unexplained(predicted)
-        return float(biases[self.main]) / left, float(deviations[self.main]) / math.sqrt(left)
+        left, spread = self._unexplained(predicted)
+        bias = (float(biases[self.main]) - spread) / left
+        return bias, float(deviations[self.main]) / math.sqrt(left)
 
-    def _unexplained(self, predicted: Tensor) -> float:
-        """Share of the squares of the main component that depths of particles do not make up."""
+    def _unexplained(self, predicted: Tensor) -> tuple[float, float]:
+        """Share of the squares of the main component that depths of particles do not make up.
+
+        And the variance of this component over the depths that particles may have, in these
+        squares: were they known, their mean would be larger by it.
+        """
         if self.sheet is None or not self.depth_spread:
-            return 1.0
+            return 1.0, 0.0
         weight, noise = self._matched(self.sheet, predicted)
         points, _ = self.placed_tracks()
+        changes = self.sheet.derivatives(self.flow, points)
         flow = torch.zeros_like(predicted)
         flow[:, self.main] = predicted[:, self.main]
-        return unexplained(
+        covariance, track = self.state["depth_covariances"], self.batches.track
+        left = unexplained(
             flow / noise,
-            self.sheet.derivatives(self.flow, points)[0] / noise,
+            changes / noise.unsqueeze(-1),
             weight,
-            self.batches.track,
-            self.batches.tracks_in_all,
-            self.depth_spread**2,
+            track,
+            covariance,
             self.ranks.sum,
         )
+        main = changes[:, self.main].unsqueeze(1)
+        variance = (main @ covariance[track] @ main.mT).flatten()
+        squares = torch.stack([weight @ variance, weight @ predicted[:, self.main].square()])
+        spread, square = self.ranks.sum(squares).tolist()
+        return left, spread / max(square, torch.finfo(squares.dtype).tiny)
 
     def _matched(self, sheet: LightSheet, predicted: Tensor) -> tuple[Tensor, Tensor]:
         """Probability (n,) that a row of the tracks is no mismatch, and noise (n, components)."""
@@ -254,17 +270,19 @@ class Velocimetry:
         points, _ = self.placed_tracks()
         predicted = self.flow.as_measured(points).double()
         weight, noise = self._matched(sheet, predicted)
-        slope, bend = sheet.derivatives(self.flow, points)
-        self.state["depths"], self.state["depth_variances"] = depths_of_tracks(
+        slope, bend = (sheet.derivatives(self.flow, points) / noise.unsqueeze(-1)).unbind(-1)
+        before = self.state["depths"]
+        found, self.state["depth_covariances"] = depths_of_tracks(
             (self.batches.measured - predicted) / noise,
-            slope / noise,
-            bend / noise,
+            slope,
+            bend,
             weight,
             self.batches.track,
-            self.state["depths"],
+            before,
             self.depth_spread**2,
             self.ranks.sum,
         )
+        self.state["depths"] = before + OVER_RELAXATION * (found - before)
 
     def _soften(self, softening: float) -> None:
         """Multiply the tolerances that are automatic."""
