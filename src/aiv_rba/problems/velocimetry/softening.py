@@ -16,7 +16,7 @@ LARGEST_BIAS = 0.002
 # From which step, how often, by which factor of the tolerances, and by the mean bias of how many
 # rows of the history, since every step draws other rows. Before, the flow is still growing.
 STIFFENED_FROM, STIFFENED_EVERY, STIFFENING, FEW = 15, 5, 0.75, 2
-SOFTENED_FROM, SOFTENED_EVERY, SOFTENING, MANY = 40, 10, 1.25, 4
+SOFTENED_FROM, SOFTENED_EVERY, SOFTENING, MANY = 50, 10, 1.25, 4
 
 
 def next_softening(
