@@ -27,8 +27,11 @@ from aiv_rba.settings import UncertaintySettings
 
 # Standard deviation of parameters that no row settles; the network's weights are of order one.
 PRIOR = 1.0
-# Two constants of the error budget, which the choosing half of the twins fixed
+# Three constants of the error budget, which the choosing half of the twins fixed
 # (docs/uncertainty.md).
+# Errors of the tracks over their residuals. Trainings that start from other weights and draw other
+# rows differ too, which the curvature does not know.
+NOISE = 1.25
 # Size of the equations' errors over their tolerances, which training keeps well below.
 EQUATIONS = 0.2
 # Standard deviation of errors of the amplitude that all tracks share and that no residual shows,
@@ -105,16 +108,16 @@ def sample_deviations(
     tolerance)^2, however many points there are. Their errors are
 
     noise
-        The residuals of all rows of a track times one random number, so that errors that its rows
-        share count once and not for every row (the wild bootstrap of clustered data; Cameron,
-        Gelbach & Miller 2008). The depths of particles are not known, so that the curvature is that
-        of rows that share their errors too.
+        1.25 times the residuals of all rows of a track, times one random number, so that errors that
+        its rows share count once and not for every row (the wild bootstrap of clustered data;
+        Cameron, Gelbach & Miller 2008). The depths of particles are not known, so that the
+        curvature is that of rows that share their errors too.
     equations
         Independent residuals of 0.2 of their tolerances, of a soft no-slip condition too, and what
         no row settles.
     wall
-        Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius, where
-        no-slip is exact.
+        Displacements of the wall, smooth over a hydraulic radius, where no-slip is exact: by
+        `case.wall_error`, or by how far from the wall the wall function vanishes if that is more.
     amplitude
         What the amplitude bias on the tracks exceeds its standard error by, as a factor of the
         whole flow; and a tenth of a percent, as a factor of each of its coefficients in time.
@@ -197,7 +200,7 @@ def _track_rows(
     draws = torch.randn(shape, generator=generator, dtype=torch.float64)
     left, number = torch.unique_consecutive(track, return_inverse=True)
     shared = SharedErrors(factors.unsqueeze(-1) * changes, number, covariance[left])
-    errors = shared.colour(errors * draws.to(errors)[track].unsqueeze(1))
+    errors = NOISE * shared.colour(errors * draws.to(errors)[track].unsqueeze(1))
     rows = _Rows("tracks", (placed, measured), every**0.5 * factors, "noise", errors, shared)
     return rows, amplitude
 
@@ -236,8 +239,10 @@ def _wall_displacements(
 ) -> Tensor | None:
     """Changes (S, sources) of the wall function's strengths that displace the wall at random.
 
-    The displacement is a Gaussian field of standard deviation `case.wall_error` and correlation
-    length R, the hydraulic radius, from random waves (Rahimi & Recht 2007). Where the wall moves
+    The displacement is a Gaussian field of correlation length R, the hydraulic radius, from random
+    waves (Rahimi & Recht 2007). Its standard deviation is `case.wall_error`, or the distance
+    between the given wall and the surface where the wall function vanishes if that is larger, as in
+    sharp tips. Where the wall moves
     outwards by d the wall function phi rises by d |grad phi|. None where no wall function is used.
     """
     function = case.wall_function
@@ -254,8 +259,9 @@ def _wall_displacements(
     )
     turn = vertices @ wave.T / case.radius
     field = np.einsum("vwc,swc->vs", np.stack([np.cos(turn), np.sin(turn)], axis=-1), size)
-    displacement = case.wall_error * field / np.sqrt(WAVES)
     steepness = np.linalg.norm(function.gradient(vertices), axis=1, keepdims=True)
+    missed = np.abs(function(vertices))[:, None] / steepness
+    displacement = np.maximum(case.wall_error, missed) * field / np.sqrt(WAVES)
 
     matrix = 1 / cdist(vertices, function.sources)
     gram = matrix.T @ matrix
