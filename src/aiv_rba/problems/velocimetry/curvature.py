@@ -108,8 +108,8 @@ def sample_deviations(
     tolerance)^2, however many points there are. Their errors are
 
     noise
-        1.25 times the residuals of all rows of a track, times one random number, so that errors that
-        its rows share count once and not for every row (the wild bootstrap of clustered data;
+        1.25 times the residuals of all rows of a track, times one random number, so that errors
+        which its rows share count once and not for every row (the wild bootstrap of clustered data;
         Cameron, Gelbach & Miller 2008). The depths of particles are not known, so that the
         curvature is that of rows that share their errors too.
     equations
@@ -242,8 +242,8 @@ def _wall_displacements(
     The displacement is a Gaussian field of correlation length R, the hydraulic radius, from random
     waves (Rahimi & Recht 2007). Its standard deviation is `case.wall_error`, or the distance
     between the given wall and the surface where the wall function vanishes if that is larger, as in
-    sharp tips. Where the wall moves
-    outwards by d the wall function phi rises by d |grad phi|. None where no wall function is used.
+    sharp tips. Where the wall moves outwards by d the wall function phi rises by d |grad phi|. None
+    where no wall function is used.
     """
     function = case.wall_function
     network = residuals.network
