@@ -12,7 +12,12 @@ from aiv_rba.files.case import Tracks, read_case
 from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen, resolve
 from aiv_rba.settings import FlowNetworkSettings, TrainSettings, load_stage
-from aiv_rba.stages.ingest.choices import choose_harmonics, choose_noise
+from aiv_rba.stages.ingest.choices import (
+    _correlation,
+    _decorrelated,
+    choose_harmonics,
+    choose_noise,
+)
 from aiv_rba.stages.ingest.run import ingest
 from aiv_rba.stages.ingest.tracks import TrackTable
 from tests.exact import case_of, swirling
@@ -46,6 +51,40 @@ def pulsating_tracks(harmonics, noise, rows=3000, outliers=0.0, phases=None):
 def test_harmonics_are_those_of_the_flow(harmonics, noise):
     tracks, sigma = pulsating_tracks(harmonics, noise)
     assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] == harmonics
+
+
+def test_weak_fast_harmonics_show_beside_a_misfit_that_changes_slowly():
+    """Every track is too fast or too slow by a fifth, which no shape fits."""
+    rng = np.random.default_rng(3)
+    tracks, rows = 300, 22
+    track = np.repeat(np.arange(tracks), rows)
+    time = (rng.uniform(0, PERIOD, tracks)[track] + np.tile(np.arange(rows), tracks) / 38) % PERIOD
+    radius = 0.5 * np.sqrt(rng.uniform(0, 0.9, tracks))[track]
+    height = rng.uniform(0, 3, tracks)[track]
+    points = np.stack([time, radius, height, 0 * time], axis=1)
+    strengths = {1: 0.5, 2: 0.25, 3: 0.15, 4: 0.06}
+    pulse = 1 + sum(a * np.cos(2 * np.pi * k * time / PERIOD + k) for k, a in strengths.items())
+    v = (1 - (radius / 0.5) ** 2) * pulse * (1 + 0.2 * rng.standard_normal(tracks))[track]
+    v += 0.05 * rng.standard_normal(len(v))
+    row = np.arange(len(v))
+    seen = Tracks(points, {"v": v}, row, track, row, np.zeros(len(v), dtype=bool))
+    assert choose_harmonics(seen, {"v": 0.05}, parabola(0.5), PERIOD)[0] == 4
+
+
+def test_rows_are_decorrelated_within_their_tracks():
+    """Rows of a first-order autoregression become independent, of their innovations' variance."""
+    rng = np.random.default_rng(5)
+    track = np.repeat(np.arange(200), 50)
+    rows = np.empty((200, 50))
+    rows[:, 0] = rng.standard_normal(200)
+    for i in range(1, 50):
+        rows[:, i] = 0.8 * rows[:, i - 1] + 0.6 * rng.standard_normal(200)
+    assert _correlation(rows.ravel(), track) == pytest.approx(0.8, abs=0.02)
+    found = _decorrelated(rows.ravel(), track, 0.8)
+    assert found.std() == pytest.approx(0.6, rel=0.02)
+    assert _correlation(found, track) < 0.03
+    # The first row of a track has none before it.
+    np.testing.assert_allclose(found[::50], 0.6 * rows[:, 0])
 
 
 def test_harmonics_bear_outliers():

@@ -116,8 +116,8 @@ def sample_deviations(
         Independent residuals of 0.2 of their tolerances, of a soft no-slip condition too, and what
         no row settles.
     wall
-        Displacements of the wall, smooth over a hydraulic radius, where no-slip is exact: by
-        `case.wall_error`, or by how far from the wall the wall function vanishes if that is more.
+        Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius, where
+        no-slip is exact.
     amplitude
         What the amplitude bias on the tracks exceeds its standard error by, as a factor of the
         whole flow; and a tenth of a percent, as a factor of each of its coefficients in time.
@@ -239,11 +239,9 @@ def _wall_displacements(
 ) -> Tensor | None:
     """Changes (S, sources) of the wall function's strengths that displace the wall at random.
 
-    The displacement is a Gaussian field of correlation length R, the hydraulic radius, from random
-    waves (Rahimi & Recht 2007). Its standard deviation is `case.wall_error`, or the distance
-    between the given wall and the surface where the wall function vanishes if that is larger, as in
-    sharp tips. Where the wall moves outwards by d the wall function phi rises by d |grad phi|. None
-    where no wall function is used.
+    The displacement is a Gaussian field of standard deviation `case.wall_error` and correlation
+    length R, the hydraulic radius, from random waves (Rahimi & Recht 2007). Where the wall moves
+    outwards by d the wall function phi rises by d |grad phi|. None where no wall function is used.
     """
     function = case.wall_function
     network = residuals.network
@@ -260,8 +258,7 @@ def _wall_displacements(
     turn = vertices @ wave.T / case.radius
     field = np.einsum("vwc,swc->vs", np.stack([np.cos(turn), np.sin(turn)], axis=-1), size)
     steepness = np.linalg.norm(function.gradient(vertices), axis=1, keepdims=True)
-    missed = np.abs(function(vertices))[:, None] / steepness
-    displacement = np.maximum(case.wall_error, missed) * field / np.sqrt(WAVES)
+    displacement = case.wall_error * field / np.sqrt(WAVES)
 
     matrix = 1 / cdist(vertices, function.sources)
     gram = matrix.T @ matrix

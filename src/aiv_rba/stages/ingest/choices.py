@@ -28,6 +28,8 @@ LEAST_OF_RMS, LEAST_OF_SCALE = 0.02, 0.002
 # Noise over rms where no track is long enough to show it.
 ASSUMED = 0.1
 
+# Successive rows of a track are taken to be no more alike.
+MOST_ALIKE = 0.99
 # Standard deviation of a wall's position over the height of its arcs above their chords.
 SHARE_OF_HEIGHT = 0.125
 
@@ -178,9 +180,11 @@ def choose_harmonics(
 
     with s the axial coordinate (that along which the rows spread the most in a lumen without an
     axis), and n log(RSS) + parameters log(n) is smallest for the number that
-    is chosen. What these shapes cannot fit is alike in neighbouring rows of a track, so n is the
-    effective number of independent rows, (1 - r) / (1 + r) of them with the correlation r of
-    successive residuals (Bayley & Hammersley 1946), and at least one for each track. Rows
+    is chosen. What these shapes cannot fit is alike in successive rows of a track, with a
+    correlation r. Every row is therefore taken less r times the one before it (Prais & Winsten
+    1954): fast waves stand out from a misfit that changes slowly. If rows are still alike
+    afterwards, n is the effective number of independent ones, (1 - r) / (1 + r) of them (Bayley &
+    Hammersley 1946), and at least one for each track. Rows
     farther than three standard deviations take no part in the fit, and count in RSS as if they
     were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
     number.
@@ -251,9 +255,15 @@ def most_informative(
     `represented`; see `choose_harmonics`.
     """
     criteria = np.zeros(len(bases))
+    order = np.lexsort((tracks.row, tracks.track))
+    track, shapes = tracks.track[order], shapes[order]
     for name, values in tracks.velocity.items():
-        fits = [misfit(shapes, basis, values / noise[name]) for basis in bases]
-        independent = _independent(fits[-1], tracks.track, tracks.row) * represented
+        scaled = values[order] / noise[name]
+        alike = _correlation(misfit(shapes, bases[-1][order], scaled), track)
+        fits = [misfit(shapes, basis[order], scaled, (track, alike)) for basis in bases]
+        rest = _correlation(fits[-1], track)
+        independent = len(track) * (1 - rest) / (1 + rest)
+        independent = max(independent, len(np.unique(track))) * represented
         # Values are in units of their noise: what is far below it says nothing.
         mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
         parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
@@ -280,9 +290,17 @@ def _shapes(function: WallFunction, positions: Array, axis: int | None) -> Array
     return np.stack([phi, phi**2, phi * s, phi**2 * s], axis=1)
 
 
-def misfit(shapes: Array, waves: Array, values: Array) -> Array:
-    """What shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped."""
+def misfit(
+    shapes: Array, waves: Array, values: Array, alike: tuple[IntArray, float] | None = None
+) -> Array:
+    """What shapes (N, ...) times functions of time (N, ...) do not fit, outliers capped.
+
+    Generalised least squares where the misfit is `alike` in successive rows: with the tracks of the
+    rows, which lie together and in their order, and the correlation of successive rows.
+    """
     matrix = (shapes[:, :, None] * waves[:, None]).reshape(len(values), -1)
+    if alike is not None:
+        matrix, values = _decorrelated(matrix, *alike), _decorrelated(values, *alike)
     kept = np.ones(len(values), dtype=bool)
     for _ in range(3):
         solution = np.linalg.lstsq(matrix[kept], values[kept], rcond=None)[0]
@@ -293,15 +311,19 @@ def misfit(shapes: Array, waves: Array, values: Array) -> Array:
     return np.asarray(residual.clip(-3 * spread, 3 * spread))
 
 
-def _independent(residual: Array, track: IntArray, row: IntArray) -> float:
-    """Effective number of independent rows, from the correlation of successive rows of tracks."""
-    order = np.lexsort((row, track))
-    residual, track = residual[order], track[order]
+def _correlation(residual: Array, track: IntArray) -> float:
+    """Correlation of successive rows of tracks, at least zero; rows of a track lie together."""
     joined = track[1:] == track[:-1]
     squares = np.sum(residual[:-1][joined] ** 2)
-    correlation = 0.0
-    if squares > 0:
-        correlation = float(np.sum((residual[1:] * residual[:-1])[joined]) / squares)
-    correlation = min(max(correlation, 0.0), 1.0)
-    rows = len(residual) * (1 - correlation) / (1 + correlation)
-    return float(max(rows, len(np.unique(track))))
+    if not squares > 0:
+        return 0.0
+    correlation = float(np.sum((residual[1:] * residual[:-1])[joined]) / squares)
+    return min(max(correlation, 0.0), MOST_ALIKE)
+
+
+def _decorrelated(rows: Array, track: IntArray, correlation: float) -> Array:
+    """Rows (N, ...) less what follows from the one before of the same track (Prais & Winsten)."""
+    joined = track[1:] == track[:-1]
+    found: Array = rows * np.sqrt(1 - correlation**2)
+    found[1:][joined] = (rows[1:] - correlation * rows[:-1])[joined]
+    return found
