@@ -257,8 +257,8 @@ def _wall_displacements(
     )
     turn = vertices @ wave.T / case.radius
     field = np.einsum("vwc,swc->vs", np.stack([np.cos(turn), np.sin(turn)], axis=-1), size)
-    steepness = np.linalg.norm(function.gradient(vertices), axis=1, keepdims=True)
     displacement = case.wall_error * field / np.sqrt(WAVES)
+    steepness = np.linalg.norm(function.gradient(vertices), axis=1, keepdims=True)
 
     matrix = 1 / cdist(vertices, function.sources)
     gram = matrix.T @ matrix

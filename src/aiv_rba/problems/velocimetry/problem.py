@@ -215,8 +215,8 @@ class Velocimetry:
     def _unexplained(self, predicted: Tensor) -> tuple[float, float]:
         """Share of the squares of the main component that depths of particles do not make up.
 
-        And the variance of this component over the depths that particles may have, in these
-        squares: were they known, their mean would be larger by it.
+        The second number is the variance of this component over the depths that particles may have,
+        over its mean square: the mean square at depths that are not known is larger by it.
         """
         if self.sheet is None or not self.depth_spread:
             return 1.0, 0.0
