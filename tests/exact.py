@@ -36,6 +36,8 @@ WARNINGS = (
 class ExactFlow:
     """A flow given as a function of (N, 4) points, with its jet by nested autograd."""
 
+    has_coefficients = False
+
     def __init__(self, function):
         self.function = function
 

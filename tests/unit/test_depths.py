@@ -13,7 +13,7 @@ from aiv_rba.problems.velocimetry.depths import (
     SharedErrors,
     depths_of_tracks,
     drifts,
-    unexplained,
+    information,
 )
 from aiv_rba.ranks.ddp import Ranks
 
@@ -174,21 +174,23 @@ def changes_and_covariances(slope, track):
 
 
 def test_what_depths_leave_of_values_is_that_of_generalised_least_squares():
-    """The precision of a factor of the values, with and without errors that a track shares."""
+    """The precision of factors of three values, with and without errors that a track shares."""
     _, slope, _, track = recorded(5, tracks=30, rows=6)
-    values = np.random.default_rng(1).normal(size=slope.shape) + 0.1 * slope
+    values = np.random.default_rng(1).normal(size=(*slope.shape, 3)) + 0.1 * slope[..., None]
     changes, covariance = changes_and_covariances(slope, track)
     weight = torch.ones(len(track)).double()
     number = torch.tensor(track)
-    found = unexplained(
+    found = information(
         torch.tensor(values), changes, weight, number, covariance, lambda sums: sums
     )
-    shared = 0.0
+    shared = np.zeros((3, 3))
     for number in range(30):
-        s, p = slope[track == number].ravel(), values[track == number].ravel()
-        shared += p @ np.linalg.solve(np.eye(12) + SPREAD**2 * np.outer(s, s), p)
-    assert found == pytest.approx(shared / np.sum(values**2), rel=1e-12)
-    assert 0.1 < found < 0.95
+        s, p = slope[track == number].ravel(), values[track == number].reshape(12, 3)
+        shared += p.T @ np.linalg.solve(np.eye(12) + SPREAD**2 * np.outer(s, s), p)
+    np.testing.assert_allclose(found, shared, rtol=1e-10)
+    left = found.diagonal().numpy() / np.sum(values**2, axis=(0, 1))
+    assert left.min() > 0.1
+    assert left.max() < 0.95
 
 
 def test_missing_information_is_that_of_the_likelihood_where_the_velocity_is_curved():
@@ -229,15 +231,15 @@ def test_missing_information_is_that_of_the_likelihood_where_the_velocity_is_cur
         whole += expected
         found = float(white[track == number].sum())
         assert found == pytest.approx(expected, rel=0.02, abs=0.02 * np.sum(v**2))
-    found = unexplained(
-        torch.tensor(values),
+    found = information(
+        torch.tensor(values)[..., None],
         changes,
         torch.ones(len(track)).double(),
         torch.tensor(track),
         covariance,
         lambda sums: sums,
     )
-    assert found == pytest.approx(whole / np.sum(values**2), rel=0.01)
+    assert float(found) == pytest.approx(whole, rel=0.01)
     of_middle = torch.tensor(middle)
     assert float(white[of_middle].sum()) < 0.9 * np.sum(values[middle] ** 2)
 

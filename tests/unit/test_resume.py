@@ -53,6 +53,14 @@ def test_what_changes_no_step_leaves_the_checkpoints(tmp_path, caplog, changed):
         assert torch.equal(resumed[name], values)
 
 
+def test_amplitudes_are_fitted_or_not_to_the_same_training(tmp_path, caplog):
+    _, fitted = train(tmp_path, **BEFORE)
+    _, plain = train(tmp_path, **BEFORE | {"fit_amplitudes": False})
+    assert any("resuming at step 8" in message for message in caplog.messages)
+    moved = {name for name, values in fitted.items() if not torch.equal(plain[name], values)}
+    assert moved == {"body.mlp.out.weight", "body.mlp.out.bias"}
+
+
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"multipliers": {"name": "none"}}])
 def test_what_changes_a_step_starts_anew(tmp_path, caplog, changed):
     train(tmp_path, **BEFORE)

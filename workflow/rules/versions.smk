@@ -2,9 +2,9 @@
 VERSION = {
     "ingest": 10,
     "points": 5,
-    "train": 15,
+    "train": 16,
     "fields": 5,
-    "score": 10,
+    "score": 11,
     "report": 7,
     "validation": 6,
 }

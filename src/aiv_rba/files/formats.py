@@ -23,7 +23,7 @@ VERSIONS = {
     "points": 4,
     "truth": 1,
     "solution": 1,
-    "model": 5,
+    "model": 6,
     "deviations": 3,
     "checkpoint": 11,
     "differences": 1,

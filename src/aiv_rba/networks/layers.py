@@ -33,12 +33,25 @@ class Linear(nn.Module):
         bound = float(self.weight.abs().mean())
         self.bias.uniform_(-bound, bound)
 
+    @torch.no_grad()
+    def multiply(self, matrix: Tensor) -> None:
+        """Multiply the outputs by a matrix (outputs, outputs)."""
+        weight, bias = matrix @ self._effective_weight.to(matrix), matrix @ self.bias.to(matrix)
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
+        if self.weight_normalisation:
+            self.length.copy_(weight.norm(dim=1, keepdim=True))
+
+    @property
+    def _effective_weight(self) -> Tensor:
+        if not self.weight_normalisation:
+            return self.weight
+        weight: Tensor = self.length * self.weight / self.weight.norm(dim=1, keepdim=True)
+        return weight
+
     def forward(self, jet: Tensor) -> Tensor:
         """Jet (K, N, outputs)."""
-        weight = self.weight
-        if self.weight_normalisation:
-            weight = self.length * weight / weight.norm(dim=1, keepdim=True)
-        return jets.linear(jet, weight, self.bias)
+        return jets.linear(jet, self._effective_weight, self.bias)
 
 
 class Activation(nn.Module):

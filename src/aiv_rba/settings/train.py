@@ -91,6 +91,9 @@ class TrainSettings(LoopSettings):
     """auto: rows of the tracks are compared with the mean velocity over the depths that particles
     have in the light sheet, whose spread the tracks show; thin: with the velocity at the depth that
     they state. Where depths or all three components are measured it makes no difference."""
+    fit_amplitudes: bool = True
+    """When the training has ended, scale the mean flow and every harmonic so that the tracks are
+    met best; an unsteady flow, or one whose time is an input, as a whole."""
     groups_per_step: Annotated[int, Field(ge=0)] = 0
     """Take a rotating part of the groups at each step, with Adam or Gauss-Newton; 0 takes one point
     from every group."""

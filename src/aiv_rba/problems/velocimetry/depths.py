@@ -126,38 +126,37 @@ def depths_of_tracks(
     return mean, torch.einsum("tn,tin,tjn->tij", density, rises, rises)
 
 
-def unexplained(
+def information(
     values: Tensor,
     changes: Tensor,
     weight: Tensor,
     track: Tensor,
     covariance: Tensor,
     total: Callable[[Tensor], Tensor],
-) -> float:
-    """Share of the squares of values that depths of particles do not make up; above 0.
+) -> Tensor:
+    """V^T (I - S C S^T) V, (k, k): what rows tell that change by V, as in `SharedErrors`.
 
-    If the values were residuals, the depths that follow from them would take the rest away.
+    Rows of a track may be on several ranks here.
 
     Parameters
     ----------
     values
-        (n, components), over the noise.
+        (n, components, k): V, over the noise.
     changes
-        (n, components, 2): first two derivatives of the velocity in depth, over the noise.
+        (n, components, 2): S, the first two derivatives of the velocity in depth, over the noise.
     weight, track, total
         Those of `depths_of_tracks`.
     covariance
-        (T, 2, 2), from there.
+        (T, 2, 2): C, from there.
     """
-    first, second = changes.unbind(-1)
-    pairs = ((values, first), (values, second), (first, first), (first, second), (second, second))
-    products = torch.stack([(one * other).sum(1) for one, other in (*pairs, (values, values))], 1)
-    rows = weight[:, None] * products
-    sums = total(rows.new_zeros(len(covariance), 6).index_add(0, track, rows))
-    gram = sums[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
-    _, modes = _modes(covariance, gram)
-    taken = (sums[:, None, :2] @ modes).square().sum()
-    return 1 - float(taken / sums[:, 5].sum().clamp_min(torch.finfo(rows.dtype).tiny))
+    weighted = weight[:, None, None] * changes
+    products = torch.cat([values, changes], dim=-1).mT @ weighted
+    tracks, count = len(covariance), values.shape[-1]
+    sums = total(products.new_zeros(tracks, count + 2, 2).index_add(0, track, products))
+    _, modes = _modes(covariance, sums[:, count:])
+    along = (sums[:, :count] @ modes).transpose(0, 1).flatten(1)
+    whole = total(torch.einsum("n,nci,ncj->ij", weight, values, values))
+    return whole - along @ along.T
 
 
 class SharedErrors:

@@ -79,20 +79,21 @@ class LightSheet:
         The experiment.
     depth
         The coordinate of the points (n, 4) across the light sheet.
+    noise
+        (components,): standard deviation of the noise of a row.
     """
 
-    def __init__(self, case: Case, depth: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, case: Case, depth: int, noise: Tensor, dtype: torch.dtype, device: torch.device
+    ) -> None:
         tracks = case.tracks.rows(case.tracks.validation)
         self.radius = case.radius
         self.depth = depth
-        self.component_noise = torch.tensor(
-            [case.noise[name] for name in tracks.velocity], dtype=torch.float64, device=device
-        )
         self.points = torch.tensor(tracks.points, dtype=dtype, device=device)
         self.measured = torch.tensor(np.stack([*tracks.velocity.values()], axis=1), device=device)
         relative = case.relative_noise[case.tracks.validation]
         self.relative = torch.tensor(relative, device=device)
-        self.noise = self.relative * self.component_noise
+        self.noise = self.relative * noise
         self.group = torch.tensor(groups_of(tracks.track), device=device)
         self.track = torch.tensor(tracks.track, device=device)
 

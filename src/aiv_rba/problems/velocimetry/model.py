@@ -33,12 +33,16 @@ class Model:
     depth_spread
         Standard deviation of the depths of particles about those that their rows state,
         nondimensional: that of a light sheet over the root of twelve.
+    raised
+        By how much the fit of the amplitudes when the training had ended raised the main component
+        on the tracks; zero if there was none.
     """
 
     network: FlowNetwork
     scales: Scales
     identity: str
     depth_spread: float = 0.0
+    raised: float = 0.0
 
 
 def save_model(path: Path, model: Model, settings: FlowNetworkSettings) -> None:
@@ -54,6 +58,7 @@ def save_model(path: Path, model: Model, settings: FlowNetworkSettings) -> None:
         "scales": model.scales.to_dict(),
         "identity": model.identity,
         "depth_spread": model.depth_spread,
+        "raised": model.raised,
     }
     save_plain(path, KIND, content)
 
@@ -94,4 +99,5 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
     )
     network.load_state_dict(content["state"])
     network = network.double().eval().to(device)
-    return Model(network, scales, content["identity"], content["depth_spread"])
+    known = {name: content[name] for name in ("identity", "depth_spread", "raised")}
+    return Model(network, scales, **known)

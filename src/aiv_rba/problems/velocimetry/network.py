@@ -126,6 +126,31 @@ class FlowNetwork(CoordinateNetwork):
             at = coefficients.new_full((coefficients.shape[-3],), time)
             yield self.body.at_times(coefficients, at)
 
+    def scaled_in_time(self, points: Tensor, matrices: Tensor, aside: float = 0.0) -> Tensor:
+        """Values (k, N, 4) at points (N, 4), had `scale_in_time` multiplied by each of k matrices.
+
+        They are means of the values so much time `aside`, before and after.
+        """
+        before, after = (points[:, 0] + shift for shift in (-aside, aside))
+        matrices = matrices.to(points)
+        if isinstance(self.body, _TimeCoefficients):
+            found = self.coefficients(points[:, 1:], order=0)
+            found = torch.einsum("kpm,xnfm->kxnfp", matrices, found)
+            ends = [self.body.at_times(found, time)[:, 0] for time in (before, after)]
+        else:
+            moved = (torch.cat([time[:, None], points[:, 1:]], dim=1) for time in (before, after))
+            ends = [matrices * self.value(end) for end in moved]
+        return torch.stack(ends).mean(0)
+
+    def scale_in_time(self, matrix: Tensor) -> None:
+        """Multiply the coefficients in time of all fields by a matrix (modes, modes).
+
+        Where the network gives none, all fields by a number (1, 1).
+        """
+        out = self.body.mlp.out
+        four = torch.eye(4, dtype=matrix.dtype, device=matrix.device)
+        out.multiply(torch.kron(four, matrix.contiguous()).to(out.weight.device))
+
     @torch.no_grad()
     def start_with_ridges(
         self, positions: Callable[[Tensor], Tensor], count: int, length: float, seed: int

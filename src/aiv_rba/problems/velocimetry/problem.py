@@ -16,7 +16,7 @@ from aiv_rba.mixture import Everyone, Mixture, amplitude_bias, fit
 from aiv_rba.problem import Batch, Blocks, Residuals
 from aiv_rba.problems.velocimetry.batches import Batches
 from aiv_rba.problems.velocimetry.choices import resolve
-from aiv_rba.problems.velocimetry.depths import depths_of_tracks, unexplained
+from aiv_rba.problems.velocimetry.depths import depths_of_tracks, information
 from aiv_rba.problems.velocimetry.light_sheet import LightSheet, depth_of
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
@@ -66,10 +66,15 @@ class Velocimetry:
         )
         self.sizes, self.lengths = self.batches.sizes, self.batches.lengths
         self.state: dict[str, Tensor] = {}
+        self.noise = torch.tensor(
+            [case.noise[name] for name in case.tracks.velocity],
+            dtype=torch.float64,
+            device=ranks.device,
+        )
         self.sheet = None
         depth = depth_of(case.tracks)
         if settings.light_sheet == "auto" and depth is not None:
-            self.sheet = LightSheet(case, 1 + depth, dtype, ranks.device)
+            self.sheet = LightSheet(case, 1 + depth, self.noise, dtype, ranks.device)
             zero = torch.zeros((), dtype=torch.float64, device=ranks.device)
             self.state["depth_spread"] = zero
             # Of the particle of every track, about the depth that its rows state.
@@ -220,34 +225,48 @@ class Velocimetry:
         """
         if self.sheet is None or not self.depth_spread:
             return 1.0, 0.0
-        weight, noise = self._matched(self.sheet, predicted)
-        points, _ = self.placed_tracks()
-        changes = self.sheet.derivatives(self.flow, points)
+        weight, noise = self.matched(predicted)
         flow = torch.zeros_like(predicted)
         flow[:, self.main] = predicted[:, self.main]
-        covariance, track = self.state["depth_covariances"], self.batches.track
-        left = unexplained(
-            flow / noise,
-            changes / noise.unsqueeze(-1),
-            weight,
-            track,
-            covariance,
-            self.ranks.sum,
+        flow = flow / noise
+        left = float(self.information(flow.unsqueeze(-1), weight, noise))
+        points, _ = self.placed_tracks()
+        change = self.sheet.derivatives(self.flow, points)[:, self.main].unsqueeze(1)
+        covariance = self.state["depth_covariances"][self.batches.track]
+        variance = (change @ covariance @ change.mT).flatten()
+        main = predicted[:, self.main].square()
+        squares = self.ranks.sum(
+            torch.stack([weight @ variance, weight @ main, weight @ flow.square().sum(1)])
         )
-        main = changes[:, self.main].unsqueeze(1)
-        variance = (main @ covariance[track] @ main.mT).flatten()
-        squares = torch.stack([weight @ variance, weight @ predicted[:, self.main].square()])
-        spread, square = self.ranks.sum(squares).tolist()
-        return left, spread / max(square, torch.finfo(squares.dtype).tiny)
+        spread, square, whole = squares.clamp_min(torch.finfo(squares.dtype).tiny).tolist()
+        return left / whole, spread / square
 
-    def _matched(self, sheet: LightSheet, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    def matched(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
         """Probability (n,) that a row of the tracks is no mismatch, and noise (n, components)."""
         measured, relative = self.batches.measured.double(), self.batches.relative_noise.double()
         mixture = self._mixture
         if mixture is None:
-            return torch.ones_like(measured[:, 0]), sheet.component_noise * relative
+            return torch.ones_like(measured[:, 0]), self.noise * relative
         weight = mixture.probability(predicted - measured, measured, relative)
-        return weight, torch.maximum(sheet.component_noise, mixture.deviation) * relative
+        return weight, torch.maximum(self.noise, mixture.deviation) * relative
+
+    def information(self, values: Tensor, weight: Tensor, noise: Tensor) -> Tensor:
+        """What the tracks tell of k numbers with which their rows change by values, (k, k).
+
+        Values (n, components, k) are over the noise, which comes with the weight from `matched`.
+        Rows of a track share the error of the depth of their particle.
+        """
+        if self.sheet is None:
+            return self.ranks.sum(torch.einsum("n,nci,ncj->ij", weight, values, values))
+        changes = self.sheet.derivatives(self.flow, self.placed_tracks()[0])
+        return information(
+            values,
+            changes / noise.unsqueeze(-1),
+            weight,
+            self.batches.track,
+            self.state["depth_covariances"],
+            self.ranks.sum,
+        )
 
     def _find_depths(self) -> dict[str, float]:
         """Find how thick the light sheet is and where particles are in it, for the next steps."""
@@ -256,12 +275,18 @@ class Velocimetry:
         found = self.sheet.spread(self.flow, self.state["depth_spread"], self._mixture)
         if found is not None:
             self.state["depth_spread"].fill_(found)
-            self._find_each_depth(self.sheet)
+            self.find_each_depth(OVER_RELAXATION)
         return {"depth_spread": self.depth_spread}
 
-    def _find_each_depth(self, sheet: LightSheet) -> None:
+    def find_each_depth(self, relaxation: float = 1.0) -> None:
+        """Find where in the light sheet the particle of each track is, given the flow.
+
+        Depths move by `relaxation` times the step of expectation.
+        """
+        if self.sheet is None:
+            return
         points, _ = self.placed_tracks()
-        self.state["drifts"] = sheet.drifts(
+        self.state["drifts"] = self.sheet.drifts(
             self.ranks.gather(points),
             self.ranks.gather(self.flow.velocity(points)),
             self.batches.track_of_all,
@@ -269,8 +294,8 @@ class Velocimetry:
         )
         points, _ = self.placed_tracks()
         predicted = self.flow.as_measured(points).double()
-        weight, noise = self._matched(sheet, predicted)
-        slope, bend = (sheet.derivatives(self.flow, points) / noise.unsqueeze(-1)).unbind(-1)
+        weight, noise = self.matched(predicted)
+        slope, bend = (self.sheet.derivatives(self.flow, points) / noise.unsqueeze(-1)).unbind(-1)
         before = self.state["depths"]
         found, self.state["depth_covariances"] = depths_of_tracks(
             (self.batches.measured - predicted) / noise,
@@ -282,7 +307,7 @@ class Velocimetry:
             self.depth_spread**2,
             self.ranks.sum,
         )
-        self.state["depths"] = before + OVER_RELAXATION * (found - before)
+        self.state["depths"] = before + relaxation * (found - before)
 
     def _soften(self, softening: float) -> None:
         """Multiply the tolerances that are automatic."""

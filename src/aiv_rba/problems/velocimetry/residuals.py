@@ -89,6 +89,14 @@ class FlowResiduals(Residuals):
         means = self._means(points, deviation)
         return self._moved(self.network.value(points)[:, self.components], means)
 
+    def scaled_in_time(self, points: Tensor, matrices: Tensor) -> Tensor:
+        """As measured, of flows whose coefficients in time are multiplied by matrices (k, m, m).
+
+        (n, components, k), of particles that are at the points.
+        """
+        found = self.network.scaled_in_time(points, matrices, self.interval / math.sqrt(12))
+        return found[..., self.components].movedim(0, -1)
+
     def velocity(self, points: Tensor) -> Tensor:
         """Velocity (n, 3) at points (n, 4)."""
         return self.network.value(points)[:, :3]

@@ -17,6 +17,7 @@ from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.mixture import amplitude_bias, chi_squared
 from aiv_rba.problems.velocimetry.light_sheet import depth_of
 from aiv_rba.problems.velocimetry.model import Model
+from aiv_rba.stages.score.harmonics import missing_harmonics
 from aiv_rba.statistics import relative_l2
 
 BINS = 60
@@ -25,9 +26,9 @@ BINS = 60
 def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     """What measured and inferred velocities say about each other, by component.
 
-    Relative L2 on training and validation rows, amplitude bias on all of them, chi-squared and
-    histograms on validation rows. The variance that chi-squared compares with is that of the noise
-    and of the depths of the particles.
+    Relative L2 on training and validation rows, amplitude bias and missing harmonics on all of
+    them, chi-squared and histograms on validation rows. The variance that chi-squared compares with
+    is that of the noise and of the depths of the particles.
     """
     velocity, aside = as_measured(case, model)
     unit = model.scales.velocity
@@ -41,8 +42,9 @@ def on_tracks(case: Case, model: Model) -> dict[str, Any]:
     bias = amplitude_bias(inferred, torch.tensor(everything), track=track)
     biases = torch.stack(bias, dim=1).tolist()
     noise = np.array([case.noise[name] for name in case.tracks.velocity])
-    noise = np.hypot(noise * case.relative_noise[held_out], aside[held_out][:, columns] / unit)
-    chis = chi_squared(velocity[held_out][:, columns] / unit, everything[held_out], noise)
+    noise = np.hypot(noise * case.relative_noise, aside[:, columns] / unit)
+    result["missing_harmonics"] = missing_harmonics(case, model, inferred.numpy(), noise)
+    chis = chi_squared(inferred.numpy()[held_out], everything[held_out], noise[held_out])
     for (name, measured), column, found, chi in zip(
         case.tracks.velocity.items(), columns, biases, chis, strict=True
     ):

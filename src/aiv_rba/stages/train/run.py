@@ -15,6 +15,7 @@ from aiv_rba.files.case import Case, read_case
 from aiv_rba.files.formats import atomic_path
 from aiv_rba.files.records import recorded
 from aiv_rba.files.results import Results
+from aiv_rba.problems.velocimetry.amplitudes import FittedAmplitudes, fit_amplitudes
 from aiv_rba.problems.velocimetry.choices import chosen
 from aiv_rba.problems.velocimetry.deviations import save_deviations
 from aiv_rba.problems.velocimetry.model import Model, save_model
@@ -34,6 +35,7 @@ NOT_DECIDING = {
     "compile",
     "cuda_graphs",
     "device",
+    "fit_amplitudes",
     "history_every",
     "minutes",
     "points",
@@ -95,22 +97,31 @@ def train(
                     observe(run)
 
             run.train(checkpoints, observe=at_row)
+            amplitudes = _fit_amplitudes(problem, case)
 
             def train_member(settings: TrainSettings, case: Case, name: str) -> Velocimetry:
                 say(f"train: {name} of the ensemble")
                 member = Velocimetry(settings, case, results.points, ranks)
                 Run(member.settings, member, ranks).train(checkpoints / name)
+                _fit_amplitudes(member, case)
                 return member
 
             started = time.perf_counter()
             deviations = find_deviations(method, problem, case, train_member)
             seconds = time.perf_counter() - started
             if first:
-                record["training"] = _facts(run, problem, chosen(settings, problem.settings))
+                choices = chosen(settings, problem.settings)
+                record["training"] = _facts(run, problem, choices, amplitudes)
                 record["training"]["uncertainty"] = {"method": method, "seconds": seconds}
-                _write(run, problem, case, results)
+                _write(run, problem, case, results, amplitudes)
                 save_deviations(results.deviations, deviations, case.identity)
                 say(f"train: standard deviations by {_HOW[method]}, {seconds:.0f} s")
+
+
+def _fit_amplitudes(problem: Velocimetry, case: Case) -> FittedAmplitudes:
+    if not problem.settings.fit_amplitudes:
+        return FittedAmplitudes([], 0.0)
+    return fit_amplitudes(problem, case.flow)
 
 
 def _identity(settings: TrainSettings, case: Case, points: PointSource) -> str:
@@ -127,7 +138,9 @@ def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str, Any]:
+def _facts(
+    run: Run, problem: Velocimetry, choices: dict[str, Any], amplitudes: FittedAmplitudes
+) -> dict[str, Any]:
     """How the network was trained, for the record."""
     settings, points = problem.settings, problem.batches.points
     return {
@@ -146,15 +159,31 @@ def _facts(run: Run, problem: Velocimetry, choices: dict[str, Any]) -> dict[str,
             "wall": points.wall_groups * points.epoch_length,
         },
         "settings": asdict(settings),
-        "chosen": choices | {"softening of the equations": run.history.rows[-1]["softening"]},
+        "chosen": choices
+        | {
+            "softening of the equations": run.history.rows[-1]["softening"],
+            "factor of the velocity by the fit of the amplitudes": round(1 + amplitudes.raised, 5),
+        },
+        "amplitudes": asdict(amplitudes),
     }
 
 
-def _write(run: Run, problem: Velocimetry, case: Case, results: Results) -> None:
+def _write(
+    run: Run, problem: Velocimetry, case: Case, results: Results, amplitudes: FittedAmplitudes
+) -> None:
     with atomic_path(results.history) as temporary:
         pd.DataFrame(run.history.rows).to_csv(temporary, index=False)
-    trained = Model(problem.network.cpu(), case.scales, case.identity, problem.depth_spread)
+    trained = Model(
+        problem.network.cpu(),
+        case.scales,
+        case.identity,
+        problem.depth_spread,
+        amplitudes.raised,
+    )
     save_model(results.model, trained, problem.settings.network)
     steps = run.history.rows[-1]["step"]
     where = f"{run.ranks.size} rank(s) ({run.ranks.device.type})"
     say(f"train: {steps:.0f} steps on {where} in {run.seconds:.0f} s")
+    if amplitudes.changes:
+        changes = ", ".join(f"{100 * change:+.2f}" for change in amplitudes.changes)
+        say(f"train: amplitudes (and phases) fitted to the tracks once more: {changes} percent")
