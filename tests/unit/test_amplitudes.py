@@ -112,6 +112,19 @@ def test_a_harmonic_that_the_tracks_hardly_show_is_left_as_it_is(tmp_path):
     assert abs(found.changes[3]) < 1e-3 < abs(found.changes[0])
 
 
+@pytest.mark.parametrize("factor", [0.5, float("inf")])
+def test_a_flow_that_is_wrong_in_more_than_its_amplitudes_stays_as_it_is(tmp_path, factor):
+    problem = problem_in(tmp_path, time_harmonics=1)
+    measured = problem.flow.as_measured(problem.batches.tracks).detach()
+    problem.batches.measured = factor * measured
+    problem.noise *= 1e-3
+    before = {name: value.clone() for name, value in problem.network.state_dict().items()}
+    found = fit_amplitudes(problem, "periodic")
+    assert (found.changes, found.raised) == ([0.0, 0.0, 0.0], 0.0)
+    for name, values in problem.network.state_dict().items():
+        torch.testing.assert_close(values, before[name])
+
+
 @pytest.mark.parametrize("light_sheet", ["auto", "thin"])
 def test_unknown_depths_of_particles_are_no_reason_to_change_the_flow(tmp_path, light_sheet):
     """Every particle is off by its own depth, in a flow that is three percent too slow."""

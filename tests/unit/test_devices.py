@@ -136,7 +136,7 @@ def test_another_device_and_longer_waits_resume_the_same_training(tmp_path, caps
     waits = {"join_minutes": 1, "compile_minutes": 1, "step_minutes": 1}
     write_tiny_training(tmp_path, iterations=3, checkpoint_every=2, device="cpu", timeouts=waits)
     assert main(arguments(folder)) == 0
-    assert "resuming at step 2" in capsys.readouterr().out
+    assert "resuming at step 3" in capsys.readouterr().out
 
 
 def test_cores_are_those_of_the_process_and_its_control_group(tmp_path, monkeypatch):

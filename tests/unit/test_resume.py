@@ -45,18 +45,34 @@ def forget_after(folder, step):
 def test_what_changes_no_step_leaves_the_checkpoints(tmp_path, caplog, changed):
     steps, whole = train(tmp_path, **BEFORE)
     assert steps == [4, 8, 12]
-    forget_after(tmp_path, 4)
+    forget_after(tmp_path, 8)
     steps, resumed = train(tmp_path, **BEFORE | changed)
-    assert any("resuming at step 4" in message for message in caplog.messages)
-    assert steps == ([4, 6, 9, 12] if "history_every" in changed else [4, 8, 12])
+    assert any("resuming at step 8" in message for message in caplog.messages)
+    assert steps == ([4, 8, 9, 12] if "history_every" in changed else [4, 8, 12])
     for name, values in whole.items():
         assert torch.equal(resumed[name], values)
+
+
+@pytest.mark.parametrize("settled", [None, 1e9], ids=["last step", "settled"])
+def test_what_follows_a_training_takes_no_step_of_it(tmp_path, monkeypatch, settled):
+    """A run that has ended, of which the standard deviations are asked for in another way."""
+    monkeypatch.setattr(
+        "aiv_rba.training.loop.has_settled", lambda rows, *_: settled and len(rows) > 1
+    )
+    before = BEFORE | {"settled": settled}
+    steps, whole = train(tmp_path, **before, uncertainty={"method": "none"})
+    taken = []
+    monkeypatch.setattr(Run, "weigh", lambda run, batch, e: taken.append(batch.step))
+    again, same = train(tmp_path, **before, uncertainty={"method": "curvature", "samples": 8})
+    assert not taken
+    assert again == steps == ([4, 8, 12] if settled is None else [4, 8])
+    assert all(torch.equal(same[name], values) for name, values in whole.items())
 
 
 def test_amplitudes_are_fitted_or_not_to_the_same_training(tmp_path, caplog):
     _, fitted = train(tmp_path, **BEFORE)
     _, plain = train(tmp_path, **BEFORE | {"fit_amplitudes": False})
-    assert any("resuming at step 8" in message for message in caplog.messages)
+    assert any("resuming at step 12" in message for message in caplog.messages)
     moved = {name for name, values in fitted.items() if not torch.equal(plain[name], values)}
     assert moved == {"body.mlp.out.weight", "body.mlp.out.bias"}
 
@@ -99,6 +115,7 @@ def test_optimisers_that_search_along_lines_keep_the_batch_of_their_first_step(t
     assert [number, *(step for step, _ in later)] == [3, 4, 5, 6]
     assert all(torch.equal(points, kept) for _, points in later)
     # Also after a restart in between.
+    (tmp_path / "checkpoints" / "step_00000007.pt").unlink()
     resumed = seen()
     assert [step for step, _ in resumed] == [5, 6]
     assert all(torch.equal(points, kept) for _, points in resumed)

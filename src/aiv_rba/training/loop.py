@@ -134,6 +134,10 @@ class Run:
     def _steps(self, first: int, checkpoints: Checkpoints, observe: Observer | None) -> None:
         iterations = self.settings.iterations
         switch = self.settings.optimiser.iterations if self.settings.second_optimiser else None
+        last_row = self.history.rows[-1]["step"] if self.history.rows else 0
+        if first and first == last_row and self._has_ended():
+            # This is the checkpoint of the end.
+            return
         started = 0.0
         with Progress("train", first, iterations, quiet=self.ranks.rank != 0) as progress:
             for step in range(first, iterations):
@@ -159,15 +163,19 @@ class Run:
                 save = stop or (step + 1) % self.settings.checkpoint_every == 0
                 if save or last:
                     check_parameters(self.problem.residuals.network, step + 1)
+                ended = last
                 if (step + 1) % self.settings.history_every == 0 or last:
                     row = self.history.add(step + 1, self.seconds, rows, self.optimiser.diagnostics)
                     progress.show(short(row))
                     if observe:
                         observe(step + 1)
                     if self._has_ended():
-                        return check_parameters(self.problem.residuals.network, step + 1)
-                if save and not last:
+                        check_parameters(self.problem.residuals.network, step + 1)
+                        ended = True
+                if save or ended:
                     self._save(checkpoints, step + 1)
+                if ended:
+                    return
                 if stop:
                     checkpoints.finish()
                     # A launcher ends all ranks when the first one leaves.

@@ -20,6 +20,8 @@ from aiv_rba.settings.types import FlowKind
 PRIOR = 0.05
 # Depths of particles follow from the flow, and the factors from the depths.
 ROUNDS = 2
+# A flow that needs a larger change is wrong in more than its amplitudes.
+LARGEST = 0.2
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class FittedAmplitudes:
     ----------
     changes
         Of the factor of the mean flow, and of factor and phase (radians) of each harmonic; of
-        the factor of the whole flow if it is unsteady or its network gives no coefficients.
+        the factor of the whole flow if it is unsteady or its network gives no coefficients. Zero
+        where the tracks ask for more than a fifth, which is no matter of amplitudes.
     raised
         By how much the main component at the training tracks became larger.
     """
@@ -64,7 +67,7 @@ def fit_amplitudes(problem: Velocimetry, flow: FlowKind) -> FittedAmplitudes:
 
     By generalised least squares, in which the rows of a track share the error of the depth of their
     particle, and with a prior of five percent for each factor. Pressure is scaled as velocity is.
-    Every rank calls this; all find the same.
+    A flow for which that is too little stays as it is. Every rank calls this; all find the same.
     """
     derivatives = scalings(flow, problem.network.modes).to(problem.ranks.device)
     one = torch.eye(problem.network.modes).to(derivatives)
@@ -75,6 +78,10 @@ def fit_amplitudes(problem: Velocimetry, flow: FlowKind) -> FittedAmplitudes:
         score, known = _normal_equations(problem, derivatives @ back)
         known.diagonal().add_(1 / PRIOR**2)
         changes += torch.linalg.solve(known, score - changes / PRIOR**2)
+        # Also where a number is not finite.
+        if not changes.abs().max() <= LARGEST:
+            problem.network.scale_in_time(back)
+            return FittedAmplitudes([0.0] * len(changes), 0.0)
         scaling = one + torch.einsum("k,kmn->mn", changes, derivatives)
         problem.network.scale_in_time(scaling @ back)
     raised = _raised(problem, torch.linalg.inv(scaling))
