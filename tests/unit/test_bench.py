@@ -144,8 +144,8 @@ def test_jobs_take_turns(tmp_path):
     assert [len(turns) for turns in taken.values()] == [2, 2]
     assert all(0 < turn.work < 10 for turns in taken.values() for turn in turns)
     assert [len(ranks) for ranks in told.values()] == [1, 2]
-    # Six steps and the one that ends the last turn.
-    assert len(told["one"][0]["save_seconds"]) == 2
+    # Six steps and the one that ends the last turn, after which there is a checkpoint too.
+    assert len(told["one"][0]["save_seconds"]) == 3
     found = told["two"][0]["collectives"]
     assert found["maxima"]["numbers"] == 9 < found["sums"]["numbers"]
 
