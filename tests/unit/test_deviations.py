@@ -190,10 +190,23 @@ def test_a_soft_no_slip_condition_holds_the_flow_at_the_wall(tmp_path):
     assert speeds[0] < 0.5 * speeds[1]
 
 
+@pytest.mark.parametrize(("raised", "seen"), [(0.009, 0.0), (0.11, 0.1), (-0.06, 0.05)])
+def test_a_flow_that_had_to_be_raised_by_more_than_a_percent_may_be_off_by_it(
+    trained, monkeypatch, raised, seen
+):
+    problem, _ = trained
+    monkeypatch.setattr(problem, "amplitude_bias", lambda: (0.001, 0.002))
+    generator = torch.Generator().manual_seed(0)
+    factors = curvature._amplitude_factors(problem, 20_000, generator, raised)
+    together = factors.mean(dim=1).std() if factors.shape[1] > 1 else factors.std()
+    alone = curvature.AMPLITUDE / factors.shape[1] ** 0.5
+    assert float(together) == pytest.approx((seen**2 + alone**2) ** 0.5, rel=0.03)
+
+
 def test_rows_of_one_track_are_off_together(trained):
     problem, _ = trained
     generator = torch.Generator().manual_seed(0)
-    rows, _ = curvature._track_rows(problem, problem.residuals, 8, generator)
+    rows = curvature._track_rows(problem, problem.residuals, 8, generator)
     with torch.no_grad():
         own = rows.factors * problem.residuals.tracks(*rows.inputs)
     draws = rows.errors / own.unsqueeze(-1)
@@ -209,11 +222,11 @@ def test_where_tracks_are_too_many_some_stand_for_all(trained, monkeypatch):
     monkeypatch.setattr(curvature, "ROWS", 20)
     every = -(-problem.batches.track_count // 20)
     generator = torch.Generator().manual_seed(0)
-    few, _ = curvature._track_rows(problem, problem.residuals, 8, generator)
+    few = curvature._track_rows(problem, problem.residuals, 8, generator)
     assert len(few.factors) == int((problem.batches.track % every == 0).sum())
     # Each counts as often as there are tracks that it stands for.
     monkeypatch.undo()
-    every_row, _ = curvature._track_rows(problem, problem.residuals, 8, generator)
+    every_row = curvature._track_rows(problem, problem.residuals, 8, generator)
     chosen = problem.batches.track % every == 0
     torch.testing.assert_close(few.factors, every**0.5 * every_row.factors[chosen])
 

@@ -38,6 +38,9 @@ EQUATIONS = 0.2
 # such as a light sheet or an interval between frames that is not quite what it is taken for. The
 # faster harmonics have other errors than the mean, so that each coefficient in time has its own.
 AMPLITUDE = 0.001
+# What the fit of the amplitudes may raise the flow by without a sign that more is wrong: equations
+# that the network does not resolve cost up to half a percent, a wrong wall several.
+RAISED = 0.01
 # The curvature is that of at most so many rows of the tracks, and of so many batches of at most so
 # many collocation points.
 ROWS, BATCHES, POINTS = 40_000, 2, 2_400
@@ -99,7 +102,7 @@ class _Rows:
 
 
 def sample_deviations(
-    problem: Velocimetry, case: Case, settings: UncertaintySettings
+    problem: Velocimetry, case: Case, settings: UncertaintySettings, raised: float = 0.0
 ) -> CurvatureSamples:
     """Linearise all rows about the trained network, and see where random errors move it.
 
@@ -119,8 +122,9 @@ def sample_deviations(
         Displacements of the wall by `case.wall_error`, smooth over a hydraulic radius, where
         no-slip is exact.
     amplitude
-        What the amplitude bias on the tracks exceeds its standard error by, as a factor of the
-        whole flow; and a tenth of a percent, as a factor of each of its coefficients in time.
+        What the amplitude bias on the tracks exceeds its standard error by, and by how much more
+        than a percent the fit of the amplitudes `raised` the flow, as a factor of the whole flow;
+        and a tenth of a percent, as a factor of each of its coefficients in time.
 
     Every rank calls this; the samples are the same for any number of ranks but for rounding.
     """
@@ -128,7 +132,8 @@ def sample_deviations(
     assert isinstance(residuals, FlowResiduals)
     generator = torch.Generator().manual_seed(settings.seed)
     strengths = _wall_displacements(case, residuals, settings.samples, generator)
-    tracks, amplitude = _track_rows(problem, residuals, settings.samples, generator)
+    amplitude = _amplitude_factors(problem, settings.samples, generator, raised)
+    tracks = _track_rows(problem, residuals, settings.samples, generator)
     equations = [
         rows
         for block in problem.sizes
@@ -158,20 +163,26 @@ def sample_deviations(
 
 
 @torch.no_grad()
-def _track_rows(
-    problem: Velocimetry, residuals: FlowResiduals, samples: int, generator: torch.Generator
-) -> tuple[_Rows, Tensor]:
-    """Rows of the tracks, and samples (S, modes) of the factors by which the flow is off."""
+def _amplitude_factors(
+    problem: Velocimetry, samples: int, generator: torch.Generator, raised: float
+) -> Tensor:
+    """Samples (S, modes) of the factors by which the coefficients in time are off."""
     bias, error = problem.amplitude_bias()
     # The rest is noise, which has its own part.
-    seen = max(abs(bias) - error, 0.0)
-    modes = residuals.network.modes
+    seen = max(abs(bias) - error, 0.0) + max(abs(raised) - RAISED, 0.0)
+    modes = problem.network.modes
 
     def draw(count: int) -> Tensor:
         return torch.randn(samples, count, generator=generator, dtype=torch.float64)
 
-    amplitude = seen * draw(1) + AMPLITUDE * draw(modes)
+    return seen * draw(1) + AMPLITUDE * draw(modes)
 
+
+@torch.no_grad()
+def _track_rows(
+    problem: Velocimetry, residuals: FlowResiduals, samples: int, generator: torch.Generator
+) -> _Rows:
+    """Rows of the tracks, with the errors that rows of a track share."""
     ranks, batches = problem.ranks, problem.batches
     placed, deviation = problem.placed_tracks()
     deviation = None if deviation is None else deviation.double()
@@ -201,8 +212,7 @@ def _track_rows(
     left, number = torch.unique_consecutive(track, return_inverse=True)
     shared = SharedErrors(factors.unsqueeze(-1) * changes, number, covariance[left])
     errors = NOISE * shared.colour(errors * draws.to(errors)[track].unsqueeze(1))
-    rows = _Rows("tracks", (placed, measured), every**0.5 * factors, "noise", errors, shared)
-    return rows, amplitude
+    return _Rows("tracks", (placed, measured), every**0.5 * factors, "noise", errors, shared)
 
 
 def _rows_of_points(

@@ -107,7 +107,7 @@ def train(
                 return member
 
             started = time.perf_counter()
-            deviations = find_deviations(method, problem, case, train_member)
+            deviations = find_deviations(method, problem, case, train_member, amplitudes.raised)
             seconds = time.perf_counter() - started
             if first:
                 choices = chosen(settings, problem.settings)

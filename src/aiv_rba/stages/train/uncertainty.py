@@ -45,6 +45,7 @@ def find_deviations(
     problem: Velocimetry,
     case: Case,
     train_member: Callable[[TrainSettings, Case, str], Velocimetry],
+    raised: float,
 ) -> Deviations | None:
     """Samples of what the flow may be off by; every rank calls this.
 
@@ -56,12 +57,14 @@ def find_deviations(
         The problem with its trained network.
     train_member
         Trains a network anew, from settings and a case, under a name of its own.
+    raised
+        By how much the fit of the amplitudes raised the flow on the tracks.
     """
     settings = problem.settings
     if method == "none":
         return None
     if method == "curvature":
-        return sample_deviations(problem, case, settings.uncertainty)
+        return sample_deviations(problem, case, settings.uncertainty, raised)
     members = []
     for number in range(1, settings.uncertainty.members + 1):
         seed = settings.uncertainty.seed + number
