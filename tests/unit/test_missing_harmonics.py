@@ -79,7 +79,9 @@ def test_the_verdict_sees_it(model):
     assert "missing_harmonics" in found["because"]
 
 
-def test_an_unsteady_flow_has_no_harmonics(model):
+def test_an_unsteady_flow_has_no_harmonics_and_rows_without_times_show_none(model):
     case, flow = measured(model, 2, 0.05)
-    case = replace(case, scales=replace(case.scales, flow="unsteady"))
-    assert missing_harmonics(case, model, flow, np.ones_like(flow)) is None
+    unsteady = replace(case, scales=replace(case.scales, flow="unsteady"))
+    timeless = replace(case, tracks=replace(case.tracks, points=case.tracks.points * [0, 1, 1, 1]))
+    for other in (unsteady, timeless):
+        assert missing_harmonics(other, model, flow, np.ones_like(flow)) is None

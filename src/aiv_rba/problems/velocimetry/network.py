@@ -135,8 +135,11 @@ class FlowNetwork(CoordinateNetwork):
         matrices = matrices.to(points)
         if isinstance(self.body, _TimeCoefficients):
             found = self.coefficients(points[:, 1:], order=0)
-            found = torch.einsum("kpm,xnfm->kxnfp", matrices, found)
-            ends = [self.body.at_times(found, time)[:, 0] for time in (before, after)]
+            ends = [
+                # One matrix after the other, since all coefficients of all flows need much memory.
+                torch.stack([self.body.at_times(found @ m.T, time)[0] for m in matrices])
+                for time in (before, after)
+            ]
         else:
             moved = (torch.cat([time[:, None], points[:, 1:]], dim=1) for time in (before, after))
             ends = [matrices * self.value(end) for end in moved]

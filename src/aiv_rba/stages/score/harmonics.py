@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from aiv_rba.fields.derived import points_at_once
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.mixture import fit
@@ -24,7 +25,8 @@ def missing_harmonics(
     the next harmonics. The root of the sum of squares of these, over that of the velocity, comes
     with its standard error, by the tracks, whose rows may share errors (Liang & Zeger 1986).
 
-    None where the flow is unsteady, or the network gives no coefficients in time.
+    None where the flow is unsteady, the rows have no times, or the network gives no coefficients in
+    time.
 
     Parameters
     ----------
@@ -36,7 +38,8 @@ def missing_harmonics(
         (N, components): standard deviation of the residuals.
     """
     tracks, network = case.tracks, model.network
-    if case.flow == "unsteady" or not network.has_coefficients:
+    times = tracks.points[:, 0]
+    if case.flow == "unsteady" or not np.ptp(times) or not network.has_coefficients:
         return None
     measured = np.stack(list(tracks.velocity.values()), axis=1)
     residual = measured - inferred
@@ -44,10 +47,13 @@ def missing_harmonics(
     factor = np.sqrt(fit(*rows).probability(*rows).numpy())[:, None] / noise
 
     columns = ["uvw".index(name) for name in tracks.velocity]
+    positions = torch.tensor(tracks.points[:, 1:]).to(network.scales)
     with torch.no_grad():
-        positions = torch.tensor(tracks.points[:, 1:]).to(network.scales)
-        coefficients = network.coefficients(positions, order=0)[0][:, columns].cpu().numpy()
-    scaled = factor[..., None] * coefficients
+        parts = [
+            network.coefficients(part, order=0)[0][:, columns].cpu()
+            for part in torch.split(positions, points_at_once(network))
+        ]
+    scaled = factor[..., None] * torch.cat(parts).numpy()
     shape = scaled[..., np.square(scaled).sum(axis=(0, 1)).argmax()]
     residual, velocity = factor * residual, factor * inferred
     if not velocity.any():
@@ -55,7 +61,7 @@ def missing_harmonics(
 
     track = np.unique(tracks.track, return_inverse=True)[1]
     size = np.square(shape).sum() / 2 / np.square(velocity).sum()
-    turn = 2 * np.pi * tracks.points[:, 0] / case.scales.nondimensional_period
+    turn = 2 * np.pi * times / case.scales.nondimensional_period
     known = (network.modes - 1) // 2
     squares = variances = 0.0
     for harmonic in range(known + 1, known + 1 + NEXT):
