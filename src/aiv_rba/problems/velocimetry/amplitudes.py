@@ -112,7 +112,8 @@ def _normal_equations(problem: Velocimetry, matrices: Tensor) -> tuple[Tensor, T
         scores.append(torch.einsum("n,nck,nc->k", weight, response, residual))
         responses.append(response)
     score = problem.ranks.sum(torch.stack(scores).mean(0))
-    return score, problem.information(torch.stack(responses).mean(0), weight, noise)
+    response = torch.stack(responses).mean(0)
+    return score, problem.information(response, problem.changes_in_depth(), weight, noise)
 
 
 def _raised(problem: Velocimetry, back: Tensor) -> float:

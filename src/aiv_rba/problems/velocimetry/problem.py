@@ -223,15 +223,16 @@ class Velocimetry:
         The second number is the variance of this component over the depths that particles may have,
         over its mean square: the mean square at depths that are not known is larger by it.
         """
-        if self.sheet is None or not self.depth_spread:
+        if not self.depth_spread:
             return 1.0, 0.0
+        changes = self.changes_in_depth()
+        assert changes is not None
         weight, noise = self.matched(predicted)
         flow = torch.zeros_like(predicted)
         flow[:, self.main] = predicted[:, self.main]
         flow = flow / noise
-        left = float(self.information(flow.unsqueeze(-1), weight, noise))
-        points, _ = self.placed_tracks()
-        change = self.sheet.derivatives(self.flow, points)[:, self.main].unsqueeze(1)
+        left = float(self.information(flow.unsqueeze(-1), changes, weight, noise))
+        change = changes[:, self.main].unsqueeze(1)
         covariance = self.state["depth_covariances"][self.batches.track]
         variance = (change @ covariance @ change.mT).flatten()
         main = predicted[:, self.main].square()
@@ -250,15 +251,25 @@ class Velocimetry:
         weight = mixture.probability(predicted - measured, measured, relative)
         return weight, torch.maximum(self.noise, mixture.deviation) * relative
 
-    def information(self, values: Tensor, weight: Tensor, noise: Tensor) -> Tensor:
+    def changes_in_depth(self) -> Tensor | None:
+        """First two derivatives in depth (n, components, 2) of the velocity at this rank's rows.
+
+        None where no component is missing, so that depths are known.
+        """
+        if self.sheet is None:
+            return None
+        return self.sheet.derivatives(self.flow, self.placed_tracks()[0])
+
+    def information(
+        self, values: Tensor, changes: Tensor | None, weight: Tensor, noise: Tensor
+    ) -> Tensor:
         """What the tracks tell of k numbers with which their rows change by values, (k, k).
 
         Values (n, components, k) are over the noise, which comes with the weight from `matched`.
-        Rows of a track share the error of the depth of their particle.
+        With the `changes_in_depth`, rows of a track share the error of the depth of their particle.
         """
-        if self.sheet is None:
+        if changes is None:
             return self.ranks.sum(torch.einsum("n,nci,ncj->ij", weight, values, values))
-        changes = self.sheet.derivatives(self.flow, self.placed_tracks()[0])
         return information(
             values,
             changes / noise.unsqueeze(-1),
