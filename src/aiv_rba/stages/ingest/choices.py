@@ -31,7 +31,7 @@ ASSUMED = 0.1
 # Successive rows of a track are taken to be no more alike.
 MOST_ALIKE = 0.99
 # Standard deviation of a wall's position over the height of its arcs above their chords.
-SHARE_OF_HEIGHT = 0.125
+SHARE_OF_HEIGHT = 0.03125
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ def choose_wall_error(
 
     An edge between vertices whose normals differ by an angle a is the chord of an arc, which it
     leaves by a / 8 of its length. Velocity vanishes on a smooth surface through the vertices, not
-    on flat triangles, so that where nothing else is known the wall is as uncertain as an eighth of
-    that (docs/uncertainty.md); if its vertices scatter, as their scatter too. A wall from an image
-    of labels is as uncertain as half a voxel.
+    on flat triangles, so that where nothing else is known the wall is as uncertain as a thirty-
+    second of that (docs/uncertainty.md); if its vertices scatter, as their scatter too. A wall from
+    an image of labels is as uncertain as half a voxel.
     """
     if config.wall_error != "auto":
         unit = to_si(config.units.wall, "[length]", "ingest.units.wall")
