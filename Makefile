@@ -16,10 +16,15 @@ TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY))
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
-.venv/installed: pyproject.toml constraints.txt
+# The package and what checks it on a GPU; all else comes after it.
+.venv/package: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: found $$($(PYTHON) --version), expected Python 3.11 or newer"; exit 2; }
 	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[gpu-check]'
+	@touch $@
+
+.venv/installed: .venv/package
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mpi,twin,workflow]'
 	@touch $@
 
@@ -57,7 +62,7 @@ bench: .venv/installed  ## the paper's step against nested autograd, JAX and the
 
 # The eight minutes include the installation.
 gpu-check:  ## tests, speed and a training on this machine's GPU in eight minutes; DEVICE=cpu rehearses it
-	@end=$$(($$(date +%s) + 480)); $(MAKE) --no-print-directory .venv/installed && \
+	@end=$$(($$(date +%s) + 480)); $(MAKE) --no-print-directory .venv/package && \
 	  $(BIN)/python -m bench gpu_check --device $(DEVICE) --seconds $$((end - $$(date +%s)))
 
 bench-scaling: .venv/installed  ## one and two ranks, and a plan for many; writes results/bench_scaling.json
@@ -72,10 +77,10 @@ bench-optimisers: .venv/installed  ## every optimiser on both benchmarks, side b
 validate: .venv/installed  ## known problems with quick settings (6 minutes); PROFILE=burgers: another profile
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake results/validation/$(PROFILE)/finished --cores $(CORES)
 
-# The two judged twins are made first if they are missing, which takes a quarter of an hour. Snakemake
+# The two judged twins are made first if they are missing, which takes tens of minutes. Snakemake
 # looks for ready jobs once in every timespan for each job that has ended: of a second it would need
 # half a core for hundreds of jobs.
-study: .venv/installed results/twins/lobe_b/experiment.yaml results/twins/bend_b/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 90 minutes on two cores; PLAN=quick: a rehearsal)
+study: .venv/installed results/twins/lobe_e/experiment.yaml results/twins/bend_e/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 90 minutes on two cores; PLAN=quick: a rehearsal)
 	@$(BIN)/python -m studies.study.duration $(PLAN) --cores $(CORES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --snakefile workflow/study.smk results/study/$(PLAN)/finished --cores $(CORES) --keep-going \
 		--max-jobs-per-timespan 1000/60s --scheduler-subsample 10

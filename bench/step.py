@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from statistics import median
 from typing import Any
@@ -78,12 +79,13 @@ class NestedNetwork(FlowNetwork):
         return torch.cat([value[None], first.permute(2, 1, 0), second[None]])
 
 
-def settings(size: Size, *, compile: bool) -> TrainSettings:
+def settings(size: Size, *, compile: bool, cuda_graphs: bool = False) -> TrainSettings:
     """Those of the paper, with a network of this size."""
     paper: TrainSettings = load_stage(PAPER, "train")
     assert isinstance(paper.optimiser, AdamSettings)
     network = replace(paper.network, layers=size.layers, width=size.width)
-    return replace(paper, network=network, optimiser=replace(paper.optimiser, compile=compile))
+    optimiser = replace(paper.optimiser, compile=compile, cuda_graphs=cuda_graphs)
+    return replace(paper, network=network, optimiser=optimiser)
 
 
 class Training(Run):
@@ -99,8 +101,9 @@ class Training(Run):
         kind: type[FlowNetwork] = FlowNetwork,
         *,
         compile: bool = False,
+        cuda_graphs: bool = False,
     ) -> None:
-        chosen = settings(size, compile=compile)
+        chosen = settings(size, compile=compile, cuda_graphs=cuda_graphs)
         torch.manual_seed(0)
         network = kind(chosen.network, -torch.ones(4), torch.ones(4)).to(device)
         points = {block: 2 * torch.rand(n, 4) - 1 for block, n in size.rows.items()}
@@ -165,9 +168,9 @@ def measure(size: Size, rounds: int) -> dict[str, Any]:
         "multipliers": multipliers_step(size),
     }
     if find_spec("jax"):
-        from bench.jax_step import jax_step
+        from bench.jax_step import jax_steps
 
-        steps["jax"] = jax_step(Training(size, here))
+        steps["jax"] = partial(jax_steps(Training(size, here)), 1)
     seconds = in_turns({name: timed(step) for name, step in steps.items()}, rounds, warm_up=2)
     over_jets = {name: ratios(s, seconds["jets"]) for name, s in seconds.items()}
     share = size.operations / product_operations(size, count)

@@ -42,6 +42,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     # A minute on two cores.
     "35_steps": {"optimiser": OPTIMISER | {"iterations": 35}},
     **{f"seed_{seed}": {"seed": seed} for seed in range(1, 5)},
+    **{
+        f"equal_multipliers_{seed}": {"multipliers": {"name": "none"}, "seed": seed}
+        for seed in range(1, 3)
+    },
 }
 
 

@@ -290,6 +290,11 @@ def _pushed_out(mesh: pv.PolyData) -> pv.PolyData:
     return mesh
 
 
+def _scattered(mesh: pv.PolyData) -> pv.PolyData:
+    mesh.points += 250 * np.random.default_rng(0).normal(size=mesh.points.shape) * [1, 0, 1]
+    return mesh
+
+
 def _moebius(mesh: pv.PolyData) -> pv.PolyData:
     s = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     edges = []
@@ -317,6 +322,7 @@ MESHES: dict[str, Callable[[pv.PolyData], pv.PolyData]] = {
     ).triangulate(),
     "it is a Moebius band": _moebius,
     "a vertex is pushed out": _pushed_out,
+    "its vertices scatter": _scattered,
     "it is half as long": lambda m: _moved(
         m, lambda p: np.stack([p[:, 0], 500 + p[:, 1] / 2, p[:, 2]], 1)
     ),
@@ -328,12 +334,13 @@ MESHES: dict[str, Callable[[pv.PolyData], pv.PolyData]] = {
 
 
 def _h5(files: dict[str, dict[str, Any]]) -> None:
-    """Change attributes (@name) and datasets of HDF5 files; null deletes a dataset."""
+    """Change attributes (group@name) and datasets of HDF5 files; null deletes a dataset."""
     for name, changes in files.items():
         with h5py.File(name, "a") as file:
             for key, value in changes.items():
-                if key.startswith("@"):
-                    file.attrs[key[1:]] = value
+                group, at, attribute = key.partition("@")
+                if at:
+                    file[group or "/"].attrs[attribute] = value
                     continue
                 del file[key]
                 if value is not None:

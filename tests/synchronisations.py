@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -21,6 +22,8 @@ INDEXES = {"index", "index_put", "index_put_"}
 # which a GPU waits for too.
 FROM_DEVICE = {Tensor.tolist, Tensor.cpu, Tensor.numpy, Tensor.__array__}
 TO_DEVICE = {torch.tensor, torch.as_tensor, Tensor.new_tensor}
+# So are numbers of elements.
+ELEMENTS = {Tensor.__getitem__, Tensor.__setitem__}
 
 
 @contextmanager
@@ -57,7 +60,11 @@ class _Methods(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         values = args[-1] if args else None
         moved = func in TO_DEVICE and not isinstance(values, Tensor)
-        if moved or func in FROM_DEVICE:
+        numbers = func in ELEMENTS and any(
+            isinstance(index, list | np.ndarray)
+            for index in (args[1] if isinstance(args[1], tuple) else (args[1],))
+        )
+        if moved or numbers or func in FROM_DEVICE:
             _note(self.found, func.__name__)
         return func(*args, **(kwargs or {}))
 

@@ -18,6 +18,8 @@ include: "rules/versions.smk"
 
 
 STUDY = str(plan.FOLDER)
+# Raised when the study notes other errors along a training, so that its runs are made again.
+NOTED = 2
 
 
 localrules:
@@ -132,7 +134,7 @@ rule study_train:
         runtime=60,
     params:
         folder=lambda wildcards, output: Path(output.model).parent,
-        version=VERSION["train"],
+        version=[VERSION["train"], NOTED],
     shell:
         "ln -f {input.case} {input.points} {params.folder} &&"
         " OMP_NUM_THREADS=1 python -m studies.study.train {params.folder} {input.truth} 2> {log}"
@@ -171,6 +173,7 @@ rule study_report:
     output:
         page=f"{STUDY}/{{plan}}/report.html",
         tables=directory(f"{STUDY}/{{plan}}/tables"),
+        figures=directory(f"{STUDY}/{{plan}}/figures"),
     log:
         f"{STUDY}/{{plan}}/logs/report.log",
     conda:

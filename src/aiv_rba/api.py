@@ -12,7 +12,7 @@ from pathlib import Path
 from aiv_rba.fields.flow import Flow, open_flow
 from aiv_rba.files.results import Results
 from aiv_rba.problem import Problem
-from aiv_rba.problems.fixed_points import ONE_RANK, FixedPoints
+from aiv_rba.problems.fixed_points import FixedPoints
 from aiv_rba.settings import Experiment, LoopSettings
 from aiv_rba.stages.fields import run as fields_stage
 from aiv_rba.stages.ingest import run as ingest_stage
@@ -76,7 +76,7 @@ def fit(
     settings: LoopSettings | None = None,
     folder: Folder | None = None,
 ) -> Run:
-    """Train the network of a problem on this process; the run with its history.
+    """Train the network of a problem, on its ranks and device; the run with its history.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def fit(
     UserError
         If a number is not finite and no restart is left.
     """
-    run = Run(settings or LoopSettings(), problem, ONE_RANK)
+    run = Run(settings or LoopSettings(), problem, problem.ranks)
     if folder is not None:
         run.train(Path(folder))
         return run

@@ -255,7 +255,9 @@ def _quantiles(
     if everyone:
         found = order_statistics(values, numbers, everyone.total)
     else:
-        found = values.sort(0).values[numbers]
+        # One by one: a list of numbers would have to be copied to the device.
+        ordered = values.sort(0).values
+        found = torch.stack([ordered[number] for number in numbers])
     return tuple((low + high) / 2 for low, high in found.view(len(shares), 2, -1))
 
 

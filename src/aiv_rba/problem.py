@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from aiv_rba.ranks.ddp import Ranks
+
 Blocks = dict[str, Tensor]
 """A tensor (rows, terms) for each block of loss terms, such as no_slip, tracks, navier_stokes."""
 
@@ -75,6 +77,8 @@ class Problem(Protocol):
     """A network to be trained, and on what."""
 
     residuals: Residuals
+    ranks: Ranks
+    """This process among its peers, and the device on which the problem is."""
     weights: dict[str, list[float]]
     """Global weight of each term of each block."""
     sizes: dict[str, tuple[int, int]]

@@ -111,7 +111,9 @@ class Rival:
 RIVALS = {
     "aiv_rba": Rival(lambda job, clock: ours.fit(job.experiment, job.results), ours.KNOWS),
     "interpolation": Rival(
-        lambda job, clock: interpolation.fit(job.case), interpolation.KNOWS, ("pressure", "w")
+        lambda job, clock: interpolation.fit(job.case),
+        interpolation.KNOWS,
+        ("pressure", "w", "pressure_drop", "resistance"),
     ),
     "spicy": Rival(lambda job, clock: constrained.fit(job.case), constrained.KNOWS),
     "stokes": Rival(lambda job, clock: stokes.fit(job.case), stokes.KNOWS),

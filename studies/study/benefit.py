@@ -16,10 +16,16 @@ from studies.study.plan import Comparison, Run, runs_of
 SCHEMES = ("rba", "paper_rba", "one_rate_rba", "self_adaptive", "annealing")
 # Overlays that change residual-based attention and mean nothing without it.
 OF_RBA = ("quantile", "no_tracks", "per_visit", "fast")
-# Errors that are in the history, so that they are known at every time of the training.
-ALONG = ("validation_u", "validation_v", "truth_velocity", "truth_pressure")
-# Errors at the end of the training.
-AT_END = ("velocity", "w", "pressure", "wss", "flow_rate")
+# Errors at the end of the training, and the columns of the history that have them along the way.
+ERRORS = {
+    "validation_u": "validation_u",
+    "validation_v": "validation_v",
+    "velocity": "truth_velocity",
+    "w": "truth_w",
+    "pressure": "truth_pressure",
+    "wss": "truth_wss",
+    "flow_rate": "truth_flow_rate",
+}
 
 
 class Ratio(NamedTuple):
@@ -86,23 +92,25 @@ def pairs_of(
 def benefit(plan: Sequence[Comparison]) -> pd.DataFrame:
     """Ratios of errors with and without multipliers, at equal iterations and equal wall time.
 
-    At equal wall time both runs are looked at when the one that is sooner at its end is there.
+    At equal iterations both runs are at their ends. At equal wall time both are looked at when the
+    one that is sooner at its end is there.
     """
     rows = []
     for comparison in plan:
         for twin, variant, runs in pairs_of(comparison, plan):
             histories = [tuple(map(history_of, pair)) for pair in runs]
+            times = [min(history["seconds"].iloc[-1] for history in pair) for pair in histories]
             ends = [tuple(map(row_of, pair)) for pair in runs]
-            for by, equal in (("step", "iterations"), ("seconds", "wall time")):
-                for column in ALONG:
-                    errors = []
-                    for pair in histories:
-                        place = min(history[by].iloc[-1] for history in pair)
-                        errors.append([error_at(history, by, place, column) for history in pair])
-                    rows.append((comparison.name, twin, variant, equal, column, *_ratio(errors)))
-            for column in AT_END:
-                errors = [[end[column] for end in pair] for pair in ends]
-                rows.append((comparison.name, twin, variant, "iterations", column, *_ratio(errors)))
+            key = (comparison.name, twin, variant)
+            for name in ERRORS:
+                errors = [[end[name] for end in pair] for pair in ends]
+                rows.append((*key, "iterations", name, *_ratio(errors)))
+            for name, column in ERRORS.items():
+                errors = [
+                    [error_at(history, "seconds", time, column) for history in pair]
+                    for pair, time in zip(histories, times, strict=True)
+                ]
+                rows.append((*key, "wall time", name, *_ratio(errors)))
     names = ["comparison", "twin", "variant", "equal", "error"]
     return pd.DataFrame(rows, columns=[*names, "ratio", "low", "high", "seeds", "verdict"])
 

@@ -1,4 +1,4 @@
-"""Figures of the study, after Figs. 5, 6, 7, A.11 and A.13 of the paper.
+"""Figures of the study, after Figs. 6, 7, A.11 and A.13 of the paper.
 
 Colours are those of Okabe and Ito (2008), each with a line style or a marker of its own; fields
 have viridis and PuOr.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -20,8 +21,12 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from aiv_rba.fields.flow import Flow
+from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
+from aiv_rba.files.truth import open_truth
 from aiv_rba.geometry import across
+from aiv_rba.harmonics import fourier
+from aiv_rba.problems.velocimetry.light_sheet import depth_of
 from studies.study.numbers import history_of
 from studies.study.plan import WORDS, Comparison, Run, label
 
@@ -34,8 +39,8 @@ ERRORS = {
     "truth_velocity": "truth, velocity",
     "truth_pressure": "truth, pressure",
 }
-# Points of a field that are drawn, and phases of the cycle.
-POINTS, PHASES = 4000, (0.0, 1 / 3, 2 / 3)
+# Phases of the cycle at which fields are drawn.
+PHASES = (0.0, 1 / 3, 2 / 3)
 MORE_PHASES = (1 / 6, 1 / 2, 5 / 6)
 
 
@@ -109,88 +114,150 @@ def histograms(measured: dict[str, dict[str, list[float]]]) -> bytes:
     return image(figure)
 
 
-def fields(flow: Flow, phases: Sequence[float] = PHASES) -> bytes:
-    """Velocity, pressure, vorticity and wall shear stress at some phases; Figs. 6(c) and A.13.
+def fields(flow: Flow, truth: Path, phases: Sequence[float] = PHASES) -> bytes:
+    """Inferred and true fields side by side at some phases; Figs. 6(c) and A.13."""
+    found = _inferred_and_true(flow, truth, phases)
+    figure, axes = plt.subplots(
+        len(phases),
+        2 * len(found),
+        figsize=(22, 2.3 * len(phases)),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
+    for number, (name, points, values) in enumerate(found):
+        pairs = axes[:, 2 * number : 2 * number + 2]
+        most = float(np.quantile(np.abs(values), 0.995))
+        signed = name.startswith(("velocity", "pressure"))
+        colours = {"cmap": "PuOr", "vmin": -most} if signed else {"cmap": "viridis", "vmin": 0}
+        for axis, one in zip(pairs.flat, values.reshape(-1, len(points)), strict=True):
+            drawn = _scatter(axis, flow.case, points, one, s=5, vmax=most, **colours)
+            axis.label_outer()
+        for axis, which in zip(pairs[0], ("inferred", "true"), strict=True):
+            axis.set_title(f"{which} {name}")
+        figure.colorbar(drawn, ax=pairs)
+    for axis, phase in zip(axes[:, 0], phases, strict=True):
+        axis.set_ylabel(f"t = {phase:.2f} T\n{axis.get_ylabel()}")
+    return image(figure)
 
-    Points in the middle third of the vessel, seen across it, and the wall from the same side.
+
+def _inferred_and_true(
+    flow: Flow, truth: Path, phases: Sequence[float]
+) -> list[tuple[str, Array, Array]]:
+    """Names of fields, points (N, 3) of the truth, and values (P, 2, N), inferred and true.
+
+    The points are those in the middle third of the depth of the vessel, and those of its wall that
+    face the camera.
     """
-    case = flow.case
-    side = across(case.axis)[0]
-    inside = flow.mesh_positions * case.scales.length + np.array(case.scales.origin)
-    depth = inside[:, across(case.axis)[1]]
-    low, high = np.quantile(depth, [1 / 3, 2 / 3])
-    kept = np.flatnonzero((depth >= low) & (depth <= high))
-    kept = np.random.default_rng(0).permutation(kept)[:POINTS]
-    inside, wall = inside[kept], flow.wall_points
-    front = flow.wall_normals(wall)[:, across(case.axis)[1]] > 0
-    drawn: list[tuple[str, Any, Any]] = []
+    axis, depth = flow.case.axis, _seen_and_depth(flow.case)[1]
+    with open_truth(truth) as file:
+        inside, wall = file["points/position"][:], file["wall/position"][:]
+        low, high = np.quantile(inside[:, depth], [1 / 3, 2 / 3])
+        middle = (inside[:, depth] >= low) & (inside[:, depth] <= high) & flow.inside(inside)
+        front = file["wall/normal"][:, depth] > 0
+        names = ("velocity", "pressure", "vorticity")
+        modes = [file[f"points/{name}"][:][:, middle] for name in names]
+        modes.append(file["wall/wall_shear_stress"][:][:, front])
+    inside, wall = inside[middle], wall[front]
+
+    def drawn(velocity: Array, pressure: Array, vorticity: Array, stress: Array) -> list[Array]:
+        return [
+            1e3 * velocity[:, axis],
+            # Pressure is known up to a constant.
+            pressure - pressure.mean(),
+            np.linalg.norm(vorticity, axis=1),
+            1e3 * np.linalg.norm(stress, axis=1),
+        ]
+
+    pairs = []
     for phase in phases:
         time = phase * flow.period
-        sampled = {
-            "velocity (mm/s)": 1e3 * flow.velocity(inside, time)[:, case.axis],
-            "pressure (Pa)": flow.pressure(inside, time),
-            "vorticity (1/s)": np.linalg.norm(flow.vorticity(inside, time), axis=1),
-        }
-        stress = np.linalg.norm(flow.wall_shear_stress(wall[front], time), axis=1)
-        drawn.append((f"t = {phase:.2f} T", sampled, stress))
-    names = [*drawn[0][1], "WSS (mPa)"]
-    figure, axes = plt.subplots(
-        len(drawn), len(names), figsize=(14, 2.3 * len(drawn)), layout="constrained", squeeze=False
-    )
-    for column, name in enumerate(names):
-        on_wall = name.startswith("WSS")
-        values = [1e3 * stress if on_wall else sampled[name] for _, sampled, stress in drawn]
-        most = float(np.quantile(np.abs(np.concatenate(values)), 0.995))
-        signed = name.startswith(("velocity", "pressure"))
-        points = wall[front] if on_wall else inside
-        for axis, one in zip(axes[:, column], values, strict=True):
-            shown = axis.scatter(
-                1e3 * points[:, case.axis],
-                1e3 * points[:, side],
-                c=one,
-                s=3,
-                cmap="PuOr" if signed else "viridis",
-                vmin=-most if signed else 0,
-                vmax=most,
-                rasterized=True,
-            )
-        axes[0, column].set_title(name)
-        axes[-1, column].set_xlabel(f"{'xyz'[case.axis]} (mm)")
-        figure.colorbar(shown, ax=axes[:, column])
-    for axis, (title, _, _) in zip(axes[:, 0], drawn, strict=True):
-        axis.set_ylabel(f"{title}\n{'xyz'[side]} (mm)")
-    return image(figure)
+        inferred = drawn(
+            flow.velocity(inside, time),
+            flow.pressure(inside, time),
+            flow.vorticity(inside, time),
+            flow.wall_shear_stress(wall, time),
+        )
+        true = drawn(*(fourier(field, phase) for field in modes))
+        pairs.append(list(zip(inferred, true, strict=True)))
+    titles = ("velocity (mm/s)", "pressure (Pa)", "vorticity (1/s)", "WSS (mPa)")
+    points = (inside, inside, inside, wall)
+    values = map(np.array, zip(*pairs, strict=True))
+    return list(zip(titles, points, values, strict=True))
 
 
 def attention_maps(run: Run, flow: Flow) -> bytes:
-    """Multipliers of tracks and groups: mismatches, and distance to the wall."""
+    """Multipliers of rows of the tracks, by mismatches and by place, and of groups."""
     with np.load(run.multipliers) as file:
         maps = {name: file[name] for name in file.files}
-    figure, axes = plt.subplots(1, 3, figsize=(14, 3.8), layout="constrained")
-    if "tracks" in maps:
-        values, flags = maps["tracks"].mean(axis=1), maps["mismatched"]
-        edges = np.linspace(0, float(values.max()) or 1.0, 50)
-        axes[0].hist(values[~flags], edges, color=COLOURS[0], label="matched", histtype="step")
-        axes[0].hist(
-            values[flags], edges, color=COLOURS[1], label="mismatched", hatch="//", alpha=0.6
-        )
-        axes[0].set(xlabel="multiplier of a row", ylabel="rows of the tracks", yscale="log")
-        axes[0].legend(frameon=False)
+    with_tracks = "tracks" in maps
+    figure, axes = plt.subplots(
+        1 + with_tracks, 2, figsize=(13, 4 * (1 + with_tracks)), layout="constrained", squeeze=False
+    )
+    if with_tracks:
+        _track_maps(axes[0], flow.case, maps)
     groups = maps["groups"].mean(axis=1)
-    axes[1].scatter(maps["group_distance"], groups, s=4, color=COLOURS[2])
-    axes[1].set(xlabel="distance to the wall (hydraulic radii)", ylabel="multiplier of a group")
-    case = flow.case
-    at = maps["group_centres"][:, 1:] * case.scales.length + np.array(case.scales.origin)
-    shown = axes[2].scatter(
-        1e3 * at[:, case.axis], 1e3 * at[:, across(case.axis)[0]], c=groups, s=8, cmap="viridis"
-    )
-    axes[2].set(
-        xlabel=f"{'xyz'[case.axis]} (mm)",
-        ylabel=f"{'xyz'[across(case.axis)[0]]} (mm)",
-        title="multiplier of a group",
-    )
-    figure.colorbar(shown, ax=axes[2])
+    by_distance, by_place = axes[-1]
+    by_distance.scatter(maps["group_distance"], groups, s=4, color=COLOURS[2])
+    by_distance.set(xlabel="distance to the wall (hydraulic radii)", ylabel="multiplier of a group")
+    at = _positions(flow.case, maps["group_centres"])
+    drawn = _scatter(by_place, flow.case, at, groups, s=8, cmap="viridis")
+    figure.colorbar(drawn, ax=by_place, label="multiplier of a group")
     return image(figure)
+
+
+def _track_maps(axes: Sequence[Any], case: Case, maps: dict[str, Array]) -> None:
+    """Histogram of the multipliers of matched and mismatched rows, and where these rows are."""
+    values, flags = maps["tracks"].mean(axis=1), maps["mismatched"].astype(bool)
+    histogram, by_place = axes
+    edges = np.linspace(0, float(values.max()) or 1.0, 50)
+    histogram.hist(values[~flags], edges, color=COLOURS[0], label="matched", histtype="step")
+    histogram.hist(
+        values[flags], edges, color=COLOURS[1], label="mismatched", hatch="//", alpha=0.6
+    )
+    histogram.set(xlabel="multiplier of a row", ylabel="rows of the tracks", yscale="log")
+    histogram.legend(frameon=False)
+    at = _positions(case, maps["track_points"])
+    # A few mismatched rows would take the whole scale.
+    most = float(np.quantile(values, 0.99)) or 1.0
+    for kind, marker, size, name in ((~flags, ".", 8, "matched"), (flags, "x", 16, "mismatched")):
+        # Rows with large multipliers lie above the others.
+        order = np.flatnonzero(kind)[np.argsort(values[kind])]
+        drawn = _scatter(
+            by_place,
+            case,
+            at[order],
+            values[order],
+            s=size,
+            marker=marker,
+            label=name,
+            cmap="viridis",
+            vmin=0,
+            vmax=most,
+        )
+    by_place.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    by_place.figure.colorbar(drawn, ax=by_place, label="multiplier of a row", extend="max")
+
+
+def _positions(case: Case, points: Array) -> Array:
+    """Positions (N, 3), m, of nondimensional points (N, 4)."""
+    return np.asarray(points[:, 1:] * case.scales.length + np.array(case.scales.origin))
+
+
+def _seen_and_depth(case: Case) -> tuple[int, int]:
+    """The coordinate across the vessel that the cameras see, and the one that they do not."""
+    first, second = across(case.axis)
+    return (second, first) if depth_of(case.tracks) == first else (first, second)
+
+
+def _scatter(axis: Any, case: Case, points: Array, values: Array, **style: Any) -> Any:
+    """Draw values at points (N, 3), m, as the cameras see them; returns what has the colours."""
+    seen = _seen_and_depth(case)[0]
+    axis.set(xlabel=f"{'xyz'[case.axis]} (mm)", ylabel=f"{'xyz'[seen]} (mm)")
+    return axis.scatter(
+        1e3 * points[:, case.axis], 1e3 * points[:, seen], c=values, rasterized=True, **style
+    )
 
 
 def image(figure: Figure) -> bytes:

@@ -18,7 +18,7 @@ from aiv_rba.fields.flow import Flow, open_flow
 from aiv_rba.files.formats import Array, atomic_path
 from aiv_rba.files.results import Results
 from aiv_rba.files.truth import open_truth
-from aiv_rba.geometry import Lumen
+from aiv_rba.geometry import Lumen, Region
 from aiv_rba.harmonics import fourier
 from aiv_rba.stages.score.tracks import noise_floor, on_tracks
 from aiv_rba.stages.score.truth import PHASES, Compared, against_truth, pressure_drop
@@ -66,14 +66,13 @@ def largest_error(wrong: Array, true: Array, places: Array, times: Array) -> dic
     }
 
 
-def drop_errors(flow: Flow, compared: Compared) -> dict[str, float]:
+def drop_errors(lumen: Lumen | Region, compared: Compared) -> dict[str, float]:
     """Relative errors of pressure drop (L2 over the cycle) and of hydraulic resistance.
 
     Both drops are of the fields at the same points. Resistance is the mean drop over the mean flow
-    rate.
+    rate. Empty where the vessel is no tube.
     """
     true, rates = compared.differences.pressure_drop, compared.differences.flow_rate
-    lumen = flow.lumen
     if not isinstance(lumen, Lumen):
         return {}
     wrong = pressure_drop(lumen, compared.places.inside, compared.differences.pressure)
@@ -108,7 +107,7 @@ def truth_errors(file: h5py.File, flow: Flow, compared: Compared) -> dict[str, A
         where = np.array([largest[name]["position_m"]])
         largest[name]["radii_from_wall"] = float(flow.wall_distance(where)[0])
     errors = compared.errors | stress_errors(compared.wrong["wss"], exact["wss"])
-    return {"errors": errors | drop_errors(flow, compared), "largest": largest}
+    return {"errors": errors | drop_errors(flow.lumen, compared), "largest": largest}
 
 
 def measure(results: Results, truth: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -23,9 +23,15 @@ TRUTH = {
     "wss": "WSS vector",
     "flow_rate": "flow rate",
     "pressure_drop": "pressure drop",
-    "resistance": "resistance",
+    "resistance": "hydraulic resistance",
 }
-VALIDATION = {"validation_u": "validation u", "validation_v": "validation v"}
+# Errors on the held-out rows, each before that which the true flow itself has there.
+VALIDATION = {
+    "validation_u": "validation u",
+    "floor_u": "floor u",
+    "validation_v": "validation v",
+    "floor_v": "floor v",
+}
 KEYS = ["optimiser", "twin", "variant"]
 
 
@@ -58,7 +64,7 @@ def table_of(plan: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def places_of(plan: Sequence[Comparison]) -> pd.DataFrame:
-    """The largest errors of all runs, and where and when they are; positions in mm."""
+    """The largest errors of all runs, and where and when they are; shares, positions in mm."""
     rows = []
     for run in runs_of(list(plan)):
         largest = json.loads(run.measures.read_text())["truth"]["largest"]
@@ -74,6 +80,29 @@ def places_of(plan: Sequence[Comparison]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def largest_of(places: pd.DataFrame) -> pd.DataFrame:
+    """Largest errors of each variant of each twin: means over seeds, and where the worst one is.
+
+    Parameters
+    ----------
+    places
+        Those of all runs, see `places_of`.
+    """
+    groups = places.groupby([*KEYS, "field"], sort=False)["error_over_largest_true"]
+    over = groups.agg(["mean", "std", "size"]).reset_index(drop=True)
+    worst = places.loc[groups.idxmax()].reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            **worst[[*KEYS, "field"]],
+            "error": over["mean"],
+            "error_std": over["std"],
+            "seeds": over["size"],
+            "worst": worst["error_over_largest_true"],
+            **worst[["seed", "x_mm", "y_mm", "z_mm", "t_s", "hydraulic_radii_from_wall"]],
+        }
+    )
 
 
 def singled_out(plan: Sequence[Comparison]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Write the tables of a finished plan as CSV, and a page with them and the figures."""
+"""Write the tables of a finished plan as CSV, its figures as PNG, and a page with both."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.formats import atomic_path
 from aiv_rba.pages import Figure, Section, Table, render
 from studies.study import figures
-from studies.study.markdown import COLUMNS, benefit_text, cell, with_spread
-from studies.study.plan import FOLDER, WORDS, Comparison, Run, data, load_plan, runs_of
+from studies.study.markdown import COLUMNS, PLACES, benefit_text, by_optimiser, cell
+from studies.study.plan import (
+    FOLDER,
+    WORDS,
+    Comparison,
+    Run,
+    data,
+    experiment,
+    load_plan,
+    runs_of,
+)
 from studies.study.tables import tables
 
 
@@ -24,45 +33,97 @@ def as_table(title: str, table: pd.DataFrame) -> Table:
     return Table(title, rows, tuple(map(str, table.columns)))
 
 
-def page(plan: list[Comparison], found: dict[str, pd.DataFrame]) -> str:
-    """The page, HTML."""
-    schemes = plan[0]
+def page(found: dict[str, pd.DataFrame], drawn: dict[str, dict[str, Figure]]) -> str:
+    """The page, HTML.
+
+    Parameters
+    ----------
+    found
+        Tables by the names of their files.
+    drawn
+        Figures by the titles of their sections and the names of their files.
+    """
+
+    def errors(name: str, columns: dict[str, str] = COLUMNS) -> tuple[Table, ...]:
+        parts = by_optimiser(found[name], columns)
+        return tuple(as_table(title, part) for title, part in parts.items())
+
     sections = [
         Section(
-            "Errors",
-            notes=("Relative errors in percent, mean and standard deviation over seeds.",),
-            tables=tuple(
-                as_table(WORDS[str(name)], with_spread(part, COLUMNS))
-                for name, part in found["all"].groupby("optimiser", sort=False)
+            "Table 5: schemes of multipliers",
+            notes=(
+                "Relative errors in percent, mean and standard deviation over seeds: on held-out "
+                "rows of the tracks, and against the truth. The floors are what the true flow "
+                "itself has on the held-out rows, which have noise and mismatches.",
             ),
+            tables=errors("table_5"),
+        ),
+        Section(
+            "Table 6: ablation with Adam",
+            notes=("As Table 5, without and with weight normalisation and attention.",),
+            tables=errors("table_6"),
+        ),
+        Section(
+            "Largest errors",
+            notes=(
+                "In percent of the largest true value: mean and standard deviation over seeds, and "
+                "the value, the place and the time of the seed that has the largest.",
+            ),
+            tables=errors("largest_by_variant", PLACES),
         ),
         Section(
             "Does attention help?",
             notes=(
                 "Errors with multipliers over those of equal multipliers, seed by seed: geometric "
                 "mean and its 95 percent interval. Below one, multipliers help.",
+                "At equal iterations both runs are at their ends. At equal wall time both are "
+                "looked at when the one that is sooner at its end is there.",
             ),
             tables=(as_table("", benefit_text(found["benefit"])),),
         ),
-        Section("Convergence (Fig. 7)", figures=_convergence(plan)),
-        Section("Multipliers (Fig. A.11)", figures=_multipliers(plan)),
         Section("What the multipliers single out", tables=(as_table("", found["multipliers"]),)),
-        Section("Fields (Figs. 6 and A.13)", figures=_fields(schemes)),
-        Section("Data and points (Figs. 5 and A.12)", figures=_data(plan)),
+        *(Section(title, figures=tuple(figs.values())) for title, figs in drawn.items()),
         Section(
             "Settings and costs (Tables A.11 to A.13)",
             tables=tuple(
                 as_table(name, found[name]) for name in ("table_a11", "table_a12", "table_a13")
             ),
         ),
-        Section("Largest errors", tables=(as_table("", found["largest_errors"]),), folded=True),
+        Section("Errors of all variants", tables=errors("all"), folded=True),
+        Section(
+            "Largest errors of every run",
+            tables=(as_table("", found["largest_errors"]),),
+            folded=True,
+        ),
     ]
     return render("What residual-based attention contributes on tracks", sections)
 
 
-def _convergence(plan: list[Comparison]) -> tuple[Figure, ...]:
-    return tuple(
-        Figure(
+def figures_of(plan: list[Comparison]) -> dict[str, dict[str, Figure]]:
+    """Figures by the titles of their sections and the names of their files."""
+    return {
+        "Convergence (Fig. 7)": _convergence(plan),
+        "Multipliers along the training (Fig. A.11)": {
+            f"fig_a11_multipliers_{run.twin}_{run.variant}": Figure(
+                figures.evolution([run]), f"{run.twin}, {run.variant}."
+            )
+            for run in _with_rows(plan)
+        },
+        "Maps of the multipliers": {
+            f"maps_of_multipliers_{run.twin}_{run.variant}": Figure(
+                figures.attention_maps(run, open_flow(run.results.folder)),
+                f"{run.twin}, {run.variant}: multipliers of rows of the tracks, and of groups.",
+            )
+            for run in _with_rows(plan)
+        },
+        "Fields (Figs. 6 and A.13)": _fields(plan[0]),
+        "Data and points (Figs. 5 and A.12)": _data(plan),
+    }
+
+
+def _convergence(plan: list[Comparison]) -> dict[str, Figure]:
+    return {
+        f"fig_7_convergence_{comparison.name}_{twin}_{optimiser}": Figure(
             figures.convergence(comparison, twin, optimiser),
             f"{comparison.name}, {twin}, {WORDS[optimiser]}: means over seeds; the shade reaches "
             "from the smallest to the largest error.",
@@ -70,7 +131,7 @@ def _convergence(plan: list[Comparison]) -> tuple[Figure, ...]:
         for comparison in plan
         for twin in comparison.twins
         for optimiser in dict.fromkeys(v.split("-")[0] for v in comparison.variants)
-    )
+    }
 
 
 def _with_rows(plan: list[Comparison]) -> list[Run]:
@@ -82,49 +143,47 @@ def _with_rows(plan: list[Comparison]) -> list[Run]:
     return list(found.values())
 
 
-def _multipliers(plan: list[Comparison]) -> tuple[Figure, ...]:
-    runs = _with_rows(plan)
-    shown = [Figure(figures.evolution([run]), f"{run.twin}, {run.variant}.") for run in runs]
-    shown += [
-        Figure(
-            figures.attention_maps(run, open_flow(run.results.folder)),
-            f"{run.twin}, {run.variant}: multipliers of rows of the tracks, and of groups.",
-        )
-        for run in runs
-    ]
-    return tuple(shown)
-
-
-def _fields(schemes: Comparison) -> tuple[Figure, ...]:
+def _fields(schemes: Comparison) -> dict[str, Figure]:
     """The first run of the last variant of each optimiser that has attention."""
-    shown = []
+    shown: dict[str, Figure] = {}
+    twin, seed = schemes.twins[0], schemes.seeds[0]
+    truth = Path(experiment(twin)["score"]["truth"])
     for optimiser in dict.fromkeys(variant.split("-")[0] for variant in schemes.variants):
         own = [v for v in schemes.variants if v.startswith(optimiser) and "rba" in v]
         for variant in own[-1:]:
-            run = Run(schemes.twins[0], variant, schemes.seeds[0])
+            run = Run(twin, variant, seed)
             flow = open_flow(run.results.folder)
             found = json.loads(run.measures.read_text())["histograms"]
-            shown += [
-                Figure(figures.fields(flow), f"{variant}: fields at three phases (Fig. 6c)."),
-                Figure(
-                    figures.fields(flow, figures.MORE_PHASES),
-                    f"{variant}: fields at three more phases (Fig. A.13).",
+            beside = "inferred fields beside the true ones at three"
+            shown |= {
+                f"fig_6c_fields_{twin}_{variant}": Figure(
+                    figures.fields(flow, truth), f"{variant}: {beside} phases (Fig. 6c)."
                 ),
-                Figure(figures.histograms(found), f"{variant}: held-out rows (Fig. 6d)."),
-            ]
-    return tuple(shown)
+                f"fig_a13_fields_{twin}_{variant}": Figure(
+                    figures.fields(flow, truth, figures.MORE_PHASES),
+                    f"{variant}: {beside} more phases (Fig. A.13).",
+                ),
+                f"fig_6d_histograms_{twin}_{variant}": Figure(
+                    figures.histograms(found), f"{variant}: held-out rows (Fig. 6d)."
+                ),
+            }
+    return shown
 
 
-def _data(plan: list[Comparison]) -> tuple[Figure, ...]:
+def _data(plan: list[Comparison]) -> dict[str, Figure]:
     twins = dict.fromkeys(twin for comparison in plan for twin in comparison.twins)
-    return tuple(
-        Figure(path.read_bytes(), f"{twin}: {what}.")
+    return {
+        f"{name}_{twin}": Figure(path.read_bytes(), f"{twin}: {what}.")
         for twin in twins
-        for path, what in (
-            (data(twin).tracks_picture, "tracks in the wall"),
-            (data(twin).groups_picture, "collocation points in training groups"),
+        for name, path, what in (
+            ("fig_5_tracks", data(twin).tracks_picture, "tracks in the wall"),
+            (
+                "fig_a12_groups",
+                data(twin).groups_picture,
+                "collocation points in training groups",
+            ),
         )
-    )
+    }
 
 
 def main() -> int:
@@ -133,14 +192,19 @@ def main() -> int:
     parser.add_argument("plan", help="name of the plan")
     name = parser.parse_args().plan
     plan = load_plan(name)
-    found = tables(plan)
-    folder = Path(FOLDER / name)
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    found, drawn = tables(plan), figures_of(plan)
+    folder = FOLDER / name
+    for kind in ("tables", "figures"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
     for table, values in found.items():
         with atomic_path(folder / "tables" / f"{table}.csv") as path:
             values.to_csv(path, index=False, float_format="%.6g")
+    for figs in drawn.values():
+        for title, figure in figs.items():
+            with atomic_path(folder / "figures" / f"{title}.png") as path:
+                path.write_bytes(figure.image)
     with atomic_path(folder / "report.html") as path:
-        path.write_text(page(plan, found), encoding="utf-8")
+        path.write_text(page(found, drawn), encoding="utf-8")
     return 0
 
 

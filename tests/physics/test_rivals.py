@@ -19,7 +19,9 @@ from studies.rivals import cfd, constrained, interpolation, pinn, stokes
 from studies.rivals import tracks as rows
 from studies.rivals.clock import Clock
 from studies.rivals.duct import GivenDuct, line_of_sight
+from studies.rivals.errors import errors
 from studies.rivals.table import write_tables
+from tests.exact import ExactFlow, case_of, swirling, write_truth
 from tests.synthetic import tube_of, write_tube_experiment
 
 TUBE = tube_of(pulsation=1.0)
@@ -233,6 +235,20 @@ def test_the_clock_goes_on_after_an_interruption(tmp_path):
     assert float(path.read_text()) >= 100
 
 
+def test_errors_of_pressure_drop_and_resistance(tmp_path):
+    """The exact flow, but for a pressure that is 10 percent too large."""
+    write_truth(tmp_path / "truth.h5")
+    case = case_of(swirling)
+    larger = torch.tensor([1.0, 1.0, 1.0, 1.1], dtype=torch.float64)
+    flow = ExactFlow(lambda q: larger * swirling(q))
+    found = errors(tmp_path / "truth.h5", case, flow)
+    assert found["velocity"] == pytest.approx(0, abs=1e-6)
+    assert found["vorticity"] == pytest.approx(0, abs=1e-6)
+    assert found["pressure_drop"] == pytest.approx(0.1, rel=1e-5)
+    # The wall of the case has 16 corners, so that its flow rate is too small.
+    assert found["resistance"] == pytest.approx(1.1 / (1 - found["flow_rate"]) - 1, rel=1e-5)
+
+
 def test_table_leaves_out_what_a_rival_does_not_infer(tmp_path):
     folder = tmp_path / "rivals" / "tube_a"
     folder.mkdir(parents=True)
@@ -240,5 +256,15 @@ def test_table_leaves_out_what_a_rival_does_not_infer(tmp_path):
     outcome = {"errors": errors, "seconds": 12.3, "knows": "wall"}
     (folder / "cfd.json").write_text(json.dumps(outcome))
     table = write_tables(folder.parent, ["aiv_rba", "cfd"])
-    assert table.splitlines()[-1] == "| tube_a | cfd | 1.2 |  |  |  |  |  |  | 50 | 12 | wall |"
+    head, _, last = (line.strip("| ").split(" | ") for line in table.splitlines())
+    found = dict(zip(head, last, strict=True))
+    assert {name: text for name, text in found.items() if text} == {
+        "twin": "tube_a",
+        "method": "cfd",
+        "must know": "wall",
+        "velocity": "1.2",
+        "flow rate": "50",
+        "seconds": "12",
+    }
+    assert {"vorticity", "pressure drop", "resistance"} < set(head)
     assert json.loads((tmp_path / "rivals.json").read_text())["tube_a"]["cfd"] == outcome

@@ -2,13 +2,15 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from aiv_rba.errors import UserError
 from aiv_rba.optimisers import adam, compilation
 from aiv_rba.ranks.ddp import Ranks
-from aiv_rba.settings import AdamSettings
+from aiv_rba.settings import AdamSettings, load_stage
 
 ONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -28,8 +30,35 @@ def test_learning_rate_decays_from_the_first_to_the_last():
     assert abs(math.log(rates[-1] / 1.5e-4)) <= abs(math.log(0.9)) + 1e-12
 
 
-def test_trains_eagerly_where_no_compiler_is_found(monkeypatch):
-    monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
-    module = torch.nn.Linear(1, 1)
-    with pytest.warns(UserWarning, match="without torch.compile"):
+def test_a_final_learning_rate_above_the_first_is_an_error(tmp_path):
+    path = tmp_path / "train.yaml"
+    rates = "{name: adam, learning_rate: 1.0e-3, final_learning_rate: 2.0e-3}"
+    path.write_text(f"train: {{optimiser: {rates}}}")
+    with pytest.raises(UserError, match=r"final_learning_rate: 0\.002 with learning_rate: 0\."):
+        load_stage(path, "train")
+
+
+@pytest.mark.parametrize(
+    ("device", "environment", "programs", "missing"),
+    [
+        ("cpu", {}, {"gcc", "clang++"}, r"found no C\+\+ compiler \(g\+\+\)"),
+        ("cpu", {"CXX": "icpx"}, {"g++"}, r"found no C\+\+ compiler \(icpx\)"),
+        ("cuda", {}, {"g++", "clang++"}, r"found no C compiler \(gcc or clang\)"),
+        ("cuda", {}, {"clang"}, None),
+        ("cuda", {"CC": "icx"}, {"icx"}, None),
+    ],
+)
+def test_compiles_where_the_compiler_of_the_device_is(
+    monkeypatch, device, environment, programs, missing
+):
+    for name in ("CC", "CXX"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(compilation.shutil, "which", dict.fromkeys(programs, "/here").get)
+    monkeypatch.setattr(compilation.sysconfig, "get_path", lambda name: "/nowhere")
+    expected = missing or "found no /nowhere/Python.h"
+    parameter = SimpleNamespace(device=torch.device(device))
+    module = SimpleNamespace(parameters=lambda: iter([parameter]))
+    with pytest.warns(UserWarning, match=f"{expected}.*: training runs without torch.compile"):
         assert compilation.compiled(module) is module

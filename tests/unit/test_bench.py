@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -18,7 +19,19 @@ from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.share import Share
 from aiv_rba.settings import load_stage
 from bench import __main__ as command
-from bench import change, cost, gpu_check, inputs, measure, paper, points, scaling, step, turns
+from bench import (
+    change,
+    cost,
+    gpu_check,
+    gpu_parts,
+    inputs,
+    measure,
+    paper,
+    points,
+    scaling,
+    step,
+    turns,
+)
 from tests.training_case import write_tiny_training
 
 
@@ -91,6 +104,50 @@ def test_no_part_of_the_gpu_check_ends_the_others(tmp_path, monkeypatch):
     assert found["tests"]["error"] == "not done in 0.5 s"
     assert found["none"]["error"] == "exit code 1: KeyError: 'none'"
     assert re.fullmatch(r"\d+ s left, needs 900 s", found["training"]["error"])
+
+
+def test_tests_of_a_gpu_are_found_wherever_they_are():
+    assert gpu_check.marked() == [
+        "tests/gpu/test_gpu.py",
+        "tests/unit/test_adam_step.py",
+        "tests/unit/test_point_source.py",
+    ]
+
+
+def test_products_of_a_slow_precision_take_no_longer(monkeypatch):
+    """As on GPUs whose largest product in double precision takes a second."""
+    now, sides, noted = 0.0, {}, []
+    slow = {torch.float64: 1e12, torch.float32: 6e13, torch.bfloat16: 8e14}
+
+    def square(side, dtype, device):
+        def product():
+            nonlocal now
+            now += 2 * side**3 / slow[dtype]
+
+        sides[dtype] = side
+        return product
+
+    monkeypatch.setattr(gpu_parts, "square", square)
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now)
+    peaks = gpu_parts.peaks(
+        torch.device("cpu"), gpu_parts.SIDE, 5, lambda key, value: noted.append(dict(value))
+    )
+    assert peaks == pytest.approx({"double": 1, "single": 60, "tf32": 60, "bfloat16": 800})
+    assert sides == {torch.float64: 2048, torch.float32: 8192, torch.bfloat16: 8192}
+    assert now < 4
+    # What was measured is noted before the next one begins.
+    assert [len(found) for found in noted] == [1, 2, 3, 4]
+
+
+def test_the_step_and_trainings_need_no_vtk():
+    """Which does not fit on every machine with a GPU."""
+    program = (
+        "import sys, bench.gpu_check, bench.gpu_parts, tests.gpu.test_gpu, aiv_rba.cli\n"
+        "print({'pyvista', 'vtkmodules'} & set(sys.modules))"
+    )
+    command = (sys.executable, "-c", program)
+    found = subprocess.run(command, cwd=gpu_check.ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"
 
 
 def test_without_a_gpu_the_check_says_so(monkeypatch):

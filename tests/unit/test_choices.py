@@ -13,13 +13,16 @@ from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen, resolve
 from aiv_rba.settings import FlowNetworkSettings, TrainSettings, load_stage
 from aiv_rba.stages.ingest.choices import (
+    SHAPES,
     _correlation,
     _decorrelated,
     choose_harmonics,
     choose_noise,
 )
+from aiv_rba.stages.ingest.columns import MINIMUM_ROWS
 from aiv_rba.stages.ingest.run import ingest
 from aiv_rba.stages.ingest.tracks import TrackTable
+from aiv_rba.time_modes import distinct_times, fewest_times
 from tests.exact import case_of, swirling
 from tests.synthetic import tube_of, write_tube_experiment
 from tests.training_case import parabola
@@ -94,10 +97,34 @@ def test_harmonics_bear_outliers():
 
 def test_harmonics_need_two_phases_for_each_coefficient():
     tracks, sigma = pulsating_tracks(3, 0.01, phases=np.arange(7) / 7 * PERIOD)
-    assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] <= 1
-    tracks, sigma = pulsating_tracks(0, 0.01, phases=np.array([0.5]))
-    with pytest.raises(UserError, match="found 1 distinct time"):
+    found, why = choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)
+    assert found <= 1
+    assert why.endswith("among 0 to 1, as many as 7 distinct times support")
+    tracks, sigma = pulsating_tracks(0, 0.01, phases=np.arange(5) / 5 * PERIOD)
+    with pytest.raises(UserError, match=r"distinct times .* found 5, expected at least 6, two for"):
         choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)
+
+
+def test_rounding_makes_no_new_phases():
+    """Of frames of many beats, whole periods are taken away."""
+    tracks, sigma = pulsating_tracks(3, 0.01, phases=np.arange(7000) / 7 * PERIOD)
+    time = np.mod(tracks.points[:, 0], PERIOD)
+    assert len(np.unique(time)) > 20
+    assert distinct_times(time, PERIOD) in (7, 8)
+    whole = np.column_stack([time, tracks.points[:, 1:]])
+    found = choose_harmonics(replace(tracks, points=whole), sigma, parabola(0.5), PERIOD)
+    assert "among 0 to 1" in found[1]
+
+
+def test_harmonics_need_two_rows_for_each_coefficient_of_each_shape():
+    tracks, sigma = pulsating_tracks(3, 0.01, rows=3000)
+    training = np.flatnonzero(~tracks.validation)
+    # 68 rows are 17 for each of four shapes, of which three harmonics take 14.
+    for rows, most in ((68, 3), (MINIMUM_ROWS, 1)):
+        part = tracks.rows(training[:rows])
+        why = choose_harmonics(part, sigma, parabola(0.5), PERIOD)[1]
+        assert f"among 0 to {most}" in why
+    assert SHAPES * fewest_times("periodic", 1) == MINIMUM_ROWS
 
 
 def table_of(v, track):

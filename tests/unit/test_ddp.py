@@ -1,11 +1,16 @@
 """The launch environment and what is made of it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+import torch.distributed as dist
 from threadpoolctl import threadpool_info
 
 from aiv_rba.errors import UserError
-from aiv_rba.ranks.ddp import process_group
+from aiv_rba.ranks.ddp import Ranks, process_group
 from aiv_rba.ranks.environment import find_address, find_rank
 
 LAUNCHERS = {
@@ -77,3 +82,34 @@ def test_every_thread_pool_has_the_threads_of_the_rank():
     finally:
         with process_group(environment={"OMP_NUM_THREADS": str(before)}):
             pass
+
+
+def test_tensors_that_nccl_refuses_are_reduced_in_place(monkeypatch):
+    """Gloo takes tensors that are not contiguous, NCCL does not."""
+
+    def all_reduce(tensor, op=dist.ReduceOp.SUM):
+        assert tensor.is_contiguous()
+        tensor.add_(10 if op == dist.ReduceOp.MAX else tensor.clone())
+
+    monkeypatch.setattr(dist, "all_reduce", all_reduce)
+    ranks = Ranks(0, 2, torch.device("cpu"))
+    rows = torch.arange(6.0).view(2, 3)
+    for held in (rows.T, rows[:, ::2], rows):
+        before = held.clone()
+        assert ranks.sum(held) is held
+        torch.testing.assert_close(held, 2 * before)
+        assert ranks.max(held) is held
+        torch.testing.assert_close(held, 2 * before + 10)
+
+
+def test_no_visible_gpu_means_cores():
+    """Where CUDA_VISIBLE_DEVICES is empty, whatever GPUs there are."""
+    code = (
+        "from aiv_rba.ranks.ddp import process_group\n"
+        "with process_group() as ranks:\n"
+        "    print(ranks.device)"
+    )
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    command = (sys.executable, "-c", code)
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "cpu\n"

@@ -1,13 +1,18 @@
 """Ranks and devices, with a counted number of GPUs that are not there."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 
-from aiv_rba import machine
+from aiv_rba import api, machine
 from aiv_rba.cli import main
 from aiv_rba.errors import UserError
-from aiv_rba.ranks.ddp import process_group
+from aiv_rba.problem import Residuals
+from aiv_rba.problems.fixed_points import FixedPoints
+from aiv_rba.ranks.ddp import Ranks, process_group
 from aiv_rba.ranks.devices import Place, check_places, count_ranks, find_device, ranks_to_start
+from aiv_rba.settings import AdamSettings, LoopSettings
 from tests.training_case import arguments, write_tiny_training
 
 CPU = torch.device("cpu")
@@ -145,3 +150,21 @@ def test_cores_are_those_of_the_process_and_its_control_group(tmp_path, monkeypa
     for text, cores in (("max 100000", 6), ("250000 100000", 2), ("50000 100000", 1)):
         (tmp_path / "cpu.max").write_text(text)
         assert machine.cores(tmp_path) == cores
+
+
+class Line(Residuals):
+    """a x + b, which shall vanish."""
+
+    terms: ClassVar = {"data": ("data",)}
+    governing = "data"
+
+    def data(self, x):
+        return self.network(x)
+
+
+def test_a_problem_of_ones_own_is_trained_where_it_is():
+    """Its ranks know the device."""
+    ranks = Ranks(0, 1, CPU)
+    problem = FixedPoints(Line(torch.nn.Linear(1, 1)), {"data": torch.ones(3, 1)}, ranks=ranks)
+    settings = LoopSettings(optimiser=AdamSettings(iterations=1, compile=False))
+    assert api.fit(problem, settings).ranks is ranks

@@ -83,7 +83,7 @@ BAD = {
     "empty": ("", "empty, expected a header and rows"),
     "nothing left": (
         "track\n" + "\n".join(map(str, range(60))),
-        "leaves 0 of 360 training rows of {tracks}, expected at least 1",
+        "leaves 0 of 360 training rows of {tracks}, expected at least 24",
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from aiv_rba.files.case import read_case
 from aiv_rba.files.results import Results
 from aiv_rba.settings import check_experiment, load_stage
 from aiv_rba.stages.ingest import run
+from aiv_rba.stages.ingest.plausibility.coverage import ERRORS, FEW_ROWS
 from aiv_rba.stages.ingest.plausibility.displacement import (
     Slope,
     exchanged,
@@ -46,7 +48,7 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def tube(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A right experiment with the noise of the twins."""
     folder = tmp_path_factory.mktemp("tube")
-    write_tube_experiment(folder, tracks=200, noise=0.1, ingest=AUTO)
+    write_tube_experiment(folder, tracks=400, noise=0.1, ingest=AUTO)
     return folder
 
 
@@ -113,6 +115,13 @@ def both(*changes: Change) -> Change:
     return lambda folder: [change(folder) for change in changes] and None
 
 
+def scattered(mesh: pv.PolyData, share: float) -> pv.PolyData:
+    """A wall whose vertices are off by themselves, by so much of the radius."""
+    off = np.random.default_rng(0).normal(size=mesh.points.shape) * [1, 0, 1]
+    mesh.points += share * RADIUS * off
+    return mesh
+
+
 def frozen(rows: pd.DataFrame) -> pd.DataFrame:
     """Every fifth track keeps its first velocity."""
     kept = rows.groupby("track")[["u", "v"]].transform("first")
@@ -164,7 +173,7 @@ def test_right_input_has_no_warning(name: str, tube: Path, tmp_path: Path) -> No
 
 
 def test_right_input_of_a_steady_flow_has_no_warning(tmp_path: Path) -> None:
-    write_tube_experiment(tmp_path, tracks=200, noise=0.1, pulsation=0.0, ingest=AUTO)
+    write_tube_experiment(tmp_path, tracks=400, noise=0.1, pulsation=0.0, ingest=AUTO)
     both(without("period"), config(flow="steady"))(tmp_path)
     assert ingest(tmp_path) == []
     times(1e3, "v")(tmp_path)
@@ -238,8 +247,14 @@ MILD: dict[str, tuple[Change, set[str], str]] = {
     "length scale in um": (config(length_scale=RADIUS), {"length_scale"}, "hydraulic radii"),
     "one plane": (
         table(lambda r: r[r["plane"] == 1]),
-        {"depth_coverage"},
+        {"depth_coverage", "few_rows"},
         "only 0 % of the width of the vessel along z",
+    ),
+    "few rows": (table(lambda r: r[:2990]), {"few_rows"}, "there are only 2,990 rows"),
+    "wall scattered": (
+        wall(lambda m: scattered(m, 0.15)),
+        {"wall_function", "wall_speed"},
+        "a training with exact no-slip refuses more than 14 %",
     ),
 }
 
@@ -250,6 +265,18 @@ ENDED: dict[str, tuple[Change, str]] = {
     "times in us": (times(1e3, "t"), "expected 0 <= t < 0.303 s, the period"),
     "period half": (config(period=0.1515), "expected 0 <= t < 0.1515 s, the period"),
     "nothing moves": (times(0, "u", "v"), "every velocity v is zero"),
+    "three tracks": (
+        table(lambda r: r[:30]),
+        "found 20 of 30 rows to train on by ingest.split, expected at least 24",
+    ),
+    "five phases": (
+        table(lambda r: r.assign(t=0.303 / 5 * (r["t"] * 5 / 0.303 // 1))),
+        "distinct times of the training rows: found 5, expected at least 6",
+    ),
+    "vertices off by half the radius": (
+        wall(lambda m: scattered(m, 0.5)),
+        r"no smooth function that is zero on the wall .* or as large on the wall\)",
+    ),
 }
 
 
@@ -302,6 +329,14 @@ def test_a_body_in_a_stream_is_not_judged_by_the_speed_on_it(tube: Path, tmp_pat
     assert wall_speed(replace(case, openings=(wide,))) is None
 
 
+def test_the_warning_of_few_rows_says_what_the_documentation_says() -> None:
+    text = Path("docs/how-much-data.md").read_text()
+    found = re.findall(r"^\| rows of the tracks \| (\d+) \| ([\d.]+) \|", text, re.MULTILINE)
+    errors = {int(rows): float(velocity) for rows, velocity in found}
+    assert ERRORS.items() <= errors.items()
+    assert FEW_ROWS in ERRORS
+
+
 def test_an_accepted_warning_is_shown_and_does_not_stop(
     tube: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -331,7 +366,7 @@ def test_an_unknown_name_lists_the_known_ones(tube: Path) -> None:
         check_experiment(document)
     message = str(error.value)
     assert "ingest.accept.0: found 'row_outside'" in message
-    assert "'velocity_sign', 'wall_speed'" in message
+    assert "'velocity_sign', 'wall_function', 'wall_speed'" in message
     assert message.endswith("did you mean 'rows_outside'?")
 
 

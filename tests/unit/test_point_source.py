@@ -26,7 +26,12 @@ def source(path, kept, ranks=ONE, dtype=torch.float32):
     return PointSource(path, "training-case", ranks, dtype, kept)
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_points_are_those_of_the_file_in_any_order(path, dtype, device):
     ranks = Ranks(1, 3, torch.device(device))

@@ -125,7 +125,7 @@ def test_the_quantile_of_several_ranks_is_that_of_one(dtype):
     """As far as one process can show it: two ranks, of which the other one has no rows."""
     settings = RBASettings(quantile=0.7)
     counts = {block: size[0] for block, size in SIZES.items()}
-    two = SimpleNamespace(size=2, device=ONE.device, sum=lambda values: values)
+    two = SimpleNamespace(alone=False, device=ONE.device, sum=lambda values: values)
     one, several = RBA(settings, SIZES, ONE), RBA(settings, SIZES, two)
     for step in range(3):
         e = {block: values.to(dtype) for block, values in _residuals(step).items()}

@@ -1,11 +1,14 @@
 """The study of residual-based attention: its plans, comparisons and measures."""
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from aiv_rba.errors import UserError
 from aiv_rba.geometry import Lumen
@@ -37,8 +40,18 @@ def test_overlays_change_what_their_names_say():
 def test_the_full_plan_has_five_seeds_on_three_twins_and_takes_an_hour_and_a_half():
     schemes = FULL[0]
     assert len(schemes.seeds) == 5
-    assert schemes.twins == ("bundled", "lobe_b", "bend_b")
+    assert schemes.twins == ("bundled", "lobe_e", "bend_e")
     assert plan.minutes(FULL, 2) <= 90
+
+
+@pytest.mark.parametrize("name", ["full", "two_seeds"])
+def test_twins_beside_the_bundled_one_are_judged_and_made_by_the_target(name):
+    family = yaml.safe_load(Path("workflow/config/twins.yaml").read_text())
+    target = re.search(r"^study:(.*?)##", Path("Makefile").read_text(), re.MULTILINE)[1].split()
+    twins = {run.twin.removesuffix(plan.SPOILED) for run in plan.runs_of(plan.load_plan(name))}
+    for twin in twins - {"bundled"}:
+        assert family[twin]["half"] == "judge"
+        assert str(plan.experiment_of(twin)) in target
 
 
 def test_sections_of_data_and_runs():
@@ -150,8 +163,7 @@ def test_errors_of_pressure_drop_and_resistance(monkeypatch):
         places=SimpleNamespace(inside=None),
         wrong={"flow_rate": np.full(measure.PHASES, -0.5)},
     )
-    flow = SimpleNamespace(lumen=object.__new__(Lumen))
-    found = measure.drop_errors(flow, compared)
+    found = measure.drop_errors(object.__new__(Lumen), compared)
     # Mean square of the true drop: 2^2 + |1 + i|^2 / 2 = 5.
     assert found["pressure_drop"] == pytest.approx(0.2 / 5**0.5)
     assert found["resistance"] == pytest.approx(1.1 / 0.9 - 1)

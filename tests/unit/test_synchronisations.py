@@ -18,6 +18,9 @@ WAITS = {
     "mask": lambda: X[X > 1],
     "set by a mask": lambda: X.clone().__setitem__(X > 10, X[:1]),
     "nonzero": lambda: X.nonzero(),
+    "numbers of elements": lambda: X[[0, 2]],
+    "numbers of columns": lambda: X.view(2, 2)[:, np.array([1])],
+    "set by numbers": lambda: X.clone().__setitem__([0, 2], X[:2]),
     "unique": lambda: X.unique(),
     "allclose": lambda: torch.allclose(X, X),
     "from a list": lambda: X.new_tensor([1.0, 2.0]),
@@ -45,6 +48,7 @@ def test_sees_nothing_in_arithmetic_and_in_a_step_of_adam():
         rows = torch.arange(2)
         torch.where(X > 1, 1.0, X).amax().clamp_min(1e-9)
         X.clone()[rows] = 2 * X[rows]
+        X.view(2, 2)[:, None, 0]
         X.to(torch.float64).isfinite().all()
         _step(torch.optim.Adam)
     assert found == []

@@ -265,7 +265,7 @@ def test_absolute_times_are_wrapped_and_beats_counted(tmp_path: Path) -> None:
 
 def test_a_steady_flow_needs_no_times(tmp_path: Path) -> None:
     path = tmp_path / "tracks.csv"
-    table_of().drop(columns="t").to_csv(path, index=False)
+    table_of(24).drop(columns="t").to_csv(path, index=False)
     config = IngestSettings(tracks=str(path), wall="w.stl", fluid=WATER, flow="steady")
     assert not read_tracks(config).time.any()
     with pytest.raises(UserError, match="column 't' is missing"):
@@ -274,11 +274,11 @@ def test_a_steady_flow_needs_no_times(tmp_path: Path) -> None:
 
 def test_the_end_of_the_cycle_is_its_beginning(tmp_path: Path) -> None:
     path = tmp_path / "tracks.csv"
-    table_of().to_csv(path, index=False)
-    config = IngestSettings(tracks=str(path), wall="w.stl", fluid=WATER, period=0.05)
+    table_of(24).to_csv(path, index=False)
+    config = IngestSettings(tracks=str(path), wall="w.stl", fluid=WATER, period=0.11)
     found = read_tracks(config)
     assert found.time[-2:].tolist() == [0, 0]
-    assert found.time[:-2].tolist() == table_of()["t"].tolist()[:-2]
+    assert found.time[:-2].tolist() == table_of(24)["t"].tolist()[:-2]
 
 
 def test_unlinked_rows_are_left_out_and_lines_stay(tmp_path: Path) -> None:

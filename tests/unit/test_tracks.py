@@ -81,7 +81,7 @@ def test_gaps_and_other_tracks_give_no_velocity() -> None:
 
 
 def test_a_planar_file_gives_no_depth_velocity() -> None:
-    time = 0.005 * np.arange(20)
+    time = 0.005 * np.arange(40)
     path = spiral(time)[0]
     path[:, 2] = 0.5
     assert set(differences(made(time, path), PERIOD, "tracks.csv").velocity) == {"u", "v"}
@@ -127,11 +127,11 @@ def settings_of(path: Path, **more: Any) -> IngestSettings:
 def write(path: Path, **columns: object) -> pd.DataFrame:
     table = pd.DataFrame(
         {
-            "frame": np.arange(12),
-            "t": 0.02 * np.arange(12),
+            "frame": np.arange(27),
+            "t": 0.01 * np.arange(27),
             "x": 1.5,
-            "y": np.arange(12.0),
-            "z_plane": np.tile([30.0, 10.0, 20.0], 4),
+            "y": np.arange(27.0),
+            "z_plane": np.tile([30.0, 10.0, 20.0], 9),
             "u": -2.0,
             "v": 4.0,
             "track": 7,
@@ -148,9 +148,9 @@ def test_units_planes_and_lines(tmp_path: Path) -> None:
     path.write_text("\ufeff" + "\n".join([*lines[:4], "", *lines[4:], "", ""]), encoding="utf-8")
     units = Units(length="mm", time="ms", velocity="cm/s")
     table = read_tracks(settings_of(path, units=units))
-    assert table.row.tolist() == [0, 1, 2, *range(4, 13)]
+    assert table.row.tolist() == [0, 1, 2, *range(4, 28)]
     assert table.where(4) == f"{path}: line 6"
-    np.testing.assert_allclose(table.time, 2e-5 * np.arange(12))
+    np.testing.assert_allclose(table.time, 1e-5 * np.arange(27))
     np.testing.assert_allclose(table.position[:3, 2], [0.03, 0.01, 0.02])
     np.testing.assert_allclose(table.velocity["v"], 0.04)
     assert table.plane[:3].tolist() == [2, 0, 1]
@@ -163,7 +163,7 @@ def test_velocity_columns_need_not_exist_for_differences(tmp_path: Path) -> None
     write(path).drop(columns=["u", "v"]).to_csv(path, index=False)
     table = read_tracks(settings_of(path, velocities="differences"))
     found = differences(table, PERIOD, str(path))
-    np.testing.assert_allclose(found.velocity["v"], 1e-6 / 0.02)
+    np.testing.assert_allclose(found.velocity["v"], 1e-6 / 0.01)
     assert set(found.velocity) == {"u", "v"}
 
 

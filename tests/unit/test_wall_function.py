@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 import pyvista as pv
+from scipy.linalg import LinAlgError
 
-from aiv_rba.stages.ingest import continuation
+from aiv_rba.errors import UserError
+from aiv_rba.scales import Scales
+from aiv_rba.stages.ingest import continuation, wall_function
 from aiv_rba.stages.ingest.continuation import continued
 from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.smoothing import ROUGH, smoothed
 from aiv_rba.stages.ingest.tubes import tube_along
+from aiv_rba.stages.ingest.vessel import make_vessel
 from aiv_rba.stages.ingest.wall_function import fit_wall_function
 from aiv_rba.stages.ingest.walls import Surface, read_surfaces
 
@@ -88,6 +92,36 @@ def test_phi_of_a_round_tube_is_the_parabola(tmp_path):
     points[:, axis] *= 4
     exact = (1 - np.sum(points[:, across] ** 2, axis=1)) / 4
     assert np.abs(function(points) - exact).max() < 1e-4
+
+
+def not_converging(*_, **__):
+    raise LinAlgError("SVD did not converge")
+
+
+@pytest.mark.parametrize(
+    ("scatter", "broken", "why"),
+    [
+        (0.5, {}, "what fits best is negative in the lumen, or as large on the wall"),
+        (0.0, {"svd": not_converging}, "SVD did not converge"),
+        (0.0, {"cdist": lambda a, b: np.full((len(a), len(b)), np.nan)}, "its equations are not"),
+    ],
+)
+def test_a_wall_that_no_function_fits_is_told_in_one_line(
+    scatter, broken, why, tmp_path, monkeypatch
+):
+    wall = cone(tmp_path, -3.0, 3.0, around=24, rings=21)
+    off = np.random.default_rng(0).standard_normal(wall.points.shape) * [1, 0, 1]
+    wall.points[:] += scatter * off
+    for name, function in broken.items():
+        monkeypatch.setattr(wall_function, name, function)
+    scales = Scales(1.0, 1.0, 1.0, 1.0, 1.0)
+    with pytest.raises(UserError) as error:
+        make_vessel(Enclosure(wall, axis=1), scales, ["wall.stl"])
+    line = str(error.value)
+    assert line.startswith("wall.stl: found no smooth function that is zero on the wall and")
+    assert why in line
+    assert line.endswith("smooth the wall or mesh it anew")
+    assert "\n" not in line
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -76,6 +76,27 @@ def test_one_rank_is_asked_and_all_stop_within_the_pause():
     assert on_ranks(3, work) == 3 * [[False, False, False, True, True]]
 
 
+def test_the_time_of_a_step_is_that_of_the_device(monkeypatch):
+    """Which is done with its steps only when its numbers are there; the host launches them."""
+    now = 0.0
+    read = torch.Tensor.tolist
+
+    def wait(tensor):
+        nonlocal now
+        now = 0.6
+        return read(tensor)
+
+    monkeypatch.setattr(watch.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(torch.Tensor, "tolist", wait)
+    problem, look_out = watched(Ranks(0, 1, torch.device("cpu")))
+    look_out.pause = 50
+    for step in range(6):
+        now += 1e-4
+        look_out.step(problem.batch(step), residuals(), look=step == 5)
+    # Of a tenth of a second each, two fit into a fifth of a second.
+    assert look_out.pause == 2
+
+
 def test_looks_are_a_fifth_of_a_second_apart(monkeypatch):
     """Where a step takes longer than that, every step looks."""
     now = 0.0

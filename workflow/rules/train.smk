@@ -1,6 +1,6 @@
 # Checkpoints are not outputs: Snakemake would remove them when the job fails.
 # Every other rank keeps a log of its own in logs/ranks. A rank for each GPU, or else for each thread;
-# where a Slurm profile gives tasks_per_node, a rank for each task, with so many threads.
+# where a Slurm profile asks for several tasks, a rank for each of them, with so many threads.
 rule train:
     input:
         settings=results.settings("train"),
@@ -27,7 +27,7 @@ rule train:
         folder=results.folder,
         version=VERSION["train"],
     shell:
-        "if [ {resources.tasks_per_node} = 1 ]; then"
+        "if [ $(({resources.nodes} * {resources.tasks_per_node})) = 1 ]; then"
         " OMP_NUM_THREADS=1 aiv-rba train {params.folder} --ranks auto --cores {threads};"
         " else OMP_NUM_THREADS={threads} srun --wait=60 --nodes={resources.nodes}"
         " --ntasks-per-node={resources.tasks_per_node} --cpus-per-task={threads}"

@@ -19,6 +19,7 @@ from aiv_rba.settings import (
     STAGES,
     IngestSettings,
     ScoreSettings,
+    TrainSettings,
     check_experiment,
     valid_sections,
 )
@@ -28,6 +29,7 @@ from aiv_rba.stages.ingest.meshes import check_wall_file
 from aiv_rba.stages.ingest.times import timed
 from aiv_rba.stages.ingest.tracks import TrackTable, read_tracks
 from aiv_rba.stages.ingest.velocities import differences
+from aiv_rba.time_modes import check_modes
 
 
 class Problems:
@@ -70,7 +72,7 @@ def find_problems(document: dict[str, Any], where: str, results: Path) -> Proble
 def _check_inputs(document: dict[str, Any], sections: dict[str, Any], problems: Problems) -> None:
     if "ingest" in sections:
         _check_walls(sections["ingest"], problems)
-        _check_tracks(sections["ingest"], problems)
+        _check_tracks(sections["ingest"], sections.get("train"), problems)
     else:
         _check_named_files(document.get("ingest"), problems)
     score: ScoreSettings | None = sections.get("score")
@@ -112,17 +114,22 @@ def _check_truth(path: Path, sections: dict[str, Any]) -> None:
     read_truth_table(path, timed=ingest is not None and ingest.flow != "steady")
 
 
-def _check_tracks(ingest: IngestSettings, problems: Problems) -> None:
+def _check_tracks(ingest: IngestSettings, train: TrainSettings | None, problems: Problems) -> None:
     table: TrackTable | None = None
     with problems.noted():
         table = read_tracks(ingest)
     if table is not None:
         measured = ingest.velocities == "columns" and bool(table.velocity)
         with problems.noted():
-            timed(
+            found = timed(
                 ingest,
                 table if measured else differences(table, ingest.period, ingest.tracks_named),
             )
+            modes = "auto" if train is None else train.network.time_harmonics
+            if modes != "auto" and modes > 0:
+                # The training has no more times than all rows have.
+                times = found.table.time
+                check_modes(modes, ingest.flow, times, found.duration, ingest.tracks_named)
     if ingest.exclude is not None:
         with problems.noted():
             if table is None:

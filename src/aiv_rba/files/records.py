@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,12 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of those that it computes with."""
-    return {
-        "aiv_rba": __version__,
-        "python": sys.version.split()[0],
-        **{package: version(package) for package in PACKAGES},
-    }
+    """Versions of Python, of this package and of those that it computes with, where they are."""
+    found = {"aiv_rba": __version__, "python": sys.version.split()[0]}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def revision(file: Path) -> str:

@@ -91,7 +91,7 @@ class RBA(MultiplierScheme):
     def _quantiles(self, e: Tensor, count: int) -> Tensor:
         """The smallest value that enough of the `count` rows of all ranks do not exceed."""
         number = math.ceil(self.settings.quantile * count) - 1
-        if self.ranks.size == 1:
+        if self.ranks.alone:
             return e.kthvalue(number + 1, dim=0).values
         return order_statistics(e.double(), [number], self.ranks.sum)[0].to(e.dtype)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sysconfig
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -16,7 +19,7 @@ from aiv_rba.problem import Blocks
 def compiled(
     residuals: nn.Module, lengths: Mapping[str, int] | None = None, *, cuda_graphs: bool = False
 ) -> nn.Module:
-    """The module as one compiled graph, or as it is where no C++ compiler is present.
+    """The module as one compiled graph, or as it is where torch.compile lacks something.
 
     Parameters
     ----------
@@ -28,13 +31,31 @@ def compiled(
     cuda_graphs
         Replay the kernels of a GPU as one CUDA graph.
     """
-    if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
-        warnings.warn("no C++ compiler found: training runs without torch.compile", stacklevel=2)
+    missing = _missing(next(residuals.parameters()).device)
+    if missing:
+        warnings.warn(f"found no {missing}: training runs without torch.compile", stacklevel=2)
         return residuals
     if lengths is None:
         return cast(nn.Module, torch.compile(residuals))
     graph = torch.compile(residuals, dynamic=False, mode="reduce-overhead" if cuda_graphs else None)
     return _Padded(cast(nn.Module, graph), lengths)
+
+
+def _missing(device: torch.device) -> str | None:
+    """What torch.compile needs for this device, and this machine lacks, if anything.
+
+    Torch compiles C++ for a processor, and Triton C for a GPU, both against the header of Python.
+    """
+    if device.type == "cuda":
+        language, variable, names = "C", "CC", ["gcc", "clang"]
+    else:
+        language, variable, names = "C++", "CXX", ["g++"]
+    if variable in os.environ:
+        names = [os.environ[variable]]
+    if not any(map(shutil.which, names)):
+        return f"{language} compiler ({' or '.join(names)})"
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    return None if header.is_file() else f"{header}, which comes with Python's development files"
 
 
 class _Padded(nn.Module):

@@ -138,7 +138,7 @@ class SampleSpace:
 
 def _own_columns(rows: Tensor, counts: list[int], ranks: Ranks) -> Tensor:
     """This rank's share of the columns of all rows, as (columns, n), from its own rows of all."""
-    if ranks.size == 1:
+    if ranks.alone:
         return rows.T
     shares = [len(part) for part in torch.arange(rows.shape[1]).tensor_split(ranks.size)]
     mine = shares[ranks.rank]

@@ -35,7 +35,7 @@ class SharedMatrix:
     def __init__(self, order: int, like: Tensor, ranks: Ranks) -> None:
         self.order = order
         self.ranks = ranks
-        rows = min(ROWS, -(-order // (BLOCKS_EACH * ranks.size))) if ranks.size > 1 else order
+        rows = order if ranks.alone else min(ROWS, -(-order // (BLOCKS_EACH * ranks.size)))
         self.blocks = [slice(k, min(k + rows, order)) for k in range(0, order, rows)]
         self.zero = like.new_zeros(())
         self.own = {k: self.zero.new_zeros(self._shape(k)) for k in self._of(ranks.rank)}
@@ -47,7 +47,7 @@ class SharedMatrix:
 
     def add(self, accumulate: Callable[[Tensor], None]) -> None:
         """Add the sum over ranks of what each of them adds to an upper triangle (N, N)."""
-        if self.ranks.size == 1:
+        if self.ranks.alone:
             return accumulate(self.own[0])
         upper = self.zero.new_zeros(self.order, self.order)
         accumulate(upper)
@@ -94,7 +94,7 @@ class SharedMatrix:
         left = {k: block.clone() for k, block in self.own.items()}
         for k, block in left.items():
             block.diagonal().add_(damping[self.blocks[k]])
-        if self.ranks.size == 1:
+        if self.ranks.alone:
             return factored(left[0])
         return solver(self._factor(left))
 

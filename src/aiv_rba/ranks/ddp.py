@@ -34,6 +34,11 @@ class Ranks:
     device: torch.device
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody to meet."""
+        return self.size == 1
+
     def share(self, count: int) -> slice:
         """Contiguous share of `count` items that this rank owns.
 
@@ -46,31 +51,29 @@ class Ranks:
         """Length of the shares of `count` items but the last ones, which may be shorter."""
         return -(-count // self.size)
 
-    def first_row(self, own: int) -> int:
-        """Number of this rank's first row among the rows of all ranks, where it has `own` rows."""
-        counts = torch.zeros(self.size, dtype=torch.int64, device=self.device)
-        counts[self.rank] = own
-        return int(self.sum(counts)[: self.rank].sum())
-
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum over ranks, in place."""
-        if self.size > 1:
-            dist.all_reduce(tensor)
-        return tensor
+        return self._reduced(tensor, dist.ReduceOp.SUM)
 
     def max(self, tensor: Tensor) -> Tensor:
         """Maximum over ranks, in place."""
-        if self.size > 1:
-            dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-        return tensor
+        return self._reduced(tensor, dist.ReduceOp.MAX)
 
     def min(self, tensor: Tensor) -> Tensor:
         """Minimum over ranks."""
         return -self.max(-tensor)
 
+    def _reduced(self, tensor: Tensor, op: dist.ReduceOp.RedOpType) -> Tensor:
+        if self.alone:
+            return tensor
+        # NCCL refuses a tensor that is not contiguous, such as the transpose of one.
+        whole = tensor.contiguous()
+        dist.all_reduce(whole, op=op)
+        return tensor.copy_(whole)
+
     def wait(self) -> None:
         """Wait until every rank has come here."""
-        if self.size > 1:
+        if not self.alone:
             dist.barrier()
 
     @contextmanager
@@ -85,19 +88,19 @@ class Ranks:
         self._wait_at_most(self.timeouts.step_minutes)
 
     def _wait_at_most(self, minutes: float) -> None:
-        if self.size > 1:
+        if not self.alone:
             _world().set_timeout(timedelta(minutes=minutes))
 
     def tell(self, text: str, rank: int) -> str:
         """The text of one rank, on every rank."""
         told = [text]
-        if self.size > 1:
+        if not self.alone:
             dist.broadcast_object_list(told, src=rank)
         return told[0]
 
     def exchange(self, sent: Tensor, sizes: list[int], received: list[int]) -> Tensor:
         """Send the next so many elements to each rank; what came from each, one after the other."""
-        if self.size == 1:
+        if self.alone:
             return sent
         found = sent.new_zeros(sum(received))
         dist.all_to_all_single(found, sent, received, sizes)
@@ -110,7 +113,7 @@ class Ranks:
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Concatenate the ranks' tensors, of any lengths, along the first axis, on every rank."""
-        if self.size == 1:
+        if self.alone:
             return tensor
         lengths = [
             torch.zeros(1, dtype=torch.int64, device=tensor.device) for _ in range(self.size)

@@ -25,7 +25,7 @@ class AdamSettings:
     decay: Fraction = 0.9
     """Factor of each decay; the interval follows from the two learning rates."""
     compile: bool = True
-    """Compile the residuals with torch.compile where a C++ compiler is present."""
+    """Compile the residuals with torch.compile where a compiler is present."""
     cuda_graphs: bool = False
     """Replay the kernels of the compiled residuals as one CUDA graph, which a step of few rows on a
     GPU gains from (torch.compile's mode reduce-overhead). Not run on a GPU yet."""
@@ -102,7 +102,7 @@ class LBFGSSettings:
     pairs: Count = 50
     """Pairs of steps and gradient changes that the approximate Hessian is made of."""
     compile: bool = True
-    """Compile the residuals with torch.compile where a C++ compiler is present."""
+    """Compile the residuals with torch.compile where a compiler is present."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -114,7 +114,7 @@ class SSBroydenSettings:
     iterations: Count = 2000
     """Training steps."""
     compile: bool = True
-    """Compile the residuals with torch.compile where a C++ compiler is present."""
+    """Compile the residuals with torch.compile where a compiler is present."""
 
 
 FIXED_BATCHES = (LBFGSSettings, SSBroydenSettings)

@@ -26,8 +26,9 @@ class LoopSettings:
     precision: Literal["single", "double"] = "double"
     """Floating-point precision."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    """Precision of matrix products of single-precision numbers: single, or where the machine has
-    faster products TensorFloat-32 (high) or bfloat16 (medium), of three and two digits."""
+    """Precision of matrix products of single-precision numbers. On a GPU high and medium are
+    TensorFloat-32, of three digits; on a processor medium is bfloat16, of two. Where a machine has
+    no such products nothing changes."""
     history_every: Count = 5
     """Steps between rows of the history."""
     checkpoint_every: Count = 50

@@ -7,6 +7,7 @@ from typing import Literal
 WarningName = Literal[
     "axial_velocity",
     "depth_coverage",
+    "few_rows",
     "fluid",
     "length_coverage",
     "length_scale",
@@ -18,6 +19,7 @@ WarningName = Literal[
     "velocity_displacement",
     "velocity_scale",
     "velocity_sign",
+    "wall_function",
     "wall_speed",
     "zero_velocities",
 ]

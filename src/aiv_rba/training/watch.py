@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import torch
-
 from aiv_rba.problem import Batch, Blocks
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.training.finite import FiniteCheck, Terms
@@ -74,9 +72,10 @@ class Watch:
         NotFinite
             If a residual of a step so far is not finite.
         """
-        asked, seconds = float(self.asked), self._seconds_per_step()
-        parts = [torch.full_like(self.finite.failed, value) for value in (asked, seconds)]
-        found = self.ranks.max(torch.cat([self.finite.failed, *parts])).tolist()
+        own = self.finite.failed.tolist()
+        # Only now has the device done the steps, which the host launches much faster.
+        own += [float(self.asked), self._seconds_per_step()]
+        found = self.ranks.max(self.finite.failed.new_tensor(own)).tolist()
         failed, self.stop, slowest = bool(found[0]), bool(found[1]), found[2]
         if failed:
             raise self.finite.failure()

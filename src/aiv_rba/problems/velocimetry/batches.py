@@ -89,7 +89,7 @@ class Batches:
         self.track_of_all = torch.as_tensor(number).to(ranks.device)
         self.track = self.track_of_all[ranks.share(len(training))]
         self.tracks_in_all = int(number.max()) + 1
-        self.all_tracks = Everyone(self.track_count, ranks.sum) if ranks.size > 1 else None
+        self.all_tracks = None if ranks.alone else Everyone(self.track_count, ranks.sum)
         self.parts = -(-self.points.groups // groups_per_step) if groups_per_step else 1
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case
 from aiv_rba.settings import GaussNewtonSettings, GlobalWeights, OptimiserSettings, TrainSettings
-from aiv_rba.time_modes import coefficients, radians
+from aiv_rba.time_modes import check_modes, radians
 
 # Largest misfit of the wall function for no-slip to be called exact: vertices that scatter by seven
 # percent of the hydraulic radius about a smooth wall.
@@ -41,7 +41,9 @@ def resolve(settings: TrainSettings, case: Case) -> TrainSettings:
     if network.time_harmonics == "auto":
         network = replace(network, time_harmonics=case.harmonics)
     elif network.time_harmonics:
-        _check_times(network.time_harmonics, case)
+        times = case.tracks.points[~case.tracks.validation, 0]
+        duration = case.scales.nondimensional_period
+        check_modes(network.time_harmonics, case.flow, times, duration, "the training rows")
     if network.output_scales == "auto":
         network = replace(network, output_scales=_output_scales(case))
     blocks = [name for name in ROWS if name != "no_slip" or network.no_slip == "soft"]
@@ -66,20 +68,6 @@ def chosen(settings: TrainSettings, resolved: TrainSettings) -> dict[str, Any]:
             if value == "auto":
                 found[f"{section}.{key}"] = getattr(got, key)
     return found
-
-
-def _check_times(modes: int, case: Case) -> None:
-    if case.flow == "steady":
-        raise UserError(
-            f"train.network.time_harmonics: found {modes} in a steady flow, expected auto or 0"
-        )
-    times = len(np.unique(case.tracks.points[~case.tracks.validation, 0]))
-    needed = 2 * coefficients(case.flow, modes)
-    if times < needed:
-        raise UserError(
-            f"train.network.time_harmonics: found {modes} with {times} distinct times in the "
-            f"training rows, expected at least {needed} times"
-        )
 
 
 def _output_scales(case: Case) -> tuple[float, float, float, float]:

@@ -177,7 +177,7 @@ class Velocimetry:
         small = isinstance(self.settings.optimiser_at(batch.step), AdamSettings)
         if "share" not in self.state or not small or batch.step % SMALL_STEPS == 0:
             everyone = None
-            if self.ranks.size > 1:
+            if not self.ranks.alone:
                 everyone = Everyone(batch.counts["tracks"], self.ranks.sum)
             self.state |= vars(fit(*rows, everyone=everyone))
         mixture = self._mixture

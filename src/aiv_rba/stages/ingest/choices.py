@@ -12,14 +12,18 @@ from aiv_rba.files.case import Tracks, WallFunction
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import PressureScaling, Scales, to_si
 from aiv_rba.settings import IngestSettings
+from aiv_rba.settings.types import FlowKind
 from aiv_rba.stages.ingest.enclosure import Enclosure
 from aiv_rba.stages.ingest.times import Timed
 from aiv_rba.stages.ingest.tracks import TrackTable
 from aiv_rba.stages.ingest.velocities import noise
 from aiv_rba.stages.ingest.vessel import size_of
 from aiv_rba.statistics import robust_deviation
+from aiv_rba.time_modes import distinct_times, fewest_times, most_modes
 
 MOST_HARMONICS = 8
+# Functions of space that are fitted with each number of harmonics.
+SHAPES = 4
 # Rows that the choice of harmonics is made from: whole tracks, drawn at random if there are more.
 ROWS_FOR_HARMONICS = 20_000
 # Least noise that is believed, over a component's rms and over the velocity scale: the network
@@ -32,6 +36,8 @@ ASSUMED = 0.1
 MOST_ALIKE = 0.99
 # Standard deviation of a wall's position over the height of its arcs above their chords.
 SHARE_OF_HEIGHT = 0.03125
+# The same over the scatter of its vertices about a smooth surface, which is a mean over many.
+SHARE_OF_SCATTER = 0.25
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,8 @@ def choose_wall_error(
     An edge between vertices whose normals differ by an angle a is the chord of an arc, which it
     leaves by a / 8 of its length. Velocity vanishes on a smooth surface through the vertices, not
     on flat triangles, so that where nothing else is known the wall is as uncertain as a thirty-
-    second of that (docs/uncertainty.md); if its vertices scatter, as their scatter too. A wall from
-    an image of labels is as uncertain as half a voxel.
+    second of that (docs/uncertainty.md); if its vertices scatter, as a quarter of their scatter
+    too. A wall from an image of labels is as uncertain as half a voxel.
     """
     if config.wall_error != "auto":
         unit = to_si(config.units.wall, "[length]", "ingest.units.wall")
@@ -130,7 +136,8 @@ def choose_wall_error(
             heights.append(length * np.arccos(np.clip(cosine, -1, 1)) / 8)
     height = SHARE_OF_HEIGHT * float(np.sqrt(np.mean(np.concatenate(heights) ** 2)))
     voxel = max(wall.resolution for wall in enclosure.walls)
-    error = float(np.linalg.norm([height, function.roughness, voxel / 2]))
+    scatter = SHARE_OF_SCATTER * function.roughness
+    error = float(np.linalg.norm([height, scatter, voxel / 2]))
     return error, (
         f"{100 * error / enclosure.radius:.2g} % of the hydraulic radius, from the size of its "
         "triangles and the scatter of its vertices" + (", and half a voxel" if voxel else "")
@@ -186,8 +193,8 @@ def choose_harmonics(
     afterwards, n is the effective number of independent ones, (1 - r) / (1 + r) of them (Bayley &
     Hammersley 1946), and at least one for each track. Rows
     farther than three standard deviations take no part in the fit, and count in RSS as if they
-    were that far. Every Fourier coefficient needs at least two distinct phases, which bounds the
-    number.
+    were that far. Every Fourier coefficient needs at least two distinct phases, and with each shape
+    two rows, which bounds the number.
 
     Of many rows a part stands for all.
 
@@ -199,16 +206,12 @@ def choose_harmonics(
     Raises
     ------
     UserError
-        If the training rows have fewer than two distinct times.
+        If the training rows have too few distinct times for a single harmonic.
     """
     tracks, represented = training_part(tracks, ROWS_FOR_HARMONICS)
     points = tracks.points
-    phases = len(np.unique(points[:, 0]))
-    if phases < 2:
-        raise UserError(
-            f"ingest: found {phases} distinct time in the training rows, expected at least 2"
-        )
-    most = min(MOST_HARMONICS, (phases // 2 - 1) // 2)
+    by_times, times = supported("periodic", points[:, 0], period)
+    most = min(MOST_HARMONICS, by_times, most_modes("periodic", len(points) // SHAPES))
     angles = 2 * np.pi * (points[:, 0] / period)[:, None] * np.arange(1, most + 1)
     bases = [
         np.hstack(
@@ -218,7 +221,26 @@ def choose_harmonics(
     ]
     shapes = _shapes(function, points[:, 1:], axis)
     best = most_informative(tracks, noise, shapes, bases, represented)
-    return best, f"{best}, by the Bayesian information criterion among 0 to {most}"
+    limit = f", as many as {times} distinct times support" if most == by_times else ""
+    return best, f"{best}, by the Bayesian information criterion among 0 to {most}{limit}"
+
+
+def supported(flow: FlowKind, times: Array, duration: float) -> tuple[int, int]:
+    """Most modes that times (N,) of rows support, at least one, and how many of them are distinct.
+
+    Raises
+    ------
+    UserError
+        If they do not support one.
+    """
+    found, needed = distinct_times(times, duration), fewest_times(flow, 1)
+    if found < needed:
+        mode = {"periodic": "a mean and a harmonic", "unsteady": "a mean and a slope"}[flow]
+        raise UserError(
+            f"ingest: distinct times of the training rows: found {found}, expected at least "
+            f"{needed}, two for each coefficient of {mode}; or ingest.flow: steady"
+        )
+    return most_modes(flow, found), found
 
 
 def training_part(tracks: Tracks, rows: int) -> tuple[Tracks, float]:

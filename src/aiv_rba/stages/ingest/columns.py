@@ -20,7 +20,9 @@ from aiv_rba.stages.ingest.readers import read_raw
 from aiv_rba.stages.ingest.readers.raw import UNLINKED, RawTable
 from aiv_rba.stages.ingest.readers.text import TextStyle
 
-MINIMUM_ROWS = 10
+# Fewest rows, and fewest of them to train on: two for each coefficient of the simplest flow that
+# pulsates, in which four functions of space have a mean and a harmonic (`choices.SHAPES`).
+MINIMUM_ROWS = 24
 WHOLE = ("track", "plane", "frame")
 _DEVIATIONS = ("u_std", "v_std", "w_std")
 # Key of the unit and dimension of each quantity that has one.

@@ -9,9 +9,7 @@ from aiv_rba.files.formats import Array
 from aiv_rba.scales import to_si
 from aiv_rba.settings import IngestSettings
 from aiv_rba.stages.ingest.columns import Columns
-
-# Relative difference by which a time may miss the period and still be the end of the cycle.
-_ROUNDING = 1e-9
+from aiv_rba.time_modes import ROUNDING
 
 
 def phases(
@@ -57,5 +55,5 @@ def phases(
 
 def _within(time: Array, period: float) -> Array:
     """Times with the end of the cycle put to its beginning."""
-    at_end = np.abs(time - period) <= _ROUNDING * period
+    at_end = np.abs(time - period) <= ROUNDING * period
     return np.where(at_end, 0.0, time) if at_end.any() else time

@@ -31,6 +31,7 @@ from aiv_rba.stages.ingest.plausibility import (
     check_enough_kept,
     check_overlap,
     check_rows_inside,
+    check_training_rows,
     find_warnings,
     stop_unless_accepted,
 )
@@ -109,7 +110,7 @@ def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...
     walls = read_walls(config)
     chosen = choose_scales(config, found, walls.enclosure)
     scales = chosen.scales
-    vessel = make_vessel(walls.enclosure, scales)
+    vessel = make_vessel(walls.enclosure, scales, walls.names)
     enclosure, function = vessel.enclosure, vessel.function
 
     allowed = enclosure.radius * (NOMINAL_DEPTH_TOLERANCE if table.nominal_depth else TOLERANCE)
@@ -128,6 +129,7 @@ def _ingest(config: IngestSettings, results: Results) -> tuple[InputWarning, ...
     wall_error, error_reason = choose_wall_error(config, enclosure, function, scales)
     # After the split, so that every track stays on its side whatever is left out.
     validation = validation_rows(table.track, config.split)
+    check_training_rows(config, validation)
     kept = ~np.isin(table.row, listed)
     if config.exclude is not None:
         check_enough_kept(config, kept, validation)

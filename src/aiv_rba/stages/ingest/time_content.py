@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from aiv_rba.errors import UserError
 from aiv_rba.files.case import Tracks, WallFunction
 from aiv_rba.files.formats import Array, IntArray
 from aiv_rba.scales import Scales
@@ -12,9 +11,11 @@ from aiv_rba.stages.ingest.choices import (
     choose_harmonics,
     misfit,
     most_informative,
+    supported,
     training_part,
     values_of,
 )
+from aiv_rba.time_modes import most_modes
 
 NAMES = {
     "periodic": "harmonics of time",
@@ -24,6 +25,8 @@ NAMES = {
 """What a flow is made of in time, for people to read."""
 # Highest degree of the polynomials, and of those of a flow that is fitted as a whole.
 MOST, MOST_SMOOTH = 60, 10
+# Functions of space of a flow that is fitted as a whole.
+SHAPES = 5
 # Rows that the choice is made from: whole tracks, drawn at random if there are more.
 ROWS = 50_000
 # Rows of a neighbourhood at most.
@@ -47,7 +50,7 @@ def choose_modes(
     Raises
     ------
     UserError
-        If the training rows have fewer than two distinct times and the flow is not steady.
+        If the flow is not steady and the training rows have too few distinct times for one mode.
     """
     if scales.flow == "steady":
         return 0, "none, since the flow is steady"
@@ -74,25 +77,22 @@ def choose_polynomials(
     higher half of the degrees is subtracted. The degree is the one up to which the sum of (evidence
     over its standard error, less a half) is largest, if that is more than chance gives, and for the
     component that needs most. Every polynomial needs at least
-    two distinct times.
+    two distinct times, and with each shape two rows.
 
     Raises
     ------
     UserError
-        If the training rows have fewer than two distinct times.
+        If the training rows have too few distinct times for a polynomial besides the mean.
     """
     tracks, represented = training_part(tracks, ROWS)
     points, track = tracks.points, tracks.track
-    times = len(np.unique(points[:, 0]))
-    if times < 2:
-        raise UserError(
-            f"ingest: found {times} distinct time in the training rows, expected at least 2"
-        )
-    most = min(MOST, times // 2 - 1)
+    by_times, times = supported("unsteady", points[:, 0], scales.nondimensional_period)
+    most = min(MOST, by_times)
+    most_smooth = min(MOST_SMOOTH, most, most_modes("unsteady", len(points) // SHAPES))
     shares = points[:, 0] / scales.nondimensional_period
     polynomials = np.polynomial.legendre.legvander(2 * shares - 1, most).astype(np.float64)
     shapes = _shapes(values_of(function, points[:, 1:]), points[:, 1:])
-    bases = [polynomials[:, : 1 + degree] for degree in range(min(MOST_SMOOTH, most) + 1)]
+    bases = [polynomials[:, : 1 + degree] for degree in range(most_smooth + 1)]
     smooth = most_informative(tracks, noise, shapes, bases, represented)
     boxes = neighbourhoods(points[:, 1:], np.arange(len(points)))
     best = smooth
@@ -114,7 +114,8 @@ def choose_polynomials(
         gain = np.cumsum(np.append(0.0, scores - EACH))
         if gain.max() > ALL:
             best = max(best, smooth + int(np.argmax(gain)))
-    return best, f"up to degree {best}, {smooth} of them smooth all over the vessel"
+    limit = f", at most {most}, as {times} distinct times support" if most == by_times else ""
+    return best, f"up to degree {best}, {smooth} of them smooth all over the vessel{limit}"
 
 
 def neighbourhoods(positions: Array, rows: IntArray) -> list[IntArray]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import LinAlgError
 
+from aiv_rba.errors import UserError
 from aiv_rba.files.case import LumenKind, Opening, Wall, WallFunction
 from aiv_rba.files.formats import Array
 from aiv_rba.scales import Scales
@@ -71,10 +74,23 @@ class Vessel:
         return self.enclosure.openings
 
 
-def make_vessel(given: Enclosure, scales: Scales) -> Vessel:
-    """Fit the wall function to walls, m, and smooth them where they are rough."""
+def make_vessel(given: Enclosure, scales: Scales, names: Sequence[str]) -> Vessel:
+    """Fit the wall function to walls, m, and smooth them where they are rough.
+
+    Raises
+    ------
+    UserError
+        If no wall function fits the walls, which have these names.
+    """
     enclosure = given.scaled(np.array(scales.origin), scales.length)
-    function = fit_wall_function(continued(enclosure), enclosure)
+    try:
+        function = fit_wall_function(continued(enclosure), enclosure)
+    except LinAlgError as error:
+        raise UserError(
+            f"{', '.join(names)}: found no smooth function that is zero on the wall and positive "
+            f"in the lumen ({error}), expected vertices near a smooth surface: smooth the wall or "
+            "mesh it anew"
+        ) from None
     return Vessel(smoothed(enclosure, function), function)
 
 

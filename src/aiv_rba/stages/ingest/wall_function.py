@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import svd
+from scipy.linalg import LinAlgError, svd
 from scipy.spatial.distance import cdist
 
 from aiv_rba.files.case import WallFunction
@@ -48,6 +48,11 @@ def fit_wall_function(enclosure: Enclosure, given: Enclosure) -> WallFunction:
         The walls, continued, nondimensional.
     given
         The walls as they are given.
+
+    Raises
+    ------
+    LinAlgError
+        If it cannot be computed, is negative in the lumen, or as large on the wall as there.
     """
     radius = enclosure.radius
     spacing, groups = _spacings(enclosure)
@@ -87,6 +92,8 @@ def fit_wall_function(enclosure: Enclosure, given: Enclosure) -> WallFunction:
     repeated[: len(points)] = given.distance_closed(points) > 1e-6 * radius
     weights = np.where(repeated, np.sqrt(spacing / OVERSAMPLING / (LENGTH * radius)), 1.0)
     system, right = weights[:, None] * system, weights * right
+    if not np.isfinite(system).all():
+        raise LinAlgError("its equations are not finite")
     size = np.linalg.norm(system, axis=0)
     solution = _cross_validated(system / size, right) / size
 
@@ -105,6 +112,8 @@ def fit_wall_function(enclosure: Enclosure, given: Enclosure) -> WallFunction:
         function = replace(function, unit=2 * _mean(function, given))
     vertices = np.concatenate([wall.points[np.unique(wall.triangles)] for wall in given.walls])
     misfit = float(np.sqrt(np.mean(function(vertices) ** 2))) / function.unit
+    if not (function.unit > 0 and misfit < 1):
+        raise LinAlgError("what fits best is negative in the lumen, or as large on the wall")
     return replace(function, misfit=misfit)
 
 

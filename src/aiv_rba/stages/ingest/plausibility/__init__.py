@@ -4,6 +4,7 @@ from aiv_rba.stages.ingest.plausibility.required import (
     check_enough_kept,
     check_overlap,
     check_rows_inside,
+    check_training_rows,
 )
 from aiv_rba.stages.ingest.plausibility.verdict import find_warnings, stop_unless_accepted
 
@@ -11,6 +12,7 @@ __all__ = [
     "check_enough_kept",
     "check_overlap",
     "check_rows_inside",
+    "check_training_rows",
     "find_warnings",
     "stop_unless_accepted",
 ]

@@ -1,4 +1,4 @@
-"""How much of the vessel and of the cycle the tracks cover, and whether they lie in it."""
+"""How many rows there are, how much of vessel and cycle they cover, whether they lie in it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from aiv_rba.stages.ingest.plausibility.evidence import Evidence
 MANY_OUTSIDE, MOST_OUTSIDE = 0.1, 0.5
 # Least share of the vessel's extent that tracks should cover, along its axis and across it.
 LEAST_LENGTH, LEAST_DEPTH = 0.2, 0.2
+# Rows below which the error grows fast, and errors of the velocity in percent by the number of rows
+# in the vessel of docs/how-much-data.md.
+FEW_ROWS = 3000
+ERRORS = {1000: 2.7, 3000: 1.4, 10_000: 0.74}
 # Largest share of the period without a row.
 LARGEST_GAP = 0.3
 # Rows beyond these percentiles of a coordinate do not count: they may be mistakes.
@@ -31,6 +35,18 @@ def check_outside(evidence: Evidence) -> Iterator[InputWarning]:
             f"{100 * share:.0f} % of the rows ({evidence.outside} of {evidence.rows}) lie outside "
             "the wall: check ingest.units, and that tracks and wall have the same coordinates",
             fatal=share > MOST_OUTSIDE,
+        )
+
+
+def check_rows(evidence: Evidence) -> Iterator[InputWarning]:
+    """Whether there are as many rows as an accurate flow needs."""
+    rows = len(evidence.case.tracks.row)
+    if rows < FEW_ROWS:
+        errors = ", ".join(f"{error} % with {number:,}" for number, error in ERRORS.items())
+        yield InputWarning(
+            "few_rows",
+            f"there are only {rows:,} rows: in a tube whose flow is known the velocity was wrong "
+            f"by {errors} rows: measure longer, or more planes",
         )
 
 

@@ -47,14 +47,24 @@ def check_rows_inside(config: IngestSettings, rows: int) -> None:
         )
 
 
+def check_training_rows(config: IngestSettings, validation: NDArray[np.bool_]) -> None:
+    """Check that the simplest pulsating flow can be fitted to what there is to train on."""
+    rows = int(np.sum(~validation))
+    if rows < MINIMUM_ROWS:
+        raise UserError(
+            f"{config.tracks_named}: found {rows} of {len(validation)} rows to train on by "
+            f"ingest.split, expected at least {MINIMUM_ROWS}: the simplest pulsating flow has "
+            f"{MINIMUM_ROWS // 2} coefficients"
+        )
+
+
 def check_enough_kept(
     config: IngestSettings, kept: NDArray[np.bool_], validation: NDArray[np.bool_]
 ) -> None:
     """Check that there is something to train on and to validate with."""
     sides = {
-        "training rows": (~validation, 1),
+        "training rows": (~validation, MINIMUM_ROWS),
         "held-out rows": (validation, 1),
-        "rows": (np.ones_like(kept), MINIMUM_ROWS),
     }
     for name, (side, least) in sides.items():
         if np.sum(kept & side) < least:

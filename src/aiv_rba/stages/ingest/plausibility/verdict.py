@@ -12,6 +12,7 @@ from aiv_rba.stages.ingest.plausibility.coverage import (
     check_length,
     check_outside,
     check_period,
+    check_rows,
 )
 from aiv_rba.stages.ingest.plausibility.displacement import check_displacement
 from aiv_rba.stages.ingest.plausibility.evidence import Check, Evidence
@@ -25,18 +26,20 @@ from aiv_rba.stages.ingest.plausibility.values import (
     check_repeated_velocities,
     check_zero_velocities,
 )
-from aiv_rba.stages.ingest.plausibility.wall import check_wall_speed
+from aiv_rba.stages.ingest.plausibility.wall import check_wall_function, check_wall_speed
 
 CHECKS: tuple[Check, ...] = (
     check_outside,
     check_zero_velocities,
     check_displacement,
     check_velocity_scale,
+    check_wall_function,
     check_wall_speed,
     check_length_scale,
     check_fluid,
     check_repeated_velocities,
     check_links,
+    check_rows,
     check_period,
     check_length,
     check_depth,

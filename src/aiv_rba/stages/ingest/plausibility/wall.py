@@ -1,4 +1,4 @@
-"""Measured velocities near the wall, where a fluid is at rest."""
+"""The wall: measured velocities near it, where a fluid is at rest, and its wall function."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 from aiv_rba.files.case import Case, Opening, Wall
 from aiv_rba.files.formats import Array
 from aiv_rba.files.warnings import InputWarning
+from aiv_rba.problems.velocimetry.choices import LARGEST_MISFIT
 from aiv_rba.stages.ingest.plausibility.evidence import Evidence
 from aiv_rba.stages.ingest.walls import vector_areas
 from aiv_rba.statistics import matched_deviation
@@ -43,6 +44,18 @@ def check_wall_speed(evidence: Evidence) -> Iterator[InputWarning]:
             f"the measured velocity {what} the wall: extrapolated to it, it is {100 * speed:.0f} % "
             f"(+- {100 * error:.1g}) of that deep in the vessel: check that the wall is not "
             "shifted, turned or of another size",
+        )
+
+
+def check_wall_function(evidence: Evidence) -> Iterator[InputWarning]:
+    """Whether the wall function vanishes on the wall as far as exact no-slip needs it."""
+    misfit = evidence.case.wall_function.misfit
+    if misfit > LARGEST_MISFIT:
+        yield InputWarning(
+            "wall_function",
+            f"the wall function is {100 * misfit:.2g} % of its size on the wall; a training with "
+            f"exact no-slip refuses more than {100 * LARGEST_MISFIT:.2g} %: give a finer or "
+            "smoother wall, or set train.network.no_slip: soft",
         )
 
 
