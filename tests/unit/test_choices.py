@@ -12,6 +12,7 @@ from aiv_rba.files.case import Tracks, read_case
 from aiv_rba.files.results import Results
 from aiv_rba.problems.velocimetry.choices import chosen, resolve
 from aiv_rba.settings import FlowNetworkSettings, TrainSettings, load_stage
+from aiv_rba.stages.ingest import choices
 from aiv_rba.stages.ingest.choices import (
     SHAPES,
     _correlation,
@@ -72,6 +73,21 @@ def test_weak_fast_harmonics_show_beside_a_misfit_that_changes_slowly():
     row = np.arange(len(v))
     seen = Tracks(points, {"v": v}, row, track, row, np.zeros(len(v), dtype=bool))
     assert choose_harmonics(seen, {"v": 0.05}, parabola(0.5), PERIOD)[0] == 4
+
+
+@pytest.mark.parametrize("seen_as_they_are", [True, False])
+def test_a_harmonic_counts_that_one_of_the_two_fits_sees(monkeypatch, seen_as_they_are):
+    """Rows as they are, and rows less what follows from the one before; the sizes are made up."""
+
+    def misfit(shapes, waves, values, alike=None):
+        sees = (alike is None) == seen_as_they_are
+        needed = 5 if sees else 3
+        size = 0.5 if waves.shape[1] >= needed else 1.0
+        return size * np.random.default_rng(0).choice([-1.0, 1.0], len(values))
+
+    monkeypatch.setattr(choices, "misfit", misfit)
+    tracks, sigma = pulsating_tracks(1, 0.1)
+    assert choose_harmonics(tracks, sigma, parabola(0.5), PERIOD)[0] == 2
 
 
 def test_rows_are_decorrelated_within_their_tracks():

@@ -1,6 +1,6 @@
 # Raised when the method of a stage changes, so that its results are made again.
 VERSION = {
-    "ingest": 11,
+    "ingest": 12,
     "points": 5,
     "train": 16,
     "fields": 5,

@@ -188,10 +188,10 @@ def choose_harmonics(
     with s the axial coordinate (that along which the rows spread the most in a lumen without an
     axis), and n log(RSS) + parameters log(n) is smallest for the number that
     is chosen. What these shapes cannot fit is alike in successive rows of a track, with a
-    correlation r. Every row is therefore taken less r times the one before it (Prais & Winsten
-    1954): fast waves stand out from a misfit that changes slowly. If rows are still alike
-    afterwards, n is the effective number of independent ones, (1 - r) / (1 + r) of them (Bayley &
-    Hammersley 1946), and at least one for each track. Rows
+    correlation r. Fast waves stand out if every row is taken less r times the one before it (Prais
+    & Winsten 1954), slow ones in the rows as they are, so that both are done, and the larger number
+    counts. If rows are still alike afterwards, n is the effective number of independent ones,
+    (1 - r) / (1 + r) of them (Bayley & Hammersley 1946), and at least one for each track. Rows
     farther than three standard deviations take no part in the fit, and count in RSS as if they
     were that far. Every Fourier coefficient needs at least two distinct phases, and with each shape
     two rows, which bounds the number.
@@ -274,23 +274,26 @@ def most_informative(
     """Number of the functions of time (N, ...) that serve best, by the information criterion.
 
     With functions of space `shapes` (N, ...) at all rows, each of which stands for so many that are
-    `represented`; see `choose_harmonics`.
+    `represented`; see `choose_harmonics`. What these shapes do not fit hides weak functions: slow
+    ones in the rows less what follows from the one before, fast ones in the rows as they are. So
+    both are looked at, and the larger number is taken.
     """
-    criteria = np.zeros(len(bases))
+    criteria = np.zeros((2, len(bases)))
     order = np.lexsort((tracks.row, tracks.track))
     track, shapes = tracks.track[order], shapes[order]
     for name, values in tracks.velocity.items():
         scaled = values[order] / noise[name]
         alike = _correlation(misfit(shapes, bases[-1][order], scaled), track)
-        fits = [misfit(shapes, basis[order], scaled, (track, alike)) for basis in bases]
-        rest = _correlation(fits[-1], track)
-        independent = len(track) * (1 - rest) / (1 + rest)
-        independent = max(independent, len(np.unique(track))) * represented
-        # Values are in units of their noise: what is far below it says nothing.
-        mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
-        parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
-        criteria += independent * np.log(mean_squares) + parameters * np.log(independent)
-    return int(np.argmin(criteria))
+        for criterion, relation in zip(criteria, (None, (track, alike)), strict=True):
+            fits = [misfit(shapes, basis[order], scaled, relation) for basis in bases]
+            rest = _correlation(fits[-1], track)
+            independent = len(track) * (1 - rest) / (1 + rest)
+            independent = max(independent, len(np.unique(track))) * represented
+            # Values are in units of their noise: what is far below it says nothing.
+            mean_squares = np.maximum([np.mean(misfit**2) for misfit in fits], 0.01)
+            parameters = shapes.shape[1] * np.array([basis.shape[1] for basis in bases])
+            criterion += independent * np.log(mean_squares) + parameters * np.log(independent)
+    return int(criteria.argmin(axis=1).max())
 
 
 def values_of(function: WallFunction, positions: Array) -> Array:
