@@ -283,9 +283,10 @@ def most_informative(
     track, shapes = tracks.track[order], shapes[order]
     for name, values in tracks.velocity.items():
         scaled = values[order] / noise[name]
-        alike = _correlation(misfit(shapes, bases[-1][order], scaled), track)
-        for criterion, relation in zip(criteria, (None, (track, alike)), strict=True):
-            fits = [misfit(shapes, basis[order], scaled, relation) for basis in bases]
+        as_they_are = [misfit(shapes, basis[order], scaled) for basis in bases]
+        alike = (track, _correlation(as_they_are[-1], track))
+        less_the_one_before = [misfit(shapes, basis[order], scaled, alike) for basis in bases]
+        for criterion, fits in zip(criteria, (as_they_are, less_the_one_before), strict=True):
             rest = _correlation(fits[-1], track)
             independent = len(track) * (1 - rest) / (1 + rest)
             independent = max(independent, len(np.unique(track))) * represented
