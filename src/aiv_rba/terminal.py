@@ -53,7 +53,8 @@ class Screen(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line."""
         if record.levelno >= logging.WARNING:
-            tqdm.write(record.getMessage(), file=sys.stderr)
+            # In one piece: ranks share the terminal, and would write between a line and its end.
+            tqdm.write(f"{record.getMessage()}\n", file=sys.stderr, end="")
         elif not self.quiet:
             tqdm.write(record.getMessage(), file=sys.stdout)
 
