@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -29,6 +30,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     # Measured velocities replaced by the true ones at the same places.
     "no_noise": {},
     "twice_as_soft": {"global_weights": {"momentum_tolerance": 0.3, "mass_tolerance": 0.02}},
+    # The representation of the paper, one part at a time and as a whole. Where time is an input the
+    # first layer has Xavier's weights.
+    "soft_no_slip": {"network": {"no_slip": "soft"}},
+    "xavier": {"network": {"first_layer": "xavier"}},
+    "soft_no_slip_xavier": {"network": {"no_slip": "soft", "first_layer": "xavier"}},
+    "time_as_input": {"network": {"time": "input"}},
+    "soft_no_slip_time_as_input": {"network": {"no_slip": "soft", "time": "input"}},
+    "two_layers": {"network": {"layers": 2}},
+    "four_layers": {"network": {"layers": 4}},
     "narrow": {"network": {"width": 24}},
     "wide": {"network": {"width": 40}},
     "width_48": {"network": {"width": 48}},
@@ -84,7 +94,7 @@ def run_stages(experiment: Path, results: Results) -> None:
 
 
 def work(job: tuple[str, str]) -> dict[str, Any]:
-    """Errors of one variant of one twin."""
+    """Errors of one variant of one twin, and chi squared of its held-out rows."""
     twin, variant = job
     results = Results(Path("results/limits") / twin / variant)
     if not results.scores.is_file():
@@ -105,6 +115,8 @@ def work(job: tuple[str, str]) -> dict[str, Any]:
     history = pd.read_csv(results.history)
     return {
         **{name: found["truth"][name] for name in FIELDS},
+        # What a user who has no truth could choose a network by.
+        "held_out": float(np.mean([one["value"] for one in found["chi_squared"].values()])),
         "steps": int(history.step.iloc[-1]),
         "seconds": float(history.seconds.iloc[-1]),
     }

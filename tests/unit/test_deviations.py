@@ -8,6 +8,7 @@ import torch
 
 from aiv_rba.errors import UserError
 from aiv_rba.fields.flow import Flow, example_flow
+from aiv_rba.fields.spread import STRESS_FACTOR
 from aiv_rba.files.case import read_case
 from aiv_rba.networks.layers import Linear
 from aiv_rba.problems.fixed_points import ONE_RANK
@@ -254,9 +255,10 @@ def test_a_displaced_wall_lets_the_flow_vanish_elsewhere(example):
 class Scaled:
     """Deviations that are factors of the whole flow."""
 
-    method, sources = "curvature", ()
+    sources = ()
 
-    def __init__(self, factors, fields=(1, 1, 1, 1)):
+    def __init__(self, factors, fields=(1, 1, 1, 1), method="curvature"):
+        self.method = method
         self.factors = torch.tensor(factors).double()
         self.fields = torch.tensor(fields).double()
 
@@ -268,8 +270,11 @@ class Scaled:
         return torch.einsum("s,...->s...", self.factors, flow)
 
 
-def test_standard_deviations_of_a_flow_that_is_off_by_a_factor():
-    flow = Flow(case_of(swirling), model_of(ExactFlow(swirling)), Scaled([0.03, -0.04]), layers=4)
+@pytest.mark.parametrize(("method", "of_stress"), [("curvature", STRESS_FACTOR), ("ensemble", 1)])
+def test_standard_deviations_of_a_flow_that_is_off_by_a_factor(method, of_stress):
+    """Only those of the wall shear stress from the curvature are calibrated."""
+    samples = Scaled([0.03, -0.04], method=method)
+    flow = Flow(case_of(swirling), model_of(ExactFlow(swirling)), samples, layers=4)
     share = np.sqrt((0.03**2 + 0.04**2) / 2)
     points, time = flow._to_si(flow.mesh_positions[40:60]), 0.3 * flow.period
     for name in ("velocity", "pressure", "vorticity"):
@@ -279,7 +284,7 @@ def test_standard_deviations_of_a_flow_that_is_off_by_a_factor():
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-3 * expected.max())
     stress = np.abs(flow.wall_shear_stress(flow.wall_points, time))
     found = flow.std.wall_shear_stress(flow.wall_points, time)
-    np.testing.assert_allclose(found, share * stress, atol=1e-9 * stress.max())
+    np.testing.assert_allclose(found, of_stress * share * stress, atol=1e-9 * stress.max())
     assert flow.std.flow_rate(time) == pytest.approx(share * flow.flow_rate(time), rel=0.01)
     assert flow.std.pressure_drop(time) == pytest.approx(share * flow.pressure_drop(time), rel=0.01)
     table = flow.hydraulics(flow.period * np.arange(4) / 4)

@@ -3,8 +3,8 @@ VERSION = {
     "ingest": 12,
     "points": 5,
     "train": 16,
-    "fields": 5,
-    "score": 11,
+    "fields": 6,
+    "score": 12,
     "report": 7,
     "validation": 6,
 }

@@ -35,6 +35,9 @@ from aiv_rba.time_modes import mean_over_time
 POSITIONS_AT_ONCE = {"cpu": 250, "cuda": 4_000}
 # Points of the volume mesh over which the mean of the pressure is taken.
 GAUGE = 400
+# What standard deviations of the wall shear stress that come from the curvature are multiplied by:
+# its errors in sharp tips are in no part of them (docs/uncertainty.md, "Calibration").
+STRESS_FACTOR = 1.15
 # Quadrature of a section, coarser than that of the flow itself.
 ANGLES, RADII = 24, 4
 
@@ -250,6 +253,7 @@ class StandardDeviations:
     ) -> list[dict[str, Array]]:
         """Root mean squares of the samples of what is named, at each time."""
         viscosity = self.case.scales.viscosity
+        factor = STRESS_FACTOR if self.deviations.method == "curvature" else 1.0
         if "pressure" in names:
             gauges = self._mean_pressures(times, source)
 
@@ -259,7 +263,7 @@ class StandardDeviations:
                 return np.asarray(sample.pressure - gauges[number][:, None])
             if name == "wall_shear_stress":
                 assert normals is not None
-                return sample.wall_shear_stress(normals[part], viscosity)
+                return factor * sample.wall_shear_stress(normals[part], viscosity)
             return np.asarray(getattr(sample, name))
 
         found: list[dict[str, list[Array]]] = [{name: [] for name in names} for _ in times]
