@@ -2,7 +2,7 @@
 
 The paper's 4.98e6 interior and 5.34e5 wall points round the bundled wall; with `--points 1e8` more
 patches of the wall, each with as many points. Every process must stay below the bound that
-docs/scaling.md states; the command fails where one does not.
+docs/large-data.md states; the command fails where one does not.
 """
 
 from __future__ import annotations

@@ -47,6 +47,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "network": {"width": 48},
         "optimiser": OPTIMISER | {"rows": [1000, 600]},
     },
+    # The step is found in the space of the rows, whose time hardly grows with the parameters.
+    "sample_space": {
+        "optimiser": OPTIMISER | {"curvature_memory": None, "rows": [500, 300]},
+    },
     "stiff_mass": {"global_weights": {"mass_tolerance": 1e-3}},
     "short_memory": {"optimiser": OPTIMISER | {"curvature_memory": 30}},
     # A minute on two cores.

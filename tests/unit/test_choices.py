@@ -202,13 +202,18 @@ def test_training_resolves_every_auto():
     assert resolved.network.time_harmonics == 2
     assert resolved.global_weights.tracks[0] == pytest.approx(1 / case.noise["u"] ** 2)
     assert len(resolved.optimiser.rows) == 2
-    choices = chosen(settings, resolved)
-    assert {"network.output_scales", "global_weights.mass", "optimiser.rows"} <= choices.keys()
-    assert "auto" not in choices.values()
+    choices = chosen(settings, resolved, case)
+    assert {"network.output_scales", "global_weights.mass"} <= choices.keys()
+    assert choices["optimiser.rows"] == "2000, 1200, points of one step, the same for every case"
+    assert "global_weights.no_slip" not in choices
+    given = replace(settings, global_weights=replace(settings.global_weights, mass=2.0))
+    assert "global_weights.mass" not in chosen(given, resolve(given, case), case)
     soft = TrainSettings(
         network=FlowNetworkSettings(no_slip="soft", time="input", time_harmonics=3)
     )
     assert len(resolve(soft, case).optimiser.rows) == 3
+    found = chosen(soft, resolve(soft, case), case)
+    assert found["global_weights.no_slip"].startswith("2500, 2500, 2500, inverse squares of 0.02")
 
 
 def test_what_cannot_be_resolved_is_one_line():

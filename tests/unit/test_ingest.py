@@ -145,7 +145,7 @@ def test_identity_depends_on_contents_and_settings_alone(tmp_path: Path) -> None
 def test_summary_tells_scales_noise_and_doubts(tmp_path: Path) -> None:
     ingested(tmp_path, noise=0.1, pulsation=0.0, ingest={"velocity_scale": 1.5e-5})
     text = (tmp_path / "ingest.txt").read_text()
-    lines = {line[:26].strip(): line[26:] for line in text.splitlines() if line[:2] == "  "}
+    lines = {line[:30].strip(): line[30:] for line in text.splitlines() if line[:2] == "  "}
     assert lines["Reynolds number"] == "0.01079"
     assert lines["extent x, y, z"] == "1000 x 3000 x 1000 um"
     assert lines["rows read"] == "600"

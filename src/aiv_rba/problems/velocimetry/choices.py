@@ -59,15 +59,40 @@ def resolve(settings: TrainSettings, case: Case) -> TrainSettings:
     )
 
 
-def chosen(settings: TrainSettings, resolved: TrainSettings) -> dict[str, Any]:
-    """Dotted keys and values of what was ``auto``."""
-    found: dict[str, Any] = {}
-    for section in ("network", "global_weights", "optimiser"):
-        asked, got = getattr(settings, section), getattr(resolved, section)
-        for key, value in vars(asked).items():
-            if value == "auto":
-                found[f"{section}.{key}"] = getattr(got, key)
+def chosen(settings: TrainSettings, resolved: TrainSettings, case: Case) -> dict[str, str]:
+    """Dotted keys of what was ``auto``: the value, and what it follows from."""
+    found = {}
+    for name, reason in _reasons(resolved, case).items():
+        section, key = name.split(".")
+        if getattr(getattr(settings, section), key, None) == "auto":
+            value = getattr(getattr(resolved, section), key)
+            values = value if isinstance(value, tuple) else (value,)
+            found[name] = f"{', '.join(f'{one:.4g}' for one in values)}, {reason}"
     return found
+
+
+def _reasons(resolved: TrainSettings, case: Case) -> dict[str, str]:
+    weights, measured = resolved.global_weights, case.tracks.velocity
+    seen = ", ".join(measured)
+    unseen = ", ".join(name for name in "uvw" if name not in measured)
+    soft = {
+        "global_weights.no_slip": f"inverse squares of {weights.no_slip_tolerance:g} of the "
+        "velocity scale"
+    }
+    return {
+        "network.time_harmonics": "as many as the tracks show",
+        "network.output_scales": f"rms of the measured {seen}"
+        + (f", as much for {unseen} as for what is measured across the vessel" if unseen else "")
+        + ", and the pressure that drives such a flow through the vessel",
+        **(soft if resolved.network.no_slip == "soft" else {}),
+        "global_weights.tracks": f"inverse squares of the noise of {seen}"
+        + (f"; that of {unseen} is not used" if unseen else ""),
+        "global_weights.momentum": f"inverse squares of {weights.momentum_tolerance:g} of the "
+        "viscous and unsteady force, and of less across a tube, where the flow is slower",
+        "global_weights.mass": f"inverse square of {weights.mass_tolerance:g} of the velocity "
+        "scale over the hydraulic radius",
+        "optimiser.rows": "points of one step, the same for every case",
+    }
 
 
 def _output_scales(case: Case) -> tuple[float, float, float, float]:

@@ -110,7 +110,7 @@ def train(
             deviations = find_deviations(method, problem, case, train_member, amplitudes.raised)
             seconds = time.perf_counter() - started
             if first:
-                choices = chosen(settings, problem.settings)
+                choices = chosen(settings, problem.settings, case)
                 record["training"] = _facts(run, problem, choices, amplitudes)
                 record["training"]["uncertainty"] = {"method": method, "seconds": seconds}
                 _write(run, problem, case, results, amplitudes)
@@ -139,7 +139,7 @@ def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _facts(
-    run: Run, problem: Velocimetry, choices: dict[str, Any], amplitudes: FittedAmplitudes
+    run: Run, problem: Velocimetry, choices: dict[str, str], amplitudes: FittedAmplitudes
 ) -> dict[str, Any]:
     """How the network was trained, for the record."""
     settings, points = problem.settings, problem.batches.points
@@ -161,8 +161,10 @@ def _facts(
         "settings": asdict(settings),
         "chosen": choices
         | {
-            "softening of the equations": run.history.rows[-1]["softening"],
-            "factor of the velocity by the fit of the amplitudes": round(1 + amplitudes.raised, 5),
+            "softening of the equations": f"{run.history.rows[-1]['softening']:.3g} times their "
+            "tolerances, the least with which the flow is not too slow on the tracks",
+            "factor of the velocity by the fit of the amplitudes": f"{1 + amplitudes.raised:.5g}, "
+            "with which the tracks are met best",
         },
         "amplitudes": asdict(amplitudes),
     }
