@@ -30,12 +30,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     # Measured velocities replaced by the true ones at the same places.
     "no_noise": {},
     "twice_as_soft": {"global_weights": {"momentum_tolerance": 0.3, "mass_tolerance": 0.02}},
-    # The representation of the paper, one part at a time and as a whole. Where time is an input the
-    # first layer has Xavier's weights.
+    # The representation of the paper, one part after the other. Where time is an input, no-slip is
+    # soft and the first layer has Xavier's weights.
     "soft_no_slip": {"network": {"no_slip": "soft"}},
     "xavier": {"network": {"first_layer": "xavier"}},
     "soft_no_slip_xavier": {"network": {"no_slip": "soft", "first_layer": "xavier"}},
-    "time_as_input": {"network": {"time": "input"}},
     "soft_no_slip_time_as_input": {"network": {"no_slip": "soft", "time": "input"}},
     "two_layers": {"network": {"layers": 2}},
     "four_layers": {"network": {"layers": 4}},

@@ -4,7 +4,7 @@ VERSION = {
     "points": 5,
     "train": 16,
     "fields": 6,
-    "score": 12,
+    "score": 13,
     "report": 7,
     "validation": 6,
 }

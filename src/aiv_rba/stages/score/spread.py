@@ -13,7 +13,7 @@ from aiv_rba.fields.spread import VALUES
 from aiv_rba.files.formats import Array
 from aiv_rba.stages.score.truth import Compared
 
-# Phases of the truth at which the deviations are compared with the errors: every so many.
+# Phases of the truth at which the deviations of fields are compared with the errors: every so many.
 EVERY = 4
 # Intervals that are to hold the truth with these probabilities: half, one standard deviation, ...
 LEVELS = (0.5, 0.6827, 0.8, 0.9, 0.9545, 0.99)
@@ -92,7 +92,7 @@ def errors_and_deviations(flow: Flow, compared: Compared) -> dict[str, tuple[Arr
     """Errors and standard deviations at the points and times of the truth.
 
     Of u, v, w, the pressure, the components of the wall shear stress and, where the truth has it,
-    the flow rate.
+    the flow rate, which is one number and so is taken at all times.
     """
     places, at = compared.places, slice(None, None, EVERY)
     times = places.times[at]
@@ -104,10 +104,11 @@ def errors_and_deviations(flow: Flow, compared: Compared) -> dict[str, tuple[Arr
         "pressure": np.array([found["pressure"] for found in inside]),
         "wss": np.array([found["wall_shear_stress"] for found in on_wall]),
     }
-    if "flow_rate" in compared.wrong:
-        table = flow.hydraulics(flow.case.scales.seconds(times))
-        spread["flow_rate"] = table["flow_rate_std_m3_s"].to_numpy()
     wrong = {name: values[at] for name, values in compared.wrong.items()}
+    if "flow_rate" in compared.wrong:
+        table = flow.hydraulics(flow.case.scales.seconds(places.times))
+        spread["flow_rate"] = table["flow_rate_std_m3_s"].to_numpy()
+        wrong["flow_rate"] = compared.wrong["flow_rate"]
     wrong |= {name: wrong["velocity"][..., i] for i, name in enumerate("uvw")}
     return {name: (wrong[name], deviation) for name, deviation in spread.items()}
 
