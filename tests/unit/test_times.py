@@ -80,7 +80,7 @@ def test_rows_outside_the_window_are_dropped(tmp_path):
     np.testing.assert_allclose(seconds, table.t[case.tracks.row], rtol=1e-12)
     text = Results(tmp_path).ingestion.read_text()
     assert f"{np.sum(~inside)} rows outside the window from 12.01 to 12.03 s are dropped" in text
-    assert "window                  12.01 to 12.03 s, 0.02 s = 0.2 L / U" in text
+    assert "window                      12.01 to 12.03 s, 0.02 s = 0.2 L / U" in text
     with pytest.raises(UserError, match=r"found 0 rows from 1 to 2 s, expected at least 24 in ing"):
         ingested(tmp_path, tube, window=[1.0, 2.0])
 
