@@ -34,10 +34,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     # soft and the first layer has Xavier's weights.
     "soft_no_slip": {"network": {"no_slip": "soft"}},
     "xavier": {"network": {"first_layer": "xavier"}},
-    "soft_no_slip_xavier": {"network": {"no_slip": "soft", "first_layer": "xavier"}},
     "soft_no_slip_time_as_input": {"network": {"no_slip": "soft", "time": "input"}},
     "two_layers": {"network": {"layers": 2}},
-    "four_layers": {"network": {"layers": 4}},
     "narrow": {"network": {"width": 24}},
     "wide": {"network": {"width": 40}},
     "width_48": {"network": {"width": 48}},

@@ -16,9 +16,9 @@ from aiv_rba.geometry import Lumen
 from aiv_rba.harmonics import fourier, modes_of
 from aiv_rba.settings import ScoreSettings
 from aiv_rba.stages.score.run import score
-from aiv_rba.stages.score.spread import coverage
+from aiv_rba.stages.score.spread import EVERY, coverage, errors_and_deviations
 from aiv_rba.stages.score.tracks import as_measured, noise_floor, on_tracks
-from aiv_rba.stages.score.truth import against_truth, pressure_drop
+from aiv_rba.stages.score.truth import PHASES, against_truth, pressure_drop
 from aiv_rba.statistics import relative_l2
 from tests.exact import (
     LENGTH,
@@ -254,6 +254,17 @@ def test_coverage_is_the_share_of_errors_within_the_interval(tmp_path, factor, w
     for name in ("v", "flow_rate"):
         assert shares[name][one] == pytest.approx(within[0], abs=0.01)
         assert shares[name][two] == pytest.approx(within[1], abs=0.01)
+
+
+def test_coverage_counts_the_flow_rate_at_all_phases(tmp_path):
+    path = tmp_path / "truth.h5"
+    write_truth(path)
+    found = compared(path, ExactFlow(swirling))
+    flow = Flow(case_of(swirling), model_of(ExactFlow(swirling)), Off())
+    pairs = errors_and_deviations(flow, found)
+    for values in pairs["flow_rate"]:
+        assert values.shape == found.places.times.shape == (PHASES,)
+    assert len(pairs["v"][0]) == len(pairs["v"][1]) == PHASES // EVERY
 
 
 def test_differences_are_those_of_the_fields(tmp_path):

@@ -36,7 +36,8 @@ POSITIONS_AT_ONCE = {"cpu": 250, "cuda": 4_000}
 # Points of the volume mesh over which the mean of the pressure is taken.
 GAUGE = 400
 # What standard deviations of the wall shear stress that come from the curvature are multiplied by:
-# its errors in sharp tips are in no part of them (docs/uncertainty.md, "Calibration").
+# its errors in sharp tips are in no part of them (docs/uncertainty.md, "Calibration of the wall
+# shear stress"; Levi et al. 2022).
 STRESS_FACTOR = 1.15
 # Quadrature of a section, coarser than that of the flow itself.
 ANGLES, RADII = 24, 4
@@ -52,7 +53,8 @@ ON_WALL = ("wall_shear_stress", "pressure", "vorticity")
 class StandardDeviations:
     """Standard deviations of the flow in a vessel: the same questions as `Flow` answers.
 
-    They are root mean squares of samples of what the flow may be off by. Positions are in m, times
+    They are root mean squares of samples of what the flow may be off by, those of the wall shear
+    stress times `STRESS_FACTOR` where the samples are of the curvature. Positions are in m, times
     in s. Those of a vector are those of its components; that of a pressure is that of the pressure
     less its mean over the lumen.
 

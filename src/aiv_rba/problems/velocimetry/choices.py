@@ -60,33 +60,32 @@ def resolve(settings: TrainSettings, case: Case) -> TrainSettings:
 
 
 def chosen(settings: TrainSettings, resolved: TrainSettings, case: Case) -> dict[str, str]:
-    """Dotted keys of what was ``auto``: the value, and what it follows from."""
+    """Dotted keys of what was ``auto`` and is used: the value, and what it follows from."""
+    reasons = _reasons(resolved.global_weights, case)
     found = {}
-    for name, reason in _reasons(resolved, case).items():
-        section, key = name.split(".")
-        if getattr(getattr(settings, section), key, None) == "auto":
-            value = getattr(getattr(resolved, section), key)
-            values = value if isinstance(value, tuple) else (value,)
-            found[name] = f"{', '.join(f'{one:.4g}' for one in values)}, {reason}"
+    for section in ("network", "global_weights", "optimiser"):
+        asked, got = getattr(settings, section), getattr(resolved, section)
+        for key, value in vars(asked).items():
+            unused = key == "no_slip" and resolved.network.no_slip == "exact"
+            if value == "auto" and not unused:
+                values = np.atleast_1d(getattr(got, key))
+                name = f"{section}.{key}"
+                found[name] = f"{', '.join(f'{one:.4g}' for one in values)}, {reasons[name]}"
     return found
 
 
-def _reasons(resolved: TrainSettings, case: Case) -> dict[str, str]:
-    weights, measured = resolved.global_weights, case.tracks.velocity
-    seen = ", ".join(measured)
-    unseen = ", ".join(name for name in "uvw" if name not in measured)
-    soft = {
-        "global_weights.no_slip": f"inverse squares of {weights.no_slip_tolerance:g} of the "
-        "velocity scale"
-    }
+def _reasons(weights: GlobalWeights, case: Case) -> dict[str, str]:
+    measured = ", ".join(case.tracks.velocity)
+    others = ", ".join(name for name in "uvw" if name not in case.tracks.velocity)
     return {
         "network.time_harmonics": "as many as the tracks show",
-        "network.output_scales": f"rms of the measured {seen}"
-        + (f", as much for {unseen} as for what is measured across the vessel" if unseen else "")
+        "network.output_scales": f"rms of the measured {measured}"
+        + (f", assumed for {others}" if others else "")
         + ", and the pressure that drives such a flow through the vessel",
-        **(soft if resolved.network.no_slip == "soft" else {}),
-        "global_weights.tracks": f"inverse squares of the noise of {seen}"
-        + (f"; that of {unseen} is not used" if unseen else ""),
+        "global_weights.no_slip": f"inverse squares of {weights.no_slip_tolerance:g} of the "
+        "velocity scale",
+        "global_weights.tracks": f"inverse squares of the noise of {measured}"
+        + (f"; that of {others} is not used" if others else ""),
         "global_weights.momentum": f"inverse squares of {weights.momentum_tolerance:g} of the "
         "viscous and unsteady force, and of less across a tube, where the flow is slower",
         "global_weights.mass": f"inverse square of {weights.mass_tolerance:g} of the velocity "

@@ -60,7 +60,7 @@ def summarise(
     lines = [f"Ingested {files}", f"case {case.identity[:12]}"]
     for title, entries in sections.items():
         if entries:
-            lines += ["", title, *(f"  {name:<28}{value}" for name, value in entries.items())]
+            lines += ["", title, *(f"  {name:<26}  {value}" for name, value in entries.items())]
     for title, remarks in (("Repairs", findings.notes), ("Warnings", findings.warnings)):
         lines += ["", title, *(f"  - {remark}" for remark in remarks or ("none",))]
     return "\n".join(lines) + "\n"

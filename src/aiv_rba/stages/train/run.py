@@ -159,15 +159,26 @@ def _facts(
             "wall": points.wall_groups * points.epoch_length,
         },
         "settings": asdict(settings),
-        "chosen": choices
-        | {
-            "softening of the equations": f"{run.history.rows[-1]['softening']:.3g} times their "
-            "tolerances, the least with which the flow is not too slow on the tracks",
-            "factor of the velocity by the fit of the amplitudes": f"{1 + amplitudes.raised:.5g}, "
-            "with which the tracks are met best",
-        },
+        "chosen": choices | _found_on_the_way(run, settings, amplitudes),
         "amplitudes": asdict(amplitudes),
     }
+
+
+def _found_on_the_way(
+    run: Run, settings: TrainSettings, amplitudes: FittedAmplitudes
+) -> dict[str, str]:
+    """What the training itself chose: the value, and what it follows from."""
+    found = {}
+    if settings.few_large_steps:
+        found["softening of the equations"] = (
+            f"{run.history.rows[-1]['softening']:.3g} times their tolerances; it follows from how "
+            "slow the inferred flow is on the tracks"
+        )
+    if settings.fit_amplitudes:
+        found["factor of the velocity by the fit of the amplitudes"] = (
+            f"{1 + amplitudes.raised:.5g}, with which the tracks are met best"
+        )
+    return found
 
 
 def _write(
