@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -66,8 +66,12 @@ def write(name: str, result: Mapping[str, Any]) -> None:
     print(save(name, result))
 
 
-def renew(page: str, tables: str) -> str:
-    """The page with those of its tables replaced that have new ones of the same names."""
+def renew(pages: Iterable[Path], tables: str) -> None:
+    """Replace those tables on pages that have new ones of the same names."""
     table = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
     new = {found[2]: found[0] for found in table.finditer(tables)}
-    return table.sub(lambda found: new.get(found[2], found[0]), page)
+    for page in pages:
+        text = page.read_text()
+        renewed = table.sub(lambda found: new.get(found[2], found[0]), text)
+        if renewed != text:
+            page.write_text(renewed)

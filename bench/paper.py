@@ -47,7 +47,7 @@ def rows_of(inputs: Inputs) -> dict[str, int]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Seconds of a step and hours of the whole training, as a block of docs/scaling.md."""
+    """Seconds of a step and hours of the whole training, as a block of docs/large-data.md."""
     lines = [
         "| machine | s a step | hours, extrapolated | how |",
         "| --- | --- | --- | --- |",
@@ -95,8 +95,8 @@ def planned(check: Path, rows: int, sent: tuple[float, ...], steps: int) -> Any:
     return {count: steps * step.seconds(count, NVIDIA) / HOUR for count in GPUS}
 
 
-def run(rounds: int = 4, page: str = "") -> None:
-    """Time so many rounds of two steps, extrapolate, and put the table on a page if given."""
+def run(rounds: int = 4, docs: str = "") -> None:
+    """Time so many rounds of two steps, extrapolate, and put the table on pages of a folder."""
     experiment = read_experiment(BUNDLED, PAPER)
     network, steps = experiment.train.network, experiment.train.optimiser.iterations
     with tempfile.TemporaryDirectory() as name:
@@ -132,5 +132,5 @@ def run(rounds: int = 4, page: str = "") -> None:
     }
     write("bench_paper", result)
     print(table(result))
-    if page:
-        Path(page).write_text(renew(Path(page).read_text(), table(result)))
+    if docs:
+        renew(Path(docs).glob("*.md"), table(result))

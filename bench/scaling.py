@@ -2,7 +2,7 @@
 
 Measures the training of the paper's settings and of the default on one and two ranks, the work of
 the first of up to 1,024 ranks, and models the communication of larger worlds. Writes
-results/bench_scaling.json, and prints tables; `--page docs/scaling.md` puts them there.
+results/bench_scaling.json, and prints tables; `--docs docs` puts them on the pages of that folder.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def three_digits(value: float) -> str:
 
 
 def tables(result: dict[str, Any]) -> str:
-    """The tables of docs/scaling.md, each between two comments."""
+    """The tables of docs/scaling.md and docs/large-data.md, each between two comments."""
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -130,8 +130,8 @@ def tables(result: dict[str, Any]) -> str:
     return environment.from_string(TABLES.read_text()).render(result)
 
 
-def run(rounds: int = 4, largest: int = 105_000, page: str = "") -> None:
-    """Measure so many rounds, plan, and put the tables on a page if one is given.
+def run(rounds: int = 4, largest: int = 105_000, docs: str = "") -> None:
+    """Measure so many rounds, plan, and put the tables on the pages of a folder if given.
 
     A measured share has at most `largest` rows.
     """
@@ -153,5 +153,5 @@ def run(rounds: int = 4, largest: int = 105_000, page: str = "") -> None:
     write("bench_scaling", result)
     text = tables(result)
     print(text)
-    if page:
-        Path(page).write_text(renew(Path(page).read_text(), text))
+    if docs:
+        renew(Path(docs).glob("*.md"), text)

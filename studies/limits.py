@@ -21,6 +21,7 @@ import yaml
 
 from aiv_rba.files.results import Results
 from aiv_rba.scales import to_si
+from aiv_rba.settings.ingest import Units
 
 FIELDS = ("velocity", "pressure", "wss", "u", "v", "w", "flow_rate")
 OPTIMISER = {"name": "gauss_newton"}
@@ -67,15 +68,20 @@ def experiment_of(twin: str) -> Path:
     return Path("results/twins") / twin / "experiment.yaml"
 
 
+def velocity_unit(ingest: dict[str, Any]) -> float:
+    """m/s of the unit of the velocities in the file of tracks."""
+    unit = ingest.get("units", {}).get("velocity", Units().velocity)
+    return to_si(unit, "[length]/[time]", "ingest.units.velocity")
+
+
 def without_noise(experiment: dict[str, Any], path: Path) -> None:
     """Write the tracks with the true velocities, in the unit of the file."""
     ingest = experiment["ingest"]
-    unit = ingest.get("units", {}).get("velocity", "m/s")
-    metre_per_second = to_si(unit, "[length]/[time]", "ingest.units.velocity")
+    unit = velocity_unit(ingest)
     table = pd.read_csv(ingest["tracks"])
     with h5py.File(experiment["score"]["truth"]) as truth:
         for name in table.columns.intersection(["u", "v", "w"]):
-            table[name] = truth[f"tracks/{name}"][:] / metre_per_second
+            table[name] = truth[f"tracks/{name}"][:] / unit
     table.to_csv(path, index=False)
 
 

@@ -23,10 +23,9 @@ import yaml
 from numpy.typing import NDArray
 
 from aiv_rba.files.results import Results
-from aiv_rba.scales import to_si
 from aiv_rba.statistics import robust_deviation
 from aiv_rba.twin.tracers import false_links
-from studies.limits import FIELDS, run_stages
+from studies.limits import FIELDS, run_stages, velocity_unit
 
 FOLDER = Path("results/suspicious")
 TESTS = {
@@ -57,7 +56,7 @@ def spoil(experiment: dict[str, Any], share: float, seed: int, folder: Path) -> 
     # As text, so that all other rows stay as they are.
     table = pd.read_csv(ingest["tracks"], dtype=str)
     names = [name for name in "uvw" if name in table]
-    unit = to_si(ingest.get("units", {}).get("velocity", "um/s"), "[length]/[time]", "velocity")
+    unit = velocity_unit(ingest)
     tracks, truth = folder / "tracks.csv", folder / "truth.h5"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(experiment["score"]["truth"], truth)

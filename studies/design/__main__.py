@@ -49,7 +49,7 @@ def main() -> int:
     blocks = page_blocks(table, every)
     print(blocks)
     if profile == "whole":
-        PAGE.write_text(renew(PAGE.read_text(), blocks))
+        renew([PAGE], blocks)
     return int("failed" in table)
 
 

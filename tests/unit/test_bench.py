@@ -291,24 +291,33 @@ def test_the_plan_finds_the_cost_of_a_row(result):
     assert core["cluster"]["between"] == pytest.approx(4 * 1000 / 4e-3)
 
 
-def test_tables_take_their_places_on_the_page(result):
+def test_tables_take_their_places_on_the_pages(result, tmp_path):
     text = scaling.tables(json.loads(json.dumps(result)))
     assert "| paper | strong | 4.00 (4.00 to 4.00) | 2.00 (2.00 to 2.00) | 2.00 (" in text
     assert "| paper | sums | 1,000 | 4 | 0.2 % | 5 |" in text
     assert "| default | 1 | 1,000, 1,000 | 1, 1 | 2, 2 |" in text
     assert "| 4e+06 | 4 | 1,000 | 1.01 | 1 | 1 | 1 |" in text
-    page = Path("docs/scaling.md").read_text()
-    renewed = measure.renew(page, text)
-    # The hours of the paper's training come from a bench of their own, and stay.
-    assert renewed.count("<!--") == page.count("<!--") == text.count("<!--") + 2
-    for block in text.split("<!-- end -->")[:-1]:
+    pages = {page.name: page.read_text() for page in Path("docs").glob("*.md")}
+    for name, page in pages.items():
+        (tmp_path / name).write_text(page)
+    measure.renew(tmp_path.glob("*.md"), text)
+    renewed = {name: (tmp_path / name).read_text() for name in pages}
+    blocks = text.split("<!-- end -->")[:-1]
+    for block in blocks:
         table = block[block.index("|") :].splitlines()
         assert len({line.count("|") for line in table}) == 1
-        assert "\n".join(table) in renewed
+        (place,) = (name for name in pages if "\n".join(table) in renewed[name])
         # The page has the same columns.
-        assert table[0] in page
-    assert "## What a rank does" in renewed
-    assert measure.renew(renewed, text) == renewed
+        assert table[0] in pages[place]
+    changed = {name for name in pages if pages[name] != renewed[name]}
+    assert changed == {"scaling.md", "large-data.md"}
+    # The hours of the paper's training come from a bench of their own, and stay.
+    hours = pages["large-data.md"].partition("<!-- paper_hours -->")[2]
+    assert hours
+    assert hours in renewed["large-data.md"]
+    assert "## What a rank does" in renewed["scaling.md"]
+    measure.renew(tmp_path.glob("*.md"), text)
+    assert renewed == {name: (tmp_path / name).read_text() for name in pages}
 
 
 def test_the_hours_of_the_paper_are_those_of_its_steps(tmp_path):
@@ -325,7 +334,7 @@ def test_the_hours_of_the_paper_are_those_of_its_steps(tmp_path):
     assert 1.625e-3 < planned[8] < 2e-3
 
 
-def test_the_table_of_the_paper_says_what_is_extrapolated():
+def test_the_table_of_the_paper_says_what_is_extrapolated(tmp_path):
     spread = {"median": 1.7, "min": 1.5, "max": 2.0}
     result = {
         "seconds_per_step": {"one": spread, "two": spread},
@@ -336,8 +345,10 @@ def test_the_table_of_the_paper_says_what_is_extrapolated():
     lines = paper.table(result).splitlines()
     assert "| one rank | 1.70 (1.50 to 2.00) | 118 (104 to 139) | steps timed |" in lines
     assert any("at least 0.25" in line and "not measured" in line for line in lines)
-    page = "<!-- plan -->\nkept\n<!-- end -->\n<!-- paper_hours -->\nold\n<!-- end -->\n"
-    renewed = measure.renew(page, paper.table(result))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- plan -->\nkept\n<!-- end -->\n<!-- paper_hours -->\nold\n<!-- end -->\n")
+    measure.renew([page], paper.table(result))
+    renewed = page.read_text()
     assert "kept" in renewed
     assert "old" not in renewed
 
@@ -355,7 +366,7 @@ def test_the_bench_of_the_paper_extrapolates_its_own_settings(tmp_path, monkeypa
     monkeypatch.setattr(paper, "RESULTS", tmp_path)
     page = tmp_path / "page.md"
     page.write_text("<!-- paper_hours -->\nold\n<!-- end -->\n")
-    paper.run(1, str(page))
+    paper.run(1, str(tmp_path))
     found = written["bench_paper"]
     assert found["steps"] == 250_000
     assert sum(found["points"].values()) == pytest.approx(5.5e6, rel=0.02)

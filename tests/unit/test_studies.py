@@ -51,17 +51,22 @@ def test_finer_ones_are_finer():
     assert finer["finer_mesh"].axial > coarse.axial
 
 
-def test_true_velocities_replace_the_measured_ones_in_the_unit_of_the_file(tmp_path):
+@pytest.mark.parametrize(
+    ("units", "factor"),
+    [({"units": {"velocity": "mm/s"}}, 1e3), ({"units": {"length": "mm"}}, 1e6), ({}, 1e6)],
+)
+def test_true_velocities_replace_the_measured_ones_in_the_unit_of_the_file(tmp_path, units, factor):
+    """Which is um/s where the experiment says nothing."""
     pd.DataFrame({"t": [0.0, 0.1], "u": [1.0, 2.0]}).to_csv(tmp_path / "tracks.csv", index=False)
     with h5py.File(tmp_path / "truth.h5", "w") as file:
         file["tracks/u"] = [3e-3, 4e-3]
     experiment = {
-        "ingest": {"tracks": str(tmp_path / "tracks.csv"), "units": {"velocity": "mm/s"}},
+        "ingest": {"tracks": str(tmp_path / "tracks.csv"), **units},
         "score": {"truth": str(tmp_path / "truth.h5")},
     }
     limits.without_noise(experiment, tmp_path / "new.csv")
     new = pd.read_csv(tmp_path / "new.csv")
-    np.testing.assert_allclose(new["u"], [3, 4])
+    np.testing.assert_allclose(new["u"], np.array([3e-3, 4e-3]) * factor)
     np.testing.assert_allclose(new["t"], [0, 0.1])
 
 
