@@ -323,7 +323,8 @@ def _split_unit(name: str) -> tuple[str, str]:
 
 
 def _listed(names: Iterable[object]) -> str:
-    return ", ".join(map(str, names))
+    # A file that is no text has names that a screen does not show.
+    return ", ".join(name if name.isprintable() else repr(name) for name in map(str, names))
 
 
 def _as_numbers(column: pd.Series) -> Array:
