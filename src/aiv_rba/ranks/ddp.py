@@ -102,7 +102,7 @@ class Ranks:
         """Send the next so many elements to each rank; what came from each, one after the other."""
         if self.alone:
             return sent
-        found = sent.new_zeros(sum(received))
+        found = sent.new_empty(sum(received))
         dist.all_to_all_single(found, sent, received, sizes)
         return found
 
