@@ -61,10 +61,12 @@ class SharedMatrix:
         received = [sum(counts[mine]) if rank != mine else 0 for rank in ranks]
         sent = upper.new_empty(sum(sizes))
         theirs = [k for rank in ranks if rank != mine for k in self._of(rank)]
-        for k, place in zip(theirs, sent.split([*map(self._count, theirs)]), strict=True):
+        places = torch.split(sent, [*map(self._count, theirs)])
+        for k, place in zip(theirs, places, strict=True):
             place.view(self._shape(k)).copy_(self._row(upper, k))
-        for part in self.ranks.exchange(sent, sizes, received).split(sum(counts[mine])):
-            for k, values in zip(self.own, part.split(counts[mine]), strict=True):
+        exchanged = self.ranks.exchange(sent, sizes, received)
+        for part in torch.split(exchanged, sum(counts[mine])):
+            for k, values in zip(self.own, torch.split(part, counts[mine]), strict=True):
                 self.own[k] += values.view(self._shape(k))
         for k, block in self.own.items():
             block += self._row(upper, k)
