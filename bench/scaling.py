@@ -80,8 +80,6 @@ def summary(
 def measured_shares(inputs: Inputs, largest: int) -> list[Share]:
     """All shares of at most `largest` rows, smallest first, on one thread."""
     torch.set_num_threads(1)
-    # One compilation for shares of any size.
-    torch._dynamo.config.assume_static_by_default = False
     settings = replace(inputs.settings, groups_per_step=0)
     shares = []
     with tempfile.TemporaryDirectory() as folder:

@@ -81,6 +81,8 @@ def write_points(path: Path, real: Path, groups: int, world: int) -> None:
 
 def measure(settings: TrainSettings, case: Path, points: Path, world: int, steps: int) -> Share:
     """Train a few steps as the first of `world` ranks, after one that compiles."""
+    # Every share has lengths of its own, and torch compiles few graphs of one function.
+    torch.compiler.reset()
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=world)
     try:
         ranks = Ranks(0, world, torch.device("cpu"))
