@@ -65,7 +65,7 @@ class SharedMatrix:
         for k, place in zip(theirs, places, strict=True):
             place.view(self._shape(k)).copy_(self._row(upper, k))
         exchanged = self.ranks.exchange(sent, sizes, received)
-        for part in torch.split(exchanged, sum(counts[mine])):
+        for part in exchanged.view(self.ranks.size - 1, sum(counts[mine])):
             for k, values in zip(self.own, torch.split(part, counts[mine]), strict=True):
                 self.own[k] += values.view(self._shape(k))
         for k, block in self.own.items():
