@@ -1,6 +1,7 @@
 """Jets against nested autograd, for every network and embedding (double precision)."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,6 +131,25 @@ def test_wall_distance_of_a_parabola():
     slope = torch.stack([-x[:, 0], 0 * x[:, 1], -x[:, 2]]) / 2 / function.unit
     assert torch.allclose(jet[1:4], slope)
     assert torch.allclose(jet[4], torch.full_like(jet[4], -1 / function.unit))
+
+
+def test_wall_distance_with_sources_at_many_points():
+    rng = np.random.default_rng(3)
+    sources = 3 + rng.random((5, 3))
+    function = replace(parabola(0.5), sources=sources, strengths=rng.standard_normal(5))
+    x = torch.tensor(rng.uniform(-1, 1, (1500, 3)))
+    wall_distance = WallDistance(function, x.dtype)
+
+    def phi(x):
+        squares = x[:, ::2].square().sum(1) / 4
+        inverse = 1 / (x[:, None] - torch.tensor(sources)).norm(dim=2)
+        value = function.constant - squares + inverse @ torch.tensor(function.strengths)
+        return (value / function.unit)[:, None]
+
+    expected = jet_by_autograd(phi, x, torch.ones(3, dtype=x.dtype))
+    torch.testing.assert_close(wall_distance(x), expected, rtol=1e-10, atol=1e-9)
+    for order, slices in ((0, 1), (1, 4)):
+        assert torch.equal(wall_distance(x, order), wall_distance(x)[:slices])
 
 
 @pytest.mark.parametrize("time", ["coefficients", "input"])

@@ -21,6 +21,7 @@ from torch import Tensor
 from aiv_rba.files.case import Case, Tracks
 from aiv_rba.mixture import Mixture
 from aiv_rba.problems.velocimetry.depths import drifts
+from aiv_rba.ranks.ddp import Ranks
 
 # Rows of a track whose velocities may share an error of position lie less than so many frames
 # apart: those of central differences share one with the next but one.
@@ -81,12 +82,16 @@ class LightSheet:
         The coordinate of the points (n, 4) across the light sheet.
     noise
         (components,): standard deviation of the noise of a row.
+    ranks
+        Each of them evaluates the flow at its share of the rows.
     """
 
     def __init__(
-        self, case: Case, depth: int, noise: Tensor, dtype: torch.dtype, device: torch.device
+        self, case: Case, depth: int, noise: Tensor, dtype: torch.dtype, ranks: Ranks
     ) -> None:
+        device = ranks.device
         tracks = case.tracks.rows(case.tracks.validation)
+        self.ranks = ranks
         self.radius = case.radius
         self.depth = depth
         self.points = torch.tensor(tracks.points, dtype=dtype, device=device)
@@ -112,11 +117,12 @@ class LightSheet:
         mixture
             Of matched and mismatched rows; None if all count.
         """
-        points = self.points.clone()
-        velocity = flow.velocity(points)
-        points[:, self.depth] += self.drifts(points, velocity, self.track, before).to(points)
-        mean = flow.as_measured(points, before.to(points).expand(len(points)))
-        slope = self.derivatives(flow, points)[..., 0]
+        own, gather = self.ranks.share(len(self.points)), self.ranks.gather
+        points = self.points[own].clone()
+        drift = self.drifts(self.points, gather(flow.velocity(points)), self.track, before)
+        points[:, self.depth] += drift[own].to(points)
+        mean = gather(flow.as_measured(points, before.to(points).expand(len(points))))
+        slope = gather(self.derivatives(flow, points)[..., 0])
         residual = self.measured - mean
         weight = torch.ones_like(residual[:, 0])
         if mixture is not None:

@@ -74,7 +74,7 @@ class Velocimetry:
         self.sheet = None
         depth = depth_of(case.tracks)
         if settings.light_sheet == "auto" and depth is not None:
-            self.sheet = LightSheet(case, 1 + depth, self.noise, dtype, ranks.device)
+            self.sheet = LightSheet(case, 1 + depth, self.noise, dtype, ranks)
             zero = torch.zeros((), dtype=torch.float64, device=ranks.device)
             self.state["depth_spread"] = zero
             # Of the particle of every track, about the depth that its rows state.
@@ -330,11 +330,12 @@ class Velocimetry:
     @torch.no_grad()
     def errors(self) -> dict[str, float]:
         """Relative L2 error of each measured component on the held-out rows; Eq. 27."""
-        points = self.validation_points.to(self.ranks.device)
+        own = self.ranks.share(len(self.validation_points))
+        points = self.validation_points[own].to(self.ranks.device)
         deviation = None
         if self.sheet is not None:
             deviation = self.state["depth_spread"].to(points).expand(len(points))
-        predicted = self.flow.as_measured(points, deviation).cpu()
+        predicted = self.ranks.gather(self.flow.as_measured(points, deviation)).cpu()
         relative = (predicted - self.validation).norm(dim=0) / self.validation.norm(dim=0)
         return {
             f"validation_{COMPONENTS[component]}": float(error)
