@@ -216,6 +216,21 @@ def test_training_resolves_every_auto():
     assert found["global_weights.no_slip"].startswith("2500, 2500, 2500, inverse squares of 0.02")
 
 
+@pytest.mark.parametrize(("reynolds", "width"), [(29.0, 32), (31.0, 48)])
+def test_the_network_is_wider_where_convection_is_strong(reynolds, width):
+    case = case_of(swirling)
+    scales = replace(case.scales, viscosity=1.0, density=1.0, length=1.0)
+    case = replace(case, scales=replace(scales, velocity=reynolds / case.radius))
+    settings = TrainSettings()
+    resolved = resolve(settings, case)
+    assert resolved.network.width == width
+    assert chosen(settings, resolved, case)["network.width"] == (
+        f"{width}, at a Reynolds number of {reynolds:.0f} of the hydraulic radius"
+    )
+    given = TrainSettings(network=FlowNetworkSettings(width=20))
+    assert resolve(given, case).network.width == 20
+
+
 def test_what_cannot_be_resolved_is_one_line():
     case = case_of(swirling)
     bad = replace(case, wall_function=replace(case.wall_function, misfit=0.2))

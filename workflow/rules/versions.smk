@@ -2,7 +2,7 @@
 VERSION = {
     "ingest": 12,
     "points": 5,
-    "train": 16,
+    "train": 17,
     "fields": 6,
     "score": 13,
     "report": 7,

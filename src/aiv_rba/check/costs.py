@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from aiv_rba.files.case import WallFunction
-from aiv_rba.problems.velocimetry.choices import ROWS
+from aiv_rba.problems.velocimetry.choices import ROWS, WIDTH
 from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.ranks.plan import collocation_memory, collocation_points, points_file_size
 from aiv_rba.settings import (
@@ -52,7 +52,8 @@ class Costs:
     points
         Collocation points in the lumen and on the wall.
     parameters
-        Least and largest number of the network's parameters, by the functions of time.
+        Least and largest number of the network's parameters, by the functions of time; where its
+        width is chosen, those of the usual one.
     collocation, training
         Memory of stages points and train, all their processes together, bytes.
     disk
@@ -96,7 +97,12 @@ def parameters(train: TrainSettings, modes: int, flow: FlowKind) -> int:
     UserError
         If there is no network of such settings.
     """
-    network = replace(train.network, time_harmonics=modes, output_scales=(1.0, 1.0, 1.0, 1.0))
+    network = replace(
+        train.network,
+        width=_width(train),
+        time_harmonics=modes,
+        output_scales=(1.0, 1.0, 1.0, 1.0),
+    )
     made = FlowNetwork(network, torch.zeros(4), torch.ones(4), _NO_WALL, flow)
     return sum(p.numel() for p in made.parameters())
 
@@ -161,8 +167,13 @@ def _step(
         return (4.2 if curvature else 3.0) * jacobian + 2.5 * parameters**2
     interior, _ = collocation_points(points)
     groups = train.groups_per_step or interior // points.per_group
-    jet = 6 * groups / ranks * train.network.width
+    jet = 6 * groups / ranks * _width(train)
     return 6 * jet * (train.network.layers + 1)
+
+
+def _width(train: TrainSettings) -> int:
+    """Neurons of a hidden layer; the usual ones, where the Reynolds number decides."""
+    return WIDTH if train.network.width == "auto" else train.network.width
 
 
 def _residuals(optimiser: GaussNewtonSettings, train: TrainSettings) -> int:

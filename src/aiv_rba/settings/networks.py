@@ -17,8 +17,6 @@ class PerceptronSettings:
     """Plain multilayer perceptron, or the modified one of Eqs. 14-17."""
     layers: Count = 3
     """Hidden layers."""
-    width: Count = 32
-    """Neurons in each hidden layer."""
     activation: Literal["sin", "tanh"] = "tanh"
     """Activation function."""
     weight_normalisation: bool = False
@@ -29,6 +27,8 @@ class PerceptronSettings:
 class ScalarNetworkSettings(PerceptronSettings):
     """Network of one unknown in two coordinates."""
 
+    width: Count = 32
+    """Neurons in each hidden layer."""
     embedding: Literal["none", "fourier_x", "fourier_each", "fourier_xy", "fourier_truncated"] = (
         "none"
     )

@@ -12,7 +12,7 @@ from aiv_rba.settings.networks import PerceptronSettings
 from aiv_rba.settings.optimisers import FIXED_BATCHES
 from aiv_rba.settings.ranks import Device, TimeoutSettings
 from aiv_rba.settings.training import LoopSettings
-from aiv_rba.settings.types import STRICT, Auto, NonNegative, Positive, Triple
+from aiv_rba.settings.types import STRICT, Auto, Count, NonNegative, Positive, Triple
 from aiv_rba.settings.uncertainty import UncertaintySettings
 
 
@@ -20,6 +20,9 @@ from aiv_rba.settings.uncertainty import UncertaintySettings
 class FlowNetworkSettings(PerceptronSettings):
     """Network of the flow."""
 
+    width: Count | Auto = "auto"
+    """Neurons in each hidden layer; auto: 32, or 48 where the Reynolds number of the hydraulic
+    radius is at least 30."""
     time: Literal["coefficients", "input"] = "coefficients"
     """The network of the position alone gives coefficients of every field in time, of Fourier
     series or, in an unsteady flow, of Legendre polynomials; or time is one of its inputs as in the

@@ -19,6 +19,9 @@ LARGEST_MISFIT = 0.14
 CROSS_FLOW = 0.1
 # Least tolerance of the momentum across the vessel, over that of the axial one.
 LEAST_ACROSS = 0.25
+# Neurons of a hidden layer; and where convection is strong, from this Reynolds number of the
+# hydraulic radius.
+WIDTH, WIDE, STRONG = 32, 48, 30.0
 ROWS = {"no_slip": 300, "tracks": 2000, "navier_stokes": 1200}
 
 
@@ -38,6 +41,8 @@ def resolve(settings: TrainSettings, case: Case) -> TrainSettings:
             f"of its size on the wall, expected at most {100 * LARGEST_MISFIT:.2g} %: give a finer "
             "wall or no_slip: soft"
         )
+    if network.width == "auto":
+        network = replace(network, width=WIDE if _reynolds(case) >= STRONG else WIDTH)
     if network.time_harmonics == "auto":
         network = replace(network, time_harmonics=case.harmonics)
     elif network.time_harmonics:
@@ -78,6 +83,7 @@ def _reasons(weights: GlobalWeights, case: Case) -> dict[str, str]:
     measured = ", ".join(case.tracks.velocity)
     others = ", ".join(name for name in "uvw" if name not in case.tracks.velocity)
     return {
+        "network.width": f"at a Reynolds number of {_reynolds(case):.2g} of the hydraulic radius",
         "network.time_harmonics": "as many as the tracks show",
         "network.output_scales": f"rms of the measured {measured}"
         + (f", assumed for {others}" if others else "")
@@ -110,6 +116,11 @@ def _output_scales(case: Case) -> tuple[float, float, float, float]:
     )
     length = float(np.ptp(case.corners[:, case.axis]))
     return u, v, w, _force(case) * length
+
+
+def _reynolds(case: Case) -> float:
+    """Reynolds number of the hydraulic radius."""
+    return case.scales.inertia * case.radius / case.scales.diffusion
 
 
 def _force(case: Case) -> float:

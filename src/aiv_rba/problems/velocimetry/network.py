@@ -58,7 +58,7 @@ class FlowNetwork(CoordinateNetwork):
     ) -> None:
         super().__init__()
         harmonics, scales = settings.time_harmonics, settings.output_scales
-        if harmonics == "auto" or scales == "auto":
+        if settings.width == "auto" or harmonics == "auto" or scales == "auto":
             raise ValueError("the network's settings must be resolved, found auto")
         self.normalise = Normalise(lower, upper)
         self.wall_function = function
@@ -192,6 +192,7 @@ class FlowNetwork(CoordinateNetwork):
 
 
 def _mlp(settings: FlowNetworkSettings, inputs: int, outputs: int, second_order: Tensor) -> MLP:
+    assert settings.width != "auto"
     return MLP(
         inputs,
         outputs,

@@ -50,7 +50,7 @@ class WallDistance(nn.Module):
         """Jet (5, N, 1) at positions (N, 3): value, gradient, Laplacian; fewer of a lower order."""
         if positions.device.type != "cpu" or torch.compiler.is_compiling():
             return self._jet(positions, order)
-        return torch.cat([self._jet(rows, order) for rows in positions.split(ROWS)], dim=1)
+        return torch.cat([self._jet(rows, order) for rows in torch.split(positions, ROWS)], dim=1)
 
     def _jet(self, positions: Tensor, order: jets.Order) -> Tensor:
         own = torch.stack([positions.square().sum(1), torch.ones_like(positions[:, 0])], dim=1)
@@ -62,7 +62,7 @@ class WallDistance(nn.Module):
         if order == 0:
             return (value / self.unit)[None, :, None]
         cubes = inverse.square() * inverse
-        strength, moment = (cubes @ self.moments).split([1, 3], dim=1)
+        strength, moment = torch.split(cubes @ self.moments, [1, 3], dim=1)
         gradient = moment - strength * positions + 2 * bend + self.linear
         # The sources' fields are harmonic; the parabola's Laplacian is -1.
         laplacian = torch.full_like(value, -1.0)[None][: order - 1]
