@@ -99,6 +99,7 @@ def run(rounds: int = 4, docs: str = "") -> None:
     """Time so many rounds of two steps, extrapolate, and put the table on pages of a folder."""
     experiment = read_experiment(BUNDLED, PAPER)
     network, steps = experiment.train.network, experiment.train.optimiser.iterations
+    assert network.width != "auto"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs, _ = write_inputs(folder / "inputs", PAPER)
