@@ -39,12 +39,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "two_layers": {"network": {"layers": 2}},
     "narrow": {"network": {"width": 24}},
     "wide": {"network": {"width": 40}},
-    "width_48": {"network": {"width": 48}},
+    # Where convection is strong the default is wider.
+    "width_32": {"network": {"width": 32}},
     # The time of a step grows with the rows and the square of the parameters.
-    "width_48_half_of_rows": {
-        "network": {"width": 48},
-        "optimiser": OPTIMISER | {"rows": [1000, 600]},
-    },
+    "half_of_rows": {"optimiser": OPTIMISER | {"rows": [1000, 600]}},
     # The step is found in the space of the rows, whose time hardly grows with the parameters.
     "sample_space": {
         "optimiser": OPTIMISER | {"curvature_memory": None, "rows": [500, 300]},

@@ -72,9 +72,9 @@ STEPS = {
     "adaptive_gauss_newton": 20,
     "sample_space": 20,
     "ssbroyden": 12,
-    "adam": 200,
+    "adam": 80,
     "soap": 20,
-    "adam_compiled": 200,
+    "adam_compiled": 80,
     "adam_then_lbfgs": 20,
 }
 # Settings of the schemes; "rba_quantile" is a name of this file.

@@ -83,7 +83,7 @@ def _reasons(weights: GlobalWeights, case: Case) -> dict[str, str]:
     measured = ", ".join(case.tracks.velocity)
     others = ", ".join(name for name in "uvw" if name not in case.tracks.velocity)
     return {
-        "network.width": f"at a Reynolds number of {_reynolds(case):.2g} of the hydraulic radius",
+        "network.width": f"at a Reynolds number of {_reynolds(case):.3g} of the hydraulic radius",
         "network.time_harmonics": "as many as the tracks show",
         "network.output_scales": f"rms of the measured {measured}"
         + (f", assumed for {others}" if others else "")

@@ -22,7 +22,7 @@ from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
 from aiv_rba.problems.velocimetry.softening import next_softening
 from aiv_rba.ranks.ddp import Ranks
-from aiv_rba.settings import AdamSettings, GlobalWeights, TrainSettings
+from aiv_rba.settings import AdamSettings, GaussNewtonSettings, GlobalWeights, TrainSettings
 
 COMPONENTS = "uvw"
 # Steps between two fits of the mixture of matched and mismatched rows where steps are small: a fit
@@ -174,12 +174,18 @@ class Velocimetry:
             return {"tracks": 1 / relative}
         e = residuals["tracks"].detach()
         rows = (e.double(), batch.inputs["tracks"][1].double(), relative.double())
-        small = isinstance(self.settings.optimiser_at(batch.step), AdamSettings)
+        optimiser = self.settings.optimiser_at(batch.step)
+        small = isinstance(optimiser, AdamSettings)
         if "share" not in self.state or not small or batch.step % SMALL_STEPS == 0:
             everyone = None
-            if not self.ranks.alone:
+            seen: tuple[Tensor, ...] = rows
+            if isinstance(optimiser, GaussNewtonSettings):
+                # It draws a few thousand rows, which all ranks may have.
+                drawn = self.ranks.gather(torch.cat(rows, dim=1))
+                seen = torch.split(drawn, e.shape[1], dim=1)
+            elif not self.ranks.alone:
                 everyone = Everyone(batch.counts["tracks"], self.ranks.sum)
-            self.state |= vars(fit(*rows, everyone=everyone))
+            self.state |= vars(fit(*seen, everyone=everyone))
         mixture = self._mixture
         assert mixture is not None
         own = mixture.probability(*rows).to(e.dtype)
