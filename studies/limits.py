@@ -41,8 +41,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "wide": {"network": {"width": 40}},
     # Where convection is strong the default is wider.
     "width_32": {"network": {"width": 32}},
-    # The time of a step grows with the rows and the square of the parameters.
-    "half_of_rows": {"optimiser": OPTIMISER | {"rows": [1000, 600]}},
     # The step is found in the space of the rows, whose time hardly grows with the parameters.
     "sample_space": {
         "optimiser": OPTIMISER | {"curvature_memory": None, "rows": [500, 300]},
