@@ -39,8 +39,8 @@ class SharedMatrix:
         self.blocks = [slice(k, min(k + rows, order)) for k in range(0, order, rows)]
         self.zero = like.new_zeros(())
         self.own = {k: self.zero.new_zeros(self._shape(k)) for k in self._of(ranks.rank)}
-        # Room for what is added and, afterwards, for the factor: the system clears a new piece of
-        # memory of this size, which takes a sixth of the time of the factorisation.
+        # Room for what is added and, afterwards, for the factor: the system would clear a new piece
+        # of memory of this size at every step.
         room = 0 if ranks.alone else order
         self.room = like.new_empty(room, room)
 

@@ -26,7 +26,7 @@ from aiv_rba.settings import AdamSettings, GaussNewtonSettings, GlobalWeights, T
 
 COMPONENTS = "uvw"
 # Steps between two fits of the mixture of matched and mismatched rows where steps are small: a fit
-# takes thirteen sums over ranks, and hardly changes meanwhile.
+# takes nineteen sums over ranks, and hardly changes meanwhile.
 SMALL_STEPS = 10
 # Depths move by so many times what a step of expectation says, since plain steps are slow where
 # depths can make up for much of the flow (Salakhutdinov & Roweis 2003); it must be below two.

@@ -53,6 +53,7 @@ class WallDistance(nn.Module):
         return torch.cat([self._jet(rows, order) for rows in torch.split(positions, ROWS)], dim=1)
 
     def _jet(self, positions: Tensor, order: jets.Order) -> Tensor:
+        """What `forward` says, at all positions at once."""
         own = torch.stack([positions.square().sum(1), torch.ones_like(positions[:, 0])], dim=1)
         squares = torch.cat([positions, own], dim=1) @ self.factors
         inverse = squares.rsqrt()
