@@ -14,7 +14,7 @@ NAMES = (
     "change",
     "checkpoints",
     "cost",
-    "first_order",
+    "equal_time",
     "gpu_check",
     "ingest",
     "paper",

@@ -1,17 +1,29 @@
-"""Print the tables of a finished study as Markdown, for docs/study.md."""
+"""Tables of a finished study as Markdown; with ``--docs`` those of docs/study.md are renewed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
+from bench.measure import renew
 from studies.study.numbers import TRUTH, VALIDATION
 from studies.study.plan import WORDS, label, load_plan
 from studies.study.tables import tables
 
 COLUMNS = VALIDATION | TRUTH
+PAGE = Path("docs/study.md")
+# What the page shows of the schemes, and of the ratios.
+SHOWN = {
+    name: COLUMNS[name]
+    for name in ("validation_v", "velocity", "w", "pressure", "wss", "flow_rate")
+}
+RATIOS = ["optimiser", "twin", "variant"] + [
+    COLUMNS[name] for name in ("velocity", "pressure", "wss", "flow_rate")
+]
 COSTS = {"ms_per_step": "ms per iteration", "seconds": "seconds", "steps": "iterations"}
 PLACES = {
     "field": "field",
@@ -94,11 +106,33 @@ def benefit_text(table: pd.DataFrame, bold: str = "") -> pd.DataFrame:
     return wide.reset_index()
 
 
+def page_blocks(found: Mapping[str, pd.DataFrame]) -> str:
+    """The tables of docs/study.md: errors of the schemes, and ratios at equal iterations."""
+    ratios = benefit_text(found["benefit"], bold="**")
+    ratios = ratios[ratios["equal"] == "iterations"]
+    schemes = ratios["comparison"] == "schemes"
+    attention = ratios["variant"].isin(["RBA", "RBA, WN"])
+    errors = by_optimiser(found["table_5"], SHOWN)
+    blocks = {
+        "schemes_ratios": ratios.loc[schemes & attention, RATIOS],
+        "schemes_gauss_newton": errors[WORDS["gauss_newton"]],
+        "schemes_adam": errors[WORDS["adam"]],
+        "variants_ratios": ratios.loc[~schemes, RATIOS],
+    }
+    return "\n".join(
+        f"<!-- {name} -->\n{markdown(table)}\n<!-- end -->" for name, table in blocks.items()
+    )
+
+
 def main() -> int:
-    """Print."""
+    """Print, and renew the page if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", nargs="?", default="full", help="name of the plan")
-    found = tables(load_plan(parser.parse_args().plan))
+    parser.add_argument("--docs", action="store_true", help=f"renew the tables of {PAGE}")
+    arguments = parser.parse_args()
+    found = tables(load_plan(arguments.plan))
+    if arguments.docs:
+        renew([PAGE], page_blocks(found))
     shown = {
         "table_5": "Table 5, errors in percent",
         "table_6": "Table 6, errors in percent",

@@ -11,7 +11,9 @@ from aiv_rba import api, read_experiment
 from aiv_rba.fields.flow import open_flow
 from aiv_rba.files.case import Tracks
 from aiv_rba.problems.velocimetry.light_sheet import depth_of, depth_variance, groups_of
+from aiv_rba.problems.velocimetry.network import FlowNetwork
 from aiv_rba.problems.velocimetry.residuals import FlowResiduals
+from aiv_rba.settings import FlowNetworkSettings
 from tests.synthetic import tube_of, write_tube_experiment
 
 SPREAD = 0.04
@@ -92,6 +94,9 @@ def test_no_spread_is_found_where_there_is_none():
 class Cubic(nn.Module):
     """A velocity that is a cubic of z, with one parameter."""
 
+    has_coefficients = False
+    value_and_mean = FlowNetwork.value_and_mean
+
     def __init__(self):
         super().__init__()
         self.scales = torch.ones(4)
@@ -145,6 +150,25 @@ def test_rows_are_means_over_the_time_between_positions():
     torch.testing.assert_close(alone, residuals.as_measured(points) - measured)
     together = residuals({"no_slip": (points[:3],), "tracks": (points, measured)})
     torch.testing.assert_close(together["tracks"], alone)
+
+
+@pytest.mark.parametrize("time", ["coefficients", "input"])
+def test_means_over_time_are_those_of_values_at_shifted_times(time):
+    """Of the points that are asked for, without a gradient."""
+    torch.manual_seed(0)
+    settings = FlowNetworkSettings(
+        time=time, time_harmonics=2, no_slip="soft", width=8, output_scales=(1.0, 2.0, 3.0, 4.0)
+    )
+    network = FlowNetwork(settings, torch.zeros(4).double(), torch.ones(4).double())
+    points, own = torch.rand(9, 4).double(), slice(4, None)
+    value, mean = network.value_and_mean(points, 0.1, own)
+    torch.testing.assert_close(value, network.value(points))
+    assert value.requires_grad
+    before, after = points[own].clone(), points[own].clone()
+    before[:, 0] -= 0.1
+    after[:, 0] += 0.1
+    torch.testing.assert_close(mean, (network.value(before) + network.value(after)) / 2)
+    assert not mean.requires_grad
 
 
 @pytest.mark.parametrize("interval", ["auto", 0.0])

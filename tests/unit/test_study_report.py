@@ -335,6 +335,28 @@ def test_markdown_has_all_tables(study):
     assert "**0.50** (" in sure[0]
 
 
+def test_tables_of_the_page_are_renewed(study, tmp_path, monkeypatch):
+    """What stands round them stays."""
+    page = tmp_path / "study.md"
+    names = re.findall(r"<!-- (?!end)(\w+) -->", markdown.page_blocks(study.tables))
+    assert names == re.findall(r"<!-- (?!end)(\w+) -->", markdown.PAGE.read_text())
+    page.write_text("".join(f"{name}\n<!-- {name} -->\nold\n<!-- end -->\n" for name in names))
+    monkeypatch.chdir(study.folder)
+    monkeypatch.setattr(markdown, "PAGE", page)
+    monkeypatch.setattr(sys, "argv", ["markdown", "small", "--docs"])
+    with redirect_stdout(io.StringIO()):
+        assert markdown.main() == 0
+    text = page.read_text()
+    assert "old" not in text
+    schemes, gauss_newton, adam, variants = text.split("<!-- end -->")[:4]
+    assert schemes.startswith("schemes_ratios\n<!-- schemes_ratios -->\n| optimiser | twin |")
+    assert "| Adam | tube | RBA |" in schemes
+    assert "**0.50** (" in schemes
+    assert len(gauss_newton.split("| tube |")) == 3
+    assert len(adam.split("| tube |")) == 5
+    assert "RBA by quantile, WN" in variants
+
+
 def test_errors_along_a_training_are_those_of_the_score(tmp_path, monkeypatch):
     """With all points of the truth; four phases are enough for a flow of one harmonic."""
     network = write_trained(tmp_path)

@@ -126,6 +126,37 @@ class FlowNetwork(CoordinateNetwork):
             at = coefficients.new_full((coefficients.shape[-3],), time)
             yield self.body.at_times(coefficients, at)
 
+    def value_and_mean(
+        self, points: Tensor, aside: float, own: slice = slice(None)
+    ) -> tuple[Tensor, Tensor]:
+        """Values (N, 4) at points, and the means (n, 4) of those before and after.
+
+        Coefficients in time are evaluated once for both.
+
+        Parameters
+        ----------
+        points
+            (N, 4): times and positions.
+        aside
+            By how much time before and after.
+        own
+            The points of which there are means. These have no gradient.
+        """
+        times = [points[own, 0] + shift for shift in (-aside, aside)]
+        if not self.has_coefficients:
+            places = points[own, 1:]
+            with torch.no_grad():
+                ends = [self.value(torch.cat([time[:, None], places], dim=1)) for time in times]
+            # Last, since the Jacobian of Gauss-Newton is that of the layers' last pass.
+            value = self.value(points)
+        else:
+            assert isinstance(self.body, _TimeCoefficients)
+            found = self.coefficients(points[:, 1:], order=0)
+            value = self.body.at_times(found, points[:, 0])[0]
+            with torch.no_grad():
+                ends = [self.body.at_times(found[:, own], time)[0] for time in times]
+        return value, torch.stack(ends).mean(0)
+
     def scaled_in_time(self, points: Tensor, matrices: Tensor, aside: float = 0.0) -> Tensor:
         """Values (k, N, 4) at points (N, 4), had `scale_in_time` multiplied by each of k matrices.
 

@@ -50,9 +50,9 @@ class FlowResiduals(Residuals):
         if "no_slip" not in inputs or "tracks" not in inputs:
             return super().forward(inputs)
         (wall,), (points, measured) = inputs["no_slip"], inputs["tracks"]
-        means = self._means(points)
-        velocity = self.network.value(torch.cat([wall, points]))
-        at_wall, at_tracks = torch.split(velocity, [len(wall), len(points)])
+        both = torch.cat([wall, points])
+        values, means = self._over_time(both, slice(len(wall), None))
+        at_wall, at_tracks = torch.split(values, [len(wall), len(points)])
         found = {
             "no_slip": at_wall[:, :3],
             "tracks": self._moved(at_tracks[:, self.components], means) - measured,
@@ -85,9 +85,12 @@ class FlowResiduals(Residuals):
             Standard deviations (n,) of the depths about these; left out where particles are taken
             to be at the points.
         """
+        over_depth = []
+        if deviation is not None and self.depth is not None:
+            over_depth = [self.beside(points, self.depth, deviation).mean(0)]
         # The points come last, since the Jacobian is that of the layers' last pass.
-        means = self._means(points, deviation)
-        return self._moved(self.network.value(points)[:, self.components], means)
+        values, over_time = self._over_time(points)
+        return self._moved(values[:, self.components], over_depth + over_time)
 
     def scaled_in_time(self, points: Tensor, matrices: Tensor) -> Tensor:
         """As measured, of flows whose coefficients in time are multiplied by matrices (k, m, m).
@@ -110,14 +113,12 @@ class FlowResiduals(Residuals):
             [self.network.value(at)[:, self.components] for at in (points + step, points - step)]
         )
 
-    def _means(self, points: Tensor, deviation: Tensor | None = None) -> list[Tensor]:
-        """Mean velocity (n, components) over each coordinate that has one."""
-        over = {}
-        if self.interval:
-            over[0] = points.new_full((len(points),), self.interval / math.sqrt(12))
-        if deviation is not None and self.depth is not None:
-            over[self.depth] = deviation
-        return [self.beside(points, which, aside).mean(0) for which, aside in over.items()]
+    def _over_time(self, points: Tensor, own: slice = slice(None)) -> tuple[Tensor, list[Tensor]]:
+        """Values (N, 4), and mean velocities (n, components) of some over the interval, if any."""
+        if not self.interval:
+            return self.network.value(points), []
+        values, mean = self.network.value_and_mean(points, self.interval / math.sqrt(12), own)
+        return values, [mean[:, self.components]]
 
     @staticmethod
     def _moved(velocity: Tensor, means: list[Tensor]) -> Tensor:
