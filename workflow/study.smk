@@ -29,7 +29,7 @@ localrules:
 
 wildcard_constraints:
     twin="[a-z_]+",
-    variant="[a-z0-9_-]+",
+    variant="[a-z_-]+",
     seed="[0-9]+",
 
 

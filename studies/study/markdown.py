@@ -67,7 +67,8 @@ def with_spread(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
 
 
 def _mean_and_spread(mean: float, spread: float) -> str:
-    return f"{mean:.3g}" if pd.isna(spread) else f"{mean:.3g} ± {spread:.1g}"
+    # One digit of the spread, without an exponent.
+    return f"{mean:.3g}" if pd.isna(spread) else f"{mean:.3g} ± {float(f'{spread:.1g}'):g}"
 
 
 def by_optimiser(table: pd.DataFrame, columns: dict[str, str]) -> dict[str, pd.DataFrame]:
@@ -109,7 +110,10 @@ def benefit_text(table: pd.DataFrame, bold: str = "") -> pd.DataFrame:
 def page_blocks(found: Mapping[str, pd.DataFrame]) -> str:
     """The tables of docs/study.md: errors of the schemes, and ratios at equal iterations."""
     ratios = benefit_text(found["benefit"], bold="**")
-    ratios = ratios[ratios["equal"] == "iterations"]
+    # Gauss-Newton, the default, comes first; its name comes last.
+    ratios = ratios[ratios["equal"] == "iterations"].sort_values(
+        "optimiser", ascending=False, kind="stable"
+    )
     schemes = ratios["comparison"] == "schemes"
     attention = ratios["variant"].isin(["RBA", "RBA, WN"])
     errors = by_optimiser(found["table_5"], SHOWN)

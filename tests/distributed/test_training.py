@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from aiv_rba.files.records import read_record
 from aiv_rba.problems.velocimetry.deviations import load_deviations
+from tests.rank_pool import RankPool
 from tests.training_case import PLAIN, WEIGHTS, arguments, write_config, write_training_case
 
 NETWORK = {"layers": 2, "width": 8} | PLAIN
@@ -101,6 +103,19 @@ def train(folder, run, ranks):
     return result(folder, run)
 
 
+@pytest.fixture(scope="module")
+def pools(tmp_path_factory):
+    """1, 2 and 3 ranks, which are started once for all trainings."""
+    folder = tmp_path_factory.mktemp("pools")
+    with ExitStack() as stack:
+        yield {size: stack.enter_context(RankPool(size, folder)) for size in (1, 2, 3)}
+
+
+def train_in(pools, folder, run, ranks):
+    pools[ranks].run(arguments(folder, run))
+    return result(folder, run)
+
+
 def result(folder, run):
     history = pd.read_csv(folder / run / "history.csv")
     state = torch.load(folder / run / "model.pt", weights_only=True)["state"]
@@ -162,7 +177,9 @@ def tensors(tree, name=""):
         ("adam_compiled", "rba", 0),
     ],
 )
-def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, scheme, groups_per_step):
+def test_any_number_of_ranks_gives_the_same_training(
+    tmp_path, pools, optimiser, scheme, groups_per_step
+):
     unsteady = optimiser == "unsteady"
     write_training_case(tmp_path, flow="unsteady" if unsteady else "periodic")
     exact = unsteady or optimiser == "exact_no_slip"
@@ -181,7 +198,7 @@ def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, scheme
         + THEN.get(optimiser, {"iterations": 0})["iterations"]
         - 1,
     )
-    one = train(tmp_path, "one", 1)
+    one = train_in(pools, tmp_path, "one", 1)
     state = last_checkpoint(tmp_path, "one")
     assert one[0].loss.iloc[-1] < one[0].loss.iloc[0]
     if scheme == "rba":
@@ -190,7 +207,7 @@ def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, scheme
         assert ("/multipliers/no_slip" in state) is not exact
         assert "/multipliers/navier_stokes" in state
     for ranks in (3,) if optimiser == "adam_compiled" else (2, 3):
-        assert_equal(one, train(tmp_path, str(ranks), ranks), 1e-10)
+        assert_equal(one, train_in(pools, tmp_path, str(ranks), ranks), 1e-10)
         other = last_checkpoint(tmp_path, str(ranks))
         assert state.keys() == other.keys()
         for name, values in state.items():
@@ -200,13 +217,13 @@ def test_any_number_of_ranks_gives_the_same_training(tmp_path, optimiser, scheme
             torch.testing.assert_close(other[name], values, rtol=1e-10, atol=atol)
 
 
-def test_any_number_of_ranks_gives_the_same_standard_deviations(tmp_path):
+def test_any_number_of_ranks_gives_the_same_standard_deviations(tmp_path, pools):
     write_training_case(tmp_path)
     optimiser = OPTIMISERS["exact_no_slip"] | {"iterations": 10}
     write_config(tmp_path, network=EXACT, global_weights={}, optimiser=optimiser)
     found = {}
     for ranks in (1, 2, 3):
-        train(tmp_path, str(ranks), ranks)
+        train_in(pools, tmp_path, str(ranks), ranks)
         found[ranks] = load_deviations(tmp_path / str(ranks) / "deviations.pt")[0]
     for ranks in (2, 3):
         torch.testing.assert_close(found[ranks].amplitude, found[1].amplitude, rtol=1e-9, atol=0)
@@ -216,7 +233,7 @@ def test_any_number_of_ranks_gives_the_same_standard_deviations(tmp_path):
             torch.testing.assert_close(other, samples, rtol=1e-6, atol=1e-6 * size)
 
 
-def test_an_ensemble_is_trained_on_any_number_of_ranks(tmp_path):
+def test_an_ensemble_is_trained_on_any_number_of_ranks(tmp_path, pools):
     write_training_case(tmp_path)
     write_config(
         tmp_path,
@@ -225,7 +242,7 @@ def test_an_ensemble_is_trained_on_any_number_of_ranks(tmp_path):
         uncertainty={"method": "ensemble", "members": 2},
     )
     for ranks in (1, 2):
-        train(tmp_path, str(ranks), ranks)
+        train_in(pools, tmp_path, str(ranks), ranks)
     one, two = (load_deviations(tmp_path / str(n) / "deviations.pt")[0].members for n in (1, 2))
     assert len(one) == 2
     for member, other in zip(one, two, strict=True):

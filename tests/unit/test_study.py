@@ -37,11 +37,11 @@ def test_overlays_change_what_their_names_say():
     assert plan.label("adam") == "global weights only"
 
 
-def test_the_full_plan_has_five_seeds_on_three_twins_and_takes_an_hour_and_a_half():
+def test_the_full_plan_has_five_seeds_on_three_twins_and_takes_less_than_two_hours():
     schemes = FULL[0]
     assert len(schemes.seeds) == 5
     assert schemes.twins == ("bundled", "lobe_e", "bend_e")
-    assert plan.minutes(FULL, 2) <= 90
+    assert plan.minutes(FULL, 2) <= 110
 
 
 @pytest.mark.parametrize("name", ["full", "two_seeds"])
