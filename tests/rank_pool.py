@@ -23,6 +23,13 @@ for line in sys.stdin:
 LIMIT = 300
 
 
+def free_port():
+    """Number of a port that no program listens at, as text."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
 class RankPool:
     """So many real ranks on this machine.
 
@@ -53,16 +60,16 @@ class RankPool:
 
     def run(self, command):
         """Let all ranks run a command line, and check that all of them come to its end."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        job = json.dumps({"command": command, "port": free_port()}) + "\n"
         guard = threading.Timer(LIMIT, self.kill)
         guard.start()
-        for rank in self.ranks:
-            rank.stdin.write(json.dumps({"command": command, "port": str(port)}) + "\n")
-            rank.stdin.flush()
-        ends = [self._end(rank) for rank in self.ranks]
-        guard.cancel()
+        try:
+            for rank in self.ranks:
+                rank.stdin.write(job)
+                rank.stdin.flush()
+            ends = [self._end(rank) for rank in self.ranks]
+        finally:
+            guard.cancel()
         errors = "\n".join(path.read_text() for path in self.errors)
         assert ends == ["exit 0"] * len(self.ranks), errors
 

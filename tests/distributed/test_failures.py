@@ -1,10 +1,10 @@
 """One rank that fails, lags or has no device: the others end soon, and say why."""
 
 import os
-import socket
 import subprocess
 import sys
 
+from tests.rank_pool import free_port
 from tests.training_case import arguments, write_tiny_training
 
 # Run by every rank; the programs follow it.
@@ -79,11 +79,8 @@ except UserError as error:
 
 def run(program):
     """What two ranks print, their errors and their exit codes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     common = os.environ | {"OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
-    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", START + program],

@@ -5,7 +5,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import torch
 from aiv_rba.cli import main
 from aiv_rba.files.records import read_record
 from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, launch, result, train
+from tests.rank_pool import free_port
 from tests.training_case import arguments, write_config, write_training_case
 
 # Random kills of one rank in a row; `make soak` asks for twenty.
@@ -49,11 +49,8 @@ def undisturbed(tmp_path_factory):
 
 def launch_ranks(folder, run, ranks):
     """Start every rank by itself, as srun does, so that signals reach it alone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     common = os.environ | {"OMP_NUM_THREADS": "1", "SLURM_STEP_NUM_TASKS": str(ranks)}
-    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "aiv_rba.cli", *arguments(folder, run)],

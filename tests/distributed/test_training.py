@@ -1,7 +1,6 @@
 """Training on 1, 2 and 3 real gloo ranks gives the same result."""
 
 import os
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ import torch
 
 from aiv_rba.files.records import read_record
 from aiv_rba.problems.velocimetry.deviations import load_deviations
-from tests.rank_pool import RankPool
+from tests.rank_pool import RankPool, free_port
 from tests.training_case import PLAIN, WEIGHTS, arguments, write_config, write_training_case
 
 NETWORK = {"layers": 2, "width": 8} | PLAIN
@@ -256,13 +255,10 @@ def test_mpiexec_starts_ranks_as_torchrun_does(tmp_path):
     write_config(
         tmp_path, network=NETWORK, optimiser=OPTIMISERS["gauss_newton"] | {"iterations": 3}
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": free_port(),
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     }

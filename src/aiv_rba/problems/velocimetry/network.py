@@ -129,7 +129,7 @@ class FlowNetwork(CoordinateNetwork):
     def value_and_mean(
         self, points: Tensor, aside: float, own: slice = slice(None)
     ) -> tuple[Tensor, Tensor]:
-        """Values (N, 4) at points, and the means (n, 4) of those before and after.
+        """Values f(t) (N, 4) of (u, v, w, p), nondimensional, and (f(t - a) + f(t + a)) / 2 (n, 4).
 
         Coefficients in time are evaluated once for both.
 
@@ -138,7 +138,7 @@ class FlowNetwork(CoordinateNetwork):
         points
             (N, 4): times and positions.
         aside
-            By how much time before and after.
+            The time a, nondimensional.
         own
             The points of which there are means. These have no gradient.
         """
