@@ -80,7 +80,7 @@ validate: .venv/installed  ## known problems with quick settings (6 minutes); PR
 # The two judged twins are made first if they are missing, which takes tens of minutes. Snakemake
 # looks for ready jobs once in every timespan for each job that has ended: of a second it would need
 # half a core for hundreds of jobs.
-study: .venv/installed results/twins/lobe_e/experiment.yaml results/twins/bend_e/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 105 minutes on two cores; PLAN=quick: a rehearsal)
+study: .venv/installed results/twins/lobe_e/experiment.yaml results/twins/bend_e/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 95 minutes on two cores; PLAN=quick: a rehearsal)
 	@$(BIN)/python -m studies.study.duration $(PLAN) --cores $(CORES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --snakefile workflow/study.smk results/study/$(PLAN)/finished --cores $(CORES) --keep-going \
 		--max-jobs-per-timespan 1000/60s --scheduler-subsample 10
@@ -107,7 +107,7 @@ limits: .venv/installed  ## what limits the accuracy: noise, multipliers, seeds,
 design: .venv/installed  ## design curves: how much data is enough (PROFILE=whole: more points and two seeds; hours)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.design --profile $(PROFILE) --cores $(CORES)
 
-rivals: .venv/installed  ## other methods on the same tracks: interpolation, least squares, CFD, a plain network; hours
+rivals: .venv/installed results/twins/lobe_e/experiment.yaml results/twins/bend_e/experiment.yaml  ## other methods on the same tracks: interpolation, least squares, CFD, a plain network; hours
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[study]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.rivals
 

@@ -196,8 +196,9 @@ def products_of_step(size: Size, device: torch.device, rounds: int) -> dict[str,
     found = {}
     for name in ("single", "tf32"):
         with matmul_precision(PRECISIONS[name][1]):
-            product = products(size, device, 1)
-            found[name] = rate(product, product_operations(size, 1), device, rounds)
+            shape = size.equation_rows, size.width
+            product = products(*shape, device, 1)
+            found[name] = rate(product, product_operations(*shape, 1), device, rounds)
     return found
 
 

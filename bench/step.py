@@ -19,6 +19,7 @@ from torch import Tensor
 
 from aiv_rba.jets import Order
 from aiv_rba.multipliers.rba import RBA
+from aiv_rba.optimisers.compilation import CACHED
 from aiv_rba.problem import Batch
 from aiv_rba.problems.fixed_points import FixedPoints
 from aiv_rba.problems.velocimetry.network import FlowNetwork
@@ -50,6 +51,11 @@ class Size:
         weights = 4 * self.width + (self.layers - 1) * self.width**2 + self.width * 4
         slices = sum(self.rows.values()) + (SLICES - 1) * self.rows["navier_stokes"]
         return 3 * 2.0 * slices * weights
+
+    @property
+    def equation_rows(self) -> int:
+        """Rows of the products of the equations' jets in a hidden layer."""
+        return SLICES * self.rows["navier_stokes"]
 
 
 PAPER_SIZE = Size({"no_slip": 5630, "tracks": 9400, "navier_stokes": 5250}, 8, 200)
@@ -138,17 +144,17 @@ def multipliers_step(size: Size) -> Callable[[], object]:
     return lambda: [factor * e[block] for block, factor in rba.update(batch, e).items()]
 
 
-def products(size: Size, device: torch.device, count: int) -> Callable[[], object]:
-    """So many matrix products like those of the equations' rows in a hidden layer."""
-    a = torch.randn(SLICES * size.rows["navier_stokes"], size.width, device=device)
-    b = torch.randn(size.width, size.width, device=device)
+def products(rows: int, width: int, device: torch.device, count: int) -> Callable[[], object]:
+    """So many products of matrices (rows, width) and (width, width)."""
+    a = torch.randn(rows, width, device=device)
+    b = torch.randn(width, width, device=device)
     out = torch.empty_like(a)
     return lambda: [torch.mm(a, b, out=out) for _ in range(count)]
 
 
-def product_operations(size: Size, count: int) -> float:
-    """Operations of `products`."""
-    return 2.0 * count * SLICES * size.rows["navier_stokes"] * size.width**2
+def product_operations(rows: int, width: int, count: int) -> float:
+    """Floating-point operations of `products`."""
+    return 2.0 * count * rows * width**2
 
 
 def run(rounds: int = 15) -> None:
@@ -160,11 +166,15 @@ def run(rounds: int = 15) -> None:
 
 def measure(size: Size, rounds: int) -> dict[str, Any]:
     """Seconds of every variant on processor cores, and their ratios."""
-    here, count = torch.device("cpu"), 20
+    here = torch.device("cpu")
+    # Rows and number of products: of all rows at once, which go through memory, and of so few that
+    # they stay in a core's cache.
+    few = min(size.equation_rows, CACHED // size.width)
+    shapes = {"matmul": (size.equation_rows, 20), "matmul_in_cache": (few, 500)}
     steps: dict[str, Callable[[], object]] = {
         "jets": Training(size, here, compile=True).step,
         "nested_autograd": Training(size, here, NestedNetwork).step,
-        "matmul": products(size, here, count),
+        **{name: products(rows, size.width, here, n) for name, (rows, n) in shapes.items()},
         "multipliers": multipliers_step(size),
     }
     if find_spec("jax"):
@@ -173,15 +183,18 @@ def measure(size: Size, rounds: int) -> dict[str, Any]:
         steps["jax"] = partial(jax_steps(Training(size, here)), 1)
     seconds = in_turns({name: timed(step) for name, step in steps.items()}, rounds, warm_up=2)
     over_jets = {name: ratios(s, seconds["jets"]) for name, s in seconds.items()}
-    share = size.operations / product_operations(size, count)
+    done = {name: product_operations(rows, size.width, n) for name, (rows, n) in shapes.items()}
     return {
-        "share_of_matmul_peak": spread([share * ratio for ratio in over_jets["matmul"]]),
+        **{
+            f"share_of_{name}": spread([size.operations / done[name] * r for r in over_jets[name]])
+            for name in shapes
+        },
         **{
             f"{name}_over_jets": spread(over_jets[name])
             for name in ("nested_autograd", "jax")
             if name in over_jets
         },
         "share_of_multipliers": median(over_jets["multipliers"]),
-        "matmul_gflops": product_operations(size, count) / median(seconds["matmul"]) / 1e9,
+        "gflops": {name: done[name] / median(seconds[name]) / 1e9 for name in shapes},
         "seconds": {name: spread(values) for name, values in seconds.items()},
     }

@@ -114,7 +114,7 @@ rule study_points:
 
 
 # An interrupted training goes on from its checkpoints, which are not outputs.
-rule study_train:
+rule study_run:
     input:
         settings=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/settings/train.yaml",
         case=rules.study_ingest.output.case,
@@ -123,9 +123,10 @@ rule study_train:
     output:
         model=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/model.pt",
         history=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/history.csv",
-        multipliers=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/last_multipliers.npz",
+        measures=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/measures.json",
+        multipliers=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/multipliers.npz",
     log:
-        f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/logs/train.log",
+        f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/logs/run.log",
     conda:
         "../environment.yml"
     threads: 1
@@ -134,34 +135,10 @@ rule study_train:
         runtime=60,
     params:
         folder=lambda wildcards, output: Path(output.model).parent,
-        version=[VERSION["train"], NOTED],
+        version=[VERSION["train"], VERSION["score"], NOTED],
     shell:
         "ln -f {input.case} {input.points} {params.folder} &&"
-        " OMP_NUM_THREADS=1 python -m studies.study.train {params.folder} {input.truth} 2> {log}"
-
-
-rule study_measure:
-    input:
-        model=rules.study_train.output.model,
-        multipliers=rules.study_train.output.multipliers,
-        case=rules.study_ingest.output.case,
-        truth=lambda wildcards: plan.experiment(wildcards.twin)["score"]["truth"],
-    output:
-        measures=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/measures.json",
-        multipliers=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/multipliers.npz",
-    log:
-        f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/logs/measure.log",
-    conda:
-        "../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=20,
-    params:
-        folder=lambda wildcards, output: Path(output.measures).parent,
-        version=VERSION["score"],
-    shell:
-        "OMP_NUM_THREADS=1 python -m studies.study.measure {params.folder} {input.truth} 2> {log}"
+        " OMP_NUM_THREADS=1 python -m studies.study.run {params.folder} {input.truth} 2> {log}"
 
 
 rule study_report:

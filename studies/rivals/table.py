@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-# Results of earlier revisions lack the last two, which are then left out.
 QUANTITIES = (
     *("velocity", "u", "v", "w", "pressure", "vorticity", "wss", "wss_magnitude", "flow_rate"),
     *("pressure_drop", "resistance"),
@@ -18,12 +17,14 @@ QUANTITIES = (
 def write_tables(folder: Path, rivals: Sequence[str]) -> str:
     """Write <folder>.csv and <folder>.json of the outcomes in a folder; the Markdown table.
 
+    Rivals of a twin are in the order of their error of the velocity.
+
     Parameters
     ----------
     folder
         Holds <twin>/<rival>.json.
     rivals
-        Names, in the order of the table.
+        Names of those that the table may have.
     """
     found = {
         (path.parent.name, path.stem): json.loads(path.read_text())
@@ -31,7 +32,7 @@ def write_tables(folder: Path, rivals: Sequence[str]) -> str:
         if path.stem in rivals
     }
     twins = sorted({twin for twin, _ in found})
-    rows = [(twin, rival) for twin in twins for rival in rivals if (twin, rival) in found]
+    rows = sorted(found, key=lambda row: (row[0], found[row]["errors"]["velocity"]))
     table = pd.DataFrame(
         [
             {
@@ -53,11 +54,11 @@ def write_tables(folder: Path, rivals: Sequence[str]) -> str:
 def markdown(table: pd.DataFrame) -> str:
     """What each method must know, errors in percent, and processor seconds."""
     titles = [name.replace("_", " ") for name in QUANTITIES]
-    heads = ["twin", "method", "must know", *titles, "seconds"]
+    heads = ["twin", "method", *titles, "seconds", "must know"]
     lines = [_line(heads), "|" + " --- |" * len(heads)]
     for (twin, rival), row in table.iterrows():
         errors = [f"{100 * row[name]:.2g}" if pd.notna(row[name]) else "" for name in QUANTITIES]
-        lines.append(_line([twin, rival, row.knows, *errors, f"{row.seconds:.0f}"]))
+        lines.append(_line([twin, f"`{rival}`", *errors, f"{row.seconds:,.0f}", row.knows]))
     return "\n".join(lines)
 
 

@@ -1,13 +1,8 @@
-"""Errors of one run on held-out tracks and against the truth, and what its multipliers single out.
-
-Writes measures.json and multipliers.npz into the folder of the run.
-"""
+"""Errors of a run on held-out tracks and against the truth, and what its multipliers single out."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,20 +121,10 @@ def measure(results: Results, truth: Path) -> tuple[dict[str, Any], dict[str, An
     return found | {"attention": singled}, maps
 
 
-def main() -> int:
-    """Measure one run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of the run")
-    parser.add_argument("truth", type=Path, help="file of the true fields")
-    arguments = parser.parse_args()
-    results = Results(arguments.folder)
-    found, maps = measure(results, arguments.truth)
+def write_measures(results: Results, truth: Path) -> None:
+    """Measure one run, and write measures.json and multipliers.npz into its folder."""
+    found, maps = measure(results, truth)
     with atomic_path(results.folder / "multipliers.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **maps)
     with atomic_path(results.folder / "measures.json") as path:
         path.write_text(json.dumps(found, indent=2) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

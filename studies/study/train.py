@@ -1,14 +1,11 @@
 """Train one run of the study, with its errors against the truth along the way in its history.
 
 The errors steer nothing: they are computed at the rows of the history, after the steps. The
-multipliers of the last step are kept too, and the checkpoints are removed.
+multipliers of the last step are kept too.
 """
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -108,14 +105,17 @@ def keep_multipliers(run: Run, path: Path) -> None:
         np.savez(file, **blocks)
 
 
-def main() -> int:
-    """Train one run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of the run")
-    parser.add_argument("truth", type=Path, help="file of the true fields")
-    arguments = parser.parse_args()
-    results = Results(arguments.folder)
-    add_errors = truth_errors(arguments.truth, read_case(results.case))
+def train_run(results: Results, truth: Path) -> None:
+    """Train one run; one that is finished stays as it is.
+
+    Parameters
+    ----------
+    results
+        Its folder, with the case, the collocation points and the settings.
+    truth
+        File of the true fields.
+    """
+    add_errors = truth_errors(truth, read_case(results.case))
 
     def observe(run: Run) -> None:
         add_errors(run)
@@ -123,9 +123,3 @@ def main() -> int:
             keep_multipliers(run, results.folder / FINAL)
 
     train(load_stage(results.settings("train"), "train"), results, observe=observe)
-    shutil.rmtree(results.checkpoints, ignore_errors=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

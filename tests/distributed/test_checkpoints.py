@@ -19,7 +19,7 @@ from tests.distributed.test_training import (
     OPTIMISERS,
     THEN,
     assert_equal,
-    train,
+    train_in,
 )
 from tests.threads import on_ranks
 from tests.training_case import write_config, write_training_case
@@ -273,7 +273,7 @@ def stop_at(folder, run, step):
         ("adam_then_lbfgs", "rba", 4),
     ],
 )
-def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, scheme, step):
+def test_a_resumed_run_is_bit_identical(tmp_path, pools, optimiser, scheme, step):
     write_training_case(tmp_path)
     then = THEN.get(optimiser)
     write_config(
@@ -285,12 +285,12 @@ def test_a_resumed_run_is_bit_identical(tmp_path, optimiser, scheme, step):
         history_every=3,
         checkpoint_every=4,
     )
-    whole = train(tmp_path, "run", 2)
+    whole = train_in(pools, tmp_path, "run", 2)
     stop_at(tmp_path, "run", step)
-    assert_equal(whole, train(tmp_path, "run", 2), 0)
+    assert_equal(whole, train_in(pools, tmp_path, "run", 2), 0)
 
 
-def test_points_that_are_read_ahead_change_nothing(tmp_path):
+def test_points_that_are_read_ahead_change_nothing(tmp_path, pools):
     """Not even where a training with all points in memory is resumed."""
     write_training_case(tmp_path)
     settings = {
@@ -300,20 +300,20 @@ def test_points_that_are_read_ahead_change_nothing(tmp_path):
         "checkpoint_every": 4,
     }
     write_config(tmp_path, **settings, points="memory")
-    whole = train(tmp_path, "run", 2)
+    whole = train_in(pools, tmp_path, "run", 2)
     write_config(tmp_path, **settings, points="stream")
-    assert_equal(whole, train(tmp_path, "streamed", 2), 0)
+    assert_equal(whole, train_in(pools, tmp_path, "streamed", 2), 0)
     stop_at(tmp_path, "run", 4)
-    assert_equal(whole, train(tmp_path, "run", 2), 0)
+    assert_equal(whole, train_in(pools, tmp_path, "run", 2), 0)
 
 
-def test_ranks_may_change_from_2_to_1_to_3(tmp_path):
+def test_ranks_may_change_from_2_to_1_to_3(tmp_path, pools):
     # Four wall groups on three ranks are shared out 2, 2, 0.
     write_training_case(tmp_path, groups=5, wall_groups=4)
     settings = OPTIMISERS["gauss_newton"] | {"iterations": 12}
     write_config(tmp_path, network=NETWORK, optimiser=settings, history_every=1, checkpoint_every=4)
-    whole = train(tmp_path, "run", 2)
+    whole = train_in(pools, tmp_path, "run", 2)
     stop_at(tmp_path, "run", 4)
-    assert_equal(whole, train(tmp_path, "run", 1), 1e-10)
+    assert_equal(whole, train_in(pools, tmp_path, "run", 1), 1e-10)
     stop_at(tmp_path, "run", 8)
-    assert_equal(whole, train(tmp_path, "run", 3), 1e-10)
+    assert_equal(whole, train_in(pools, tmp_path, "run", 3), 1e-10)

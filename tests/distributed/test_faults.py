@@ -16,13 +16,20 @@ import torch
 
 from aiv_rba.cli import main
 from aiv_rba.files.records import read_record
-from tests.distributed.test_training import NETWORK, OPTIMISERS, assert_equal, launch, result, train
+from tests.distributed.test_training import (
+    NETWORK,
+    OPTIMISERS,
+    assert_equal,
+    launch,
+    result,
+    train_in,
+)
 from tests.rank_pool import free_port
 from tests.training_case import arguments, write_config, write_training_case
 
 # Random kills of one rank in a row; `make soak` asks for twenty.
 KILLS = int(os.environ.get("KILLS", "3"))
-STEPS = 250
+STEPS = 100
 
 
 def write(folder):
@@ -43,8 +50,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    return train(write(tmp_path_factory.mktemp("undisturbed")), "run", 2)
+def undisturbed(tmp_path_factory, pools):
+    return train_in(pools, write(tmp_path_factory.mktemp("undisturbed")), "run", 2)
 
 
 def launch_ranks(folder, run, ranks):
@@ -76,7 +83,7 @@ def wait_for_checkpoint(folder, run, process=None, known=frozenset()):
         time.sleep(0.01)
 
 
-def test_a_signalled_run_saves_its_step_and_resumes(folder, undisturbed):
+def test_a_signalled_run_saves_its_step_and_resumes(folder, pools, undisturbed):
     ranks = launch_ranks(folder, "stopped", 2)
     wait_for_checkpoint(folder, "stopped")
     # One rank alone receives the signal: all of them stop after the same step.
@@ -86,10 +93,10 @@ def test_a_signalled_run_saves_its_step_and_resumes(folder, undisturbed):
     newest = max((folder / "stopped").glob("checkpoints/*/step_*.pt"))
     assert f"stopped at step {int(newest.stem[5:])}; run again" in errors[0]
     assert not (folder / "stopped" / "model.pt").exists()
-    assert_equal(undisturbed, train(folder, "stopped", 2), 1e-12)
+    assert_equal(undisturbed, train_in(pools, folder, "stopped", 2), 1e-12)
 
 
-def test_ctrl_c_saves_the_step_and_says_so_last(folder, undisturbed):
+def test_ctrl_c_saves_the_step_and_says_so_last(folder, pools, undisturbed):
     process = launch(folder, "stopped", 2)
     wait_for_checkpoint(folder, "stopped")
     # A terminal sends it to the whole group.
@@ -97,10 +104,10 @@ def test_ctrl_c_saves_the_step_and_says_so_last(folder, undisturbed):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75, errors
     assert re.search(r"stopped at step \d+; run again to go on", errors.splitlines()[-1]), errors
-    assert_equal(undisturbed, train(folder, "stopped", 2), 1e-12)
+    assert_equal(undisturbed, train_in(pools, folder, "stopped", 2), 1e-12)
 
 
-def test_a_killed_rank_ends_the_job_which_resumes(folder, undisturbed):
+def test_a_killed_rank_ends_the_job_which_resumes(folder, pools, undisturbed):
     chance = random.Random(7)
     kills = 0
     while kills < KILLS:
@@ -127,7 +134,7 @@ def test_a_killed_rank_ends_the_job_which_resumes(folder, undisturbed):
         assert process.returncode != 0
         assert re.search(r"error: rank \d was ended by SIGKILL", errors.splitlines()[-1])
         kills += 1
-    assert_equal(undisturbed, train(folder, "killed", 2), 1e-12)
+    assert_equal(undisturbed, train_in(pools, folder, "killed", 2), 1e-12)
 
 
 def test_an_error_that_all_ranks_meet_is_told_once(folder):
@@ -179,15 +186,15 @@ def restarts_of(folder, run="run"):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_a_restart_is_a_training_with_shorter_steps(folder, ranks):
+def test_a_restart_is_a_training_with_shorter_steps(folder, pools, ranks):
     """What an earlier optimiser leaves behind, such as its gradients, must not be felt."""
     rate = 2e152
     write_config(folder, network=NETWORK, optimiser=adam_at(rate), restarts=9)
-    restarted = train(folder, "restarted", ranks)
+    restarted = train_in(pools, folder, "restarted", ranks)
     count = restarts_of(folder, "restarted")
     assert count > 0
     write_config(folder, network=NETWORK, optimiser=adam_at(rate / 2**count))
-    assert_equal(restarted, train(folder, "shorter", ranks), rtol=0)
+    assert_equal(restarted, train_in(pools, folder, "shorter", ranks), rtol=0)
     assert restarts_of(folder, "shorter") == 0
 
 
@@ -234,11 +241,11 @@ def test_parameters_that_are_not_finite_are_never_saved(folder, capsys, monkeypa
     assert not list(folder.glob("run/checkpoints/*/step_*.pt"))
 
 
-def test_history_goes_on_where_it_stopped(folder):
+def test_history_goes_on_where_it_stopped(folder, pools):
     """A resumed run writes every row once."""
     ranks = launch_ranks(folder, "run", 1)
     wait_for_checkpoint(folder, "run")
     ranks[0].send_signal(signal.SIGTERM)
     assert ranks[0].wait(60) == 75
-    train(folder, "run", 1)
+    train_in(pools, folder, "run", 1)
     assert list(result(folder, "run")[0].step) == list(range(1, STEPS + 1))

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 
 from aiv_rba.files.records import read_record
 from aiv_rba.problems.velocimetry.deviations import load_deviations
-from tests.rank_pool import RankPool, free_port
+from tests.rank_pool import free_port
 from tests.training_case import PLAIN, WEIGHTS, arguments, write_config, write_training_case
 
 NETWORK = {"layers": 2, "width": 8} | PLAIN
@@ -100,14 +99,6 @@ def train(folder, run, ranks):
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return result(folder, run)
-
-
-@pytest.fixture(scope="module")
-def pools(tmp_path_factory):
-    """1, 2 and 3 ranks, which are started once for all trainings."""
-    folder = tmp_path_factory.mktemp("pools")
-    with ExitStack() as stack:
-        yield {size: stack.enter_context(RankPool(size, folder)) for size in (1, 2, 3)}
 
 
 def train_in(pools, folder, run, ranks):

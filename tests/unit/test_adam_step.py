@@ -120,8 +120,17 @@ def test_ranks_and_parts_make_no_difference(files):
         torch.testing.assert_close(joined, rows["tracks"], rtol=1e-9, atol=1e-12)
 
 
-def test_one_graph_serves_all_steps_of_all_ranks(files, monkeypatch):
+@pytest.mark.parametrize(
+    ("cached", "rows"),
+    [
+        (2**18, {"no_slip": 4, "tracks": 13, "navier_stokes": 2}),
+        # 19 rows of at most 9 numbers in three pieces.
+        (57, {"no_slip": 2, "tracks": 5, "navier_stokes": 1}),
+    ],
+)
+def test_one_graph_serves_all_steps_of_all_ranks(files, monkeypatch, cached, rows):
     """Though parts and shares differ by a row; the rows that fill them up are not seen."""
+    monkeypatch.setattr(compilation, "CACHED", cached)
     shapes = set()
 
     class Graph(torch.nn.Module):
@@ -142,7 +151,16 @@ def test_one_graph_serves_all_steps_of_all_ranks(files, monkeypatch):
             padded, plain = run.optimiser.forward(inputs), problem.residuals(inputs)
             for block, e in plain.items():
                 torch.testing.assert_close(padded[block], e, rtol=1e-13, atol=1e-13)
-    assert shapes == {(("no_slip", 4), ("tracks", 13), ("navier_stokes", 2))}
+            own, expected = gradients(problem, padded), gradients(problem, plain)
+            for found, gradient in zip(own, expected, strict=True):
+                torch.testing.assert_close(found, gradient, rtol=1e-12, atol=1e-12)
+    assert shapes == {tuple(rows.items())}
+
+
+def gradients(problem, residuals):
+    """Of the sum of squares of all residuals."""
+    loss = sum(e.square().sum() for e in residuals.values())
+    return torch.autograd.grad(loss, list(problem.residuals.parameters()))
 
 
 class Line(Residuals):

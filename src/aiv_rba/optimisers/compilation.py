@@ -15,11 +15,17 @@ from torch import Tensor, nn
 
 from aiv_rba.problem import Blocks
 
+# Numbers of the widest layer, rows times neurons, that a core computes at a time, so that what one
+# operation leaves for the next stays in its cache.
+CACHED = 2**18
+
 
 def compiled(
     residuals: nn.Module, lengths: Mapping[str, int] | None = None, *, cuda_graphs: bool = False
 ) -> nn.Module:
     """The module as one compiled graph, or as it is where torch.compile lacks something.
+
+    On a CPU the graph is that of a piece of the rows, and a step goes through it piece by piece.
 
     Parameters
     ----------
@@ -38,7 +44,16 @@ def compiled(
     if lengths is None:
         return cast(nn.Module, torch.compile(residuals))
     graph = torch.compile(residuals, dynamic=False, mode="reduce-overhead" if cuda_graphs else None)
-    return _Padded(cast(nn.Module, graph), lengths)
+    return _Padded(cast(nn.Module, graph), lengths, _pieces(residuals, sum(lengths.values())))
+
+
+def _pieces(residuals: nn.Module, rows: int) -> int:
+    """Pieces of about `CACHED` numbers in which a core takes so many rows; one on a GPU."""
+    parameters = list(residuals.parameters())
+    if parameters[0].device.type != "cpu":
+        return 1
+    widest = max(size for parameter in parameters for size in parameter.shape)
+    return max(1, round(rows * widest / CACHED))
 
 
 def _missing(device: torch.device) -> str | None:
@@ -61,22 +76,31 @@ def _missing(device: torch.device) -> str | None:
 class _Padded(nn.Module):
     """Residuals of so many rows in every step, of which only the real ones are seen outside.
 
-    A block without any row stays so.
+    All pieces have equally many rows of each block. A block without any row stays so.
     """
 
-    def __init__(self, residuals: nn.Module, lengths: Mapping[str, int]) -> None:
+    def __init__(self, graph: nn.Module, lengths: Mapping[str, int], pieces: int) -> None:
         super().__init__()
-        self.residuals = residuals
-        self.lengths = lengths
+        self.graph = graph
+        self.lengths = {block: -(-rows // pieces) * pieces for block, rows in lengths.items()}
+        self.pieces = pieces
 
     def forward(self, inputs: dict[str, tuple[Tensor, ...]]) -> Blocks:
         """Residuals (n, terms) of each block."""
-        padded = {
-            block: tuple(_padded(tensor, self.lengths[block]) for tensor in tensors)
-            for block, tensors in inputs.items()
+        cut = {
+            block: [
+                _padded(tensor, self.lengths[block]).tensor_split(self.pieces) for tensor in rows
+            ]
+            for block, rows in inputs.items()
         }
-        found: Blocks = self.residuals(padded)
-        return {block: e[: len(inputs[block][0])] for block, e in found.items()}
+        found: list[Blocks] = [
+            self.graph({block: tuple(rows[piece] for rows in each) for block, each in cut.items()})
+            for piece in range(self.pieces)
+        ]
+        return {
+            block: torch.cat([residuals[block] for residuals in found])[: len(rows[0])]
+            for block, rows in inputs.items()
+        }
 
 
 def _padded(rows: Tensor, length: int) -> Tensor:
