@@ -66,15 +66,15 @@ OPTIMISERS = {
     "adam_then_lbfgs": ADAM | {"compile": False},
 }
 STEPS = {
-    "gauss_newton": 40,
+    "gauss_newton": 20,
     "exact_no_slip": 20,
     "unsteady": 20,
     "adaptive_gauss_newton": 20,
     "sample_space": 20,
     "ssbroyden": 12,
-    "adam": 80,
+    "adam": 30,
     "soap": 20,
-    "adam_compiled": 80,
+    "adam_compiled": 30,
     "adam_then_lbfgs": 20,
 }
 # Settings of the schemes; "rba_quantile" is a name of this file.
