@@ -39,10 +39,11 @@ class SharedMatrix:
         self.blocks = [slice(k, min(k + rows, order)) for k in range(0, order, rows)]
         self.zero = like.new_zeros(())
         self.own = {k: self.zero.new_zeros(self._shape(k)) for k in self._of(ranks.rank)}
-        # Room for what is added and, afterwards, for the factor: the system would clear a new piece
-        # of memory of this size at every step.
+        # Room for what is added and, afterwards, for the factor, and for what is left to factorise:
+        # the system would clear new pieces of memory of this size at every step.
         room = 0 if ranks.alone else order
         self.room = like.new_empty(room, room)
+        self.left = {k: torch.empty_like(block) for k, block in self.own.items()}
 
     def scale(self, factor: float) -> None:
         """Multiply by a number."""
@@ -93,14 +94,14 @@ class SharedMatrix:
     def damped(self, damping: Tensor) -> Callable[[Tensor], Tensor]:
         """Solver, on every rank, of the system with a damping (N,) added to the diagonal.
 
-        On several ranks it holds until the next call of `add` or `damped`, which take its room.
+        It holds until the next call of `add` or `damped`, which take its room.
 
         Raises
         ------
         LinAlgError
             If the damped matrix is not positive definite, on all ranks alike.
         """
-        left = {k: block.clone() for k, block in self.own.items()}
+        left = {k: self.left[k].copy_(block) for k, block in self.own.items()}
         for k, block in left.items():
             block.diagonal().add_(damping[self.blocks[k]])
         if self.ranks.alone:
