@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,12 @@ from aiv_rba.errors import UserError
 from aiv_rba.files.case import Case
 from aiv_rba.files.formats import Array
 from aiv_rba.mixture import chi_squared, inlier_probability
+from studies.rivals.flow import HarmonicFlow
 
 Settings = TypeVar("Settings")
 
 # Fits, each weighted by what the one before says of mismatched rows.
 FITS = 3
-
-
-class Flow(Protocol):
-    """A flow that held-out rows are compared with."""
-
-    def velocity(self, positions: Array, times: Array) -> Array:
-        """Velocity (N, 3), nondimensional, at positions (N, 3) and times (N,)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -103,13 +96,15 @@ def robust(rows: Rows, solve: Callable[[Array], Array]) -> Array:
     return weights
 
 
-def misfit(flow: Flow, rows: Rows) -> float:
+def misfit(flow: HarmonicFlow, rows: Rows) -> float:
     """Mean squared residual of matched rows over their squared noise; one at the noise."""
     found = flow.velocity(rows.positions, rows.times)[:, rows.components]
     return float(np.mean([value for value, _ in chi_squared(found, rows.measured, rows.noise)]))
 
 
-def best(case: Case, candidates: Iterable[Settings], fit: Callable[[Settings], Flow]) -> Settings:
+def best(
+    case: Case, candidates: Iterable[Settings], fit: Callable[[Settings], HarmonicFlow]
+) -> Settings:
     """The settings whose flow meets the held-out rows best."""
     rows = held_out_rows(case)
     return min(candidates, key=lambda settings: misfit(fit(settings), rows))

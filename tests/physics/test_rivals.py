@@ -126,46 +126,23 @@ def test_constrained_functions_meet_all_fields(case):
     assert slopes_miss(case, flow, 1e-5) < 1e-5
 
 
-@pytest.fixture
-def small_network(monkeypatch):
+def test_network_stops_on_the_clock_and_goes_on(case, tmp_path, monkeypatch):
     pytest.importorskip("deepxde")
     monkeypatch.setattr(pinn, "WIDTH", 16)
     monkeypatch.setattr(pinn, "INTERIOR", 50)
     monkeypatch.setattr(pinn, "ROWS", 100)
     monkeypatch.setattr(pinn, "PIECE", 40)
-
-
-def test_network_stops_on_the_clock_and_goes_on(case, tmp_path, monkeypatch, small_network):
-    monkeypatch.setattr(pinn, "LOOSENESS", (100.0,))
     pieces = iter(range(100))
     flow = pinn.fit(case, 1, lambda: next(pieces), tmp_path)
-    # One look at the clock before the piece, one at the end of the trial, one at that of all.
-    assert next(pieces) == 3
+    assert next(pieces) == 2
     again = pinn.fit(case, 0, lambda: 1.0, tmp_path)
     at = torch.tensor(np.column_stack([np.zeros(5), case.wall.points[:5]]))
     torch.testing.assert_close(again.jet(at), flow.jet(at))
-    np.testing.assert_allclose(
-        flow.velocity(at[:, 1:].numpy(), at[:, 0].numpy()), flow.jet(at)[0, :, :3], atol=1e-6
-    )
     # The network is of single precision.
     assert slopes_miss(case, flow, 5e-3) < 0.02
     pieces = iter(range(100))
     longer = pinn.fit(case, 4, lambda: next(pieces), tmp_path)
     assert compared(case, longer)["velocity"] < compared(case, flow)["velocity"]
-
-
-def test_held_out_tracks_choose_how_loose_the_equations_of_the_network_are(
-    case, monkeypatch, small_network
-):
-    """Equations that are held a thousand times as tightly keep the flow nearly at rest."""
-    monkeypatch.setattr(pinn, "TRIAL", 3.0)
-    errors = {}
-    for candidates in [(0.1,), (0.1, 100.0)]:
-        monkeypatch.setattr(pinn, "LOOSENESS", candidates)
-        pieces = iter(range(100))
-        flow = pinn.fit(case, 1, lambda pieces=pieces: next(pieces))
-        errors[candidates] = compared(case, flow)["velocity"]
-    assert errors[0.1, 100.0] < 0.8 * errors[0.1,]
 
 
 def test_duct_has_the_wall_of_the_tube_and_its_inverse(case):
