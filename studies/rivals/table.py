@@ -57,9 +57,17 @@ def markdown(table: pd.DataFrame) -> str:
     heads = ["twin", "method", *titles, "seconds", "must know"]
     lines = [_line(heads), "|" + " --- |" * len(heads)]
     for (twin, rival), row in table.iterrows():
-        errors = [f"{100 * row[name]:.2g}" if pd.notna(row[name]) else "" for name in QUANTITIES]
+        errors = [_percent(row[name]) for name in QUANTITIES]
         lines.append(_line([twin, f"`{rival}`", *errors, f"{row.seconds:,.0f}", row.knows]))
     return "\n".join(lines)
+
+
+def _percent(error: float) -> str:
+    """An error in percent with two digits; nothing for what is missing."""
+    if pd.isna(error):
+        return ""
+    percent = 100 * error
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:#.2g}".rstrip(".")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -255,10 +255,11 @@ def test_table_has_the_most_accurate_first_and_leaves_out_what_a_rival_does_not_
     errors = {"velocity": 0.0123, "flow_rate": 0.5}
     outcome = {"errors": errors, "seconds": 12.3, "knows": "wall"}
     (folder / "cfd.json").write_text(json.dumps(outcome))
-    (folder / "spicy.json").write_text(json.dumps(outcome | {"errors": {"velocity": 0.012}}))
+    spicy = {"velocity": 0.00996, "w": 1.5}
+    (folder / "spicy.json").write_text(json.dumps(outcome | {"errors": spicy}))
     table = write_tables(folder.parent, ["aiv_rba", "cfd", "spicy"])
     head, _, first, last = (line.strip("| ").split(" | ") for line in table.splitlines())
-    assert first[:3] == ["tube_a", "`spicy`", "1.2"]
+    assert first[:6] == ["tube_a", "`spicy`", "1.0", "", "", "150"]
     found = dict(zip(head, last, strict=True))
     assert {name: text for name, text in found.items() if text} == {
         "twin": "tube_a",
