@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from studies.calibration import markdown
+from studies.design.tables import two_digits
+
 QUANTITIES = (
     *("velocity", "u", "v", "w", "pressure", "vorticity", "wss", "wss_magnitude", "flow_rate"),
     *("pressure_drop", "resistance"),
@@ -48,27 +51,14 @@ def write_tables(folder: Path, rivals: Sequence[str]) -> str:
     table.to_csv(folder.with_suffix(".csv"))
     nested = {twin: {r: found[twin, r] for t, r in rows if t == twin} for twin in twins}
     folder.with_suffix(".json").write_text(json.dumps(nested, indent=2) + "\n")
-    return markdown(table)
+    return errors_table(table)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """What each method must know, errors in percent, and processor seconds."""
+def errors_table(table: pd.DataFrame) -> str:
+    """Errors in percent, processor seconds and what each method must know, as Markdown."""
     titles = [name.replace("_", " ") for name in QUANTITIES]
-    heads = ["twin", "method", *titles, "seconds", "must know"]
-    lines = [_line(heads), "|" + " --- |" * len(heads)]
+    rows = []
     for (twin, rival), row in table.iterrows():
-        errors = [_percent(row[name]) for name in QUANTITIES]
-        lines.append(_line([twin, f"`{rival}`", *errors, f"{row.seconds:,.0f}", row.knows]))
-    return "\n".join(lines)
-
-
-def _percent(error: float) -> str:
-    """An error in percent with two digits; nothing for what is missing."""
-    if pd.isna(error):
-        return ""
-    percent = 100 * error
-    return f"{percent:.0f}" if percent >= 10 else f"{percent:#.2g}".rstrip(".")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+        errors = ["" if pd.isna(e) else two_digits(100 * e) for e in row[list(QUANTITIES)]]
+        rows.append([twin, f"`{rival}`", *errors, f"{row.seconds:,.0f}", row.knows])
+    return markdown(["twin", "method", *titles, "seconds", "must know"], rows)

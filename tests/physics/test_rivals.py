@@ -259,7 +259,7 @@ def test_table_has_the_most_accurate_first_and_leaves_out_what_a_rival_does_not_
     (folder / "spicy.json").write_text(json.dumps(outcome | {"errors": spicy}))
     table = write_tables(folder.parent, ["aiv_rba", "cfd", "spicy"])
     head, _, first, last = (line.strip("| ").split(" | ") for line in table.splitlines())
-    assert first[:6] == ["tube_a", "`spicy`", "1.0", "", "", "150"]
+    assert first[:6] == ["tube_a", "`spicy`", "1", "", "", "150"]
     found = dict(zip(head, last, strict=True))
     assert {name: text for name, text in found.items() if text} == {
         "twin": "tube_a",

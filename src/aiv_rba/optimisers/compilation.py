@@ -25,7 +25,8 @@ def compiled(
 ) -> nn.Module:
     """The module as one compiled graph, or as it is where torch.compile lacks something.
 
-    On a CPU the graph is that of a piece of the rows, and a step goes through it piece by piece.
+    Where the lengths are given, the graph on a CPU is that of a piece of the rows, and a step goes
+    through it piece by piece.
 
     Parameters
     ----------
