@@ -1,6 +1,7 @@
 # The study of residual-based attention on tracks: variants times seeds times twins. Plans and overlays
 # are in workflow/config/study/. Cases and collocation points are made once for each twin, and runs
-# have hard links to them.
+# have hard links to them. A job trains a variant on a twin with all seeds of the plan. Runs belong to
+# no plan, and a job knows which of its own are finished, so it leaves a mark in the plan's folder only.
 import json
 import sys
 from pathlib import Path
@@ -30,21 +31,19 @@ localrules:
 wildcard_constraints:
     twin="[a-z_]+",
     variant="[a-z_-]+",
-    seed="[0-9]+",
+    plan="[a-z_]+",
 
 
 rule study_settings:
     output:
-        f"{STUDY}/{{folder}}/settings/{{stage}}.yaml",
+        f"{STUDY}/data/{{twin}}/settings/{{stage}}.yaml",
     log:
-        f"{STUDY}/{{folder}}/logs/settings_{{stage}}.log",
-    wildcard_constraints:
-        folder="(data|runs)/.+",
+        f"{STUDY}/data/{{twin}}/logs/settings_{{stage}}.log",
     conda:
         "../environment.yml"
     params:
         section=lambda wildcards: json.dumps(
-            plan.section(wildcards.folder, wildcards.stage), sort_keys=True
+            plan.section(wildcards.twin, wildcards.stage), sort_keys=True
         ),
     shell:
         "printf '%s\\n' {params.section:q} > {output} 2> {log}"
@@ -113,20 +112,16 @@ rule study_points:
         "OMP_NUM_THREADS=1 aiv-rba points {params.folder}"
 
 
-# An interrupted training goes on from its checkpoints, which are not outputs.
-rule study_run:
+# An interrupted training goes on from its checkpoints, which are no outputs, as the runs are not.
+rule study_runs:
     input:
-        settings=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/settings/train.yaml",
         case=rules.study_ingest.output.case,
         points=rules.study_points.output.points,
         truth=lambda wildcards: plan.experiment(wildcards.twin)["score"]["truth"],
     output:
-        model=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/model.pt",
-        history=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/history.csv",
-        measures=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/measures.json",
-        multipliers=f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/multipliers.npz",
+        touch(f"{STUDY}/{{plan}}/measured/{{twin}}/{{variant}}"),
     log:
-        f"{STUDY}/runs/{{twin}}/{{variant}}/seed_{{seed}}/logs/run.log",
+        f"{STUDY}/{{plan}}/logs/{{twin}}/{{variant}}.log",
     conda:
         "../environment.yml"
     threads: 1
@@ -134,19 +129,27 @@ rule study_run:
         mem_mb=4000,
         runtime=60,
     params:
-        folder=lambda wildcards, output: Path(output.model).parent,
-        version=[VERSION["train"], VERSION["score"], NOTED],
+        seeds=lambda wildcards: plan.seeds_of(
+            plan.load_plan(wildcards.plan), wildcards.twin, wildcards.variant
+        ),
+        settings=lambda wildcards: json.dumps(
+            plan.Run(wildcards.twin, wildcards.variant, 0).settings(), sort_keys=True
+        ),
+        versions=[VERSION["train"], VERSION["score"], NOTED],
     shell:
-        "ln -f {input.case} {input.points} {params.folder} &&"
-        " OMP_NUM_THREADS=1 python -m studies.study.run {params.folder} {input.truth} 2> {log}"
+        "OMP_NUM_THREADS=1 python -m studies.study.run {wildcards.twin} {wildcards.variant}"
+        " --seeds {params.seeds} --versions {params.versions} 2> {log}"
 
 
 rule study_report:
     input:
         plan="workflow/config/study/plans/{plan}.yaml",
-        measures=lambda wildcards: [
-            run.measures for run in plan.runs_of(plan.load_plan(wildcards.plan))
-        ],
+        measured=lambda wildcards: sorted(
+            {
+                f"{STUDY}/{wildcards.plan}/measured/{run.twin}/{run.variant}"
+                for run in plan.runs_of(plan.load_plan(wildcards.plan))
+            }
+        ),
     output:
         page=f"{STUDY}/{{plan}}/report.html",
         tables=directory(f"{STUDY}/{{plan}}/tables"),

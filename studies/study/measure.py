@@ -121,10 +121,20 @@ def measure(results: Results, truth: Path) -> tuple[dict[str, Any], dict[str, An
     return found | {"attention": singled}, maps
 
 
-def write_measures(results: Results, truth: Path) -> None:
-    """Measure one run, and write measures.json and multipliers.npz into its folder."""
+def write_measures(results: Results, truth: Path, made_from: str) -> None:
+    """Measure one run, and write measures.json and multipliers.npz into its folder.
+
+    Parameters
+    ----------
+    results
+        Its folder.
+    truth
+        File of the true fields.
+    made_from
+        Hash of what the run was made from, to be written along.
+    """
     found, maps = measure(results, truth)
     with atomic_path(results.folder / "multipliers.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **maps)
     with atomic_path(results.folder / "measures.json") as path:
-        path.write_text(json.dumps(found, indent=2) + "\n")
+        path.write_text(json.dumps(found | {"made_from": made_from}, indent=2) + "\n")

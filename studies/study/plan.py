@@ -18,10 +18,10 @@ OVERLAYS = Path("workflow/config/study")
 FOLDER = Path("results/study")
 # Ending of the name of a twin whose tracks have further mismatches.
 SPOILED = "_outliers"
-# Core-seconds of a run besides its training: the start of a program, compilation, measurements.
-BESIDES = 14.0
+# Core-seconds of a program's start with compilation, and of a run besides its training.
+START, BESIDES = 9.0, 4.0
 # Core-seconds of one step on a core of 2023 that has nothing else to do.
-STEP = {"adam": 0.026, "gauss_newton": 1.7}
+STEP = {"adam": 0.025, "gauss_newton": 1.6}
 
 WORDS = {
     "adam": "Adam",
@@ -91,7 +91,7 @@ class Run:
         return train | {"seed": self.seed}
 
     def core_seconds(self) -> float:
-        """About how long one core needs."""
+        """About how long one core needs, once the program has started."""
         return BESIDES + STEP[self.optimiser] * float(self.settings()["optimiser"]["iterations"])
 
 
@@ -148,9 +148,16 @@ def runs_of(plan: list[Comparison]) -> list[Run]:
     return list(dict.fromkeys(run for comparison in plan for run in comparison.runs))
 
 
+def seeds_of(plan: list[Comparison], twin: str, variant: str) -> list[int]:
+    """All seeds of a variant on a twin."""
+    return sorted(r.seed for r in runs_of(plan) if (r.twin, r.variant) == (twin, variant))
+
+
 def minutes(plan: list[Comparison], cores: int) -> float:
     """About how long a plan takes on so many cores that have nothing else to do."""
-    return sum(run.core_seconds() for run in runs_of(plan)) / cores / 60
+    runs = runs_of(plan)
+    programs = {(run.twin, run.variant) for run in runs}
+    return (START * len(programs) + sum(run.core_seconds() for run in runs)) / cores / 60
 
 
 def data(twin: str) -> Results:
@@ -171,10 +178,6 @@ def experiment(twin: str) -> dict[str, Any]:
     }
 
 
-def section(folder: str, stage: str) -> dict[str, Any]:
-    """The settings of a stage, in a folder of a twin's data or of a run below `FOLDER`."""
-    twin, *run = folder.split("/")[1:]
-    if not run:
-        return {stage: experiment(twin).get(stage, {})}
-    variant, seed = run
-    return {stage: Run(twin, variant, int(seed.removeprefix("seed_"))).settings()}
+def section(twin: str, stage: str) -> dict[str, Any]:
+    """The settings of a stage for a twin's case or collocation points."""
+    return {stage: experiment(twin).get(stage, {})}

@@ -106,7 +106,7 @@ def keep_multipliers(run: Run, path: Path) -> None:
 
 
 def train_run(results: Results, truth: Path) -> None:
-    """Train one run; one that is finished stays as it is.
+    """Train one run, from its last checkpoint if it has any.
 
     Parameters
     ----------
