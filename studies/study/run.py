@@ -38,7 +38,8 @@ def finish(run: Run, versions: list[str]) -> None:
     """Train and measure one run, unless that has been done from the same files and settings."""
     truth = Path(experiment(run.twin)["score"]["truth"])
     made_from = _fingerprint(run, truth, versions)
-    if run.measures.is_file() and json.loads(run.measures.read_text())["made_from"] == made_from:
+    measured = json.loads(run.measures.read_text()) if run.measures.is_file() else {}
+    if measured.get("made_from") == made_from:
         return
     results = run.results
     settings = results.settings("train")
