@@ -19,7 +19,7 @@ LEAST_LENGTH, LEAST_DEPTH = 0.2, 0.2
 # Rows below which the error grows fast, and errors of the velocity in percent by the number of rows
 # in the vessel of docs/how-much-data.md.
 FEW_ROWS = 3000
-ERRORS = {1000: 2.7, 3000: 1.4, 10_000: 0.74}
+ERRORS = {1000: 1.7, 3000: 0.72, 10_000: 0.53}
 # Largest share of the period without a row.
 LARGEST_GAP = 0.3
 # Rows beyond these percentiles of a coordinate do not count: they may be mistakes.
