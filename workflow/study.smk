@@ -129,9 +129,9 @@ rule study_runs:
         mem_mb=4000,
         runtime=60,
     params:
-        seeds=lambda wildcards: plan.seeds_of(
-            plan.load_plan(wildcards.plan), wildcards.twin, wildcards.variant
-        ),
+        seeds=lambda wildcards: plan.seeds_of(plan.load_plan(wildcards.plan))[
+            wildcards.twin, wildcards.variant
+        ],
         settings=lambda wildcards: json.dumps(
             plan.Run(wildcards.twin, wildcards.variant, 0).settings(), sort_keys=True
         ),
@@ -144,12 +144,10 @@ rule study_runs:
 rule study_report:
     input:
         plan="workflow/config/study/plans/{plan}.yaml",
-        measured=lambda wildcards: sorted(
-            {
-                f"{STUDY}/{wildcards.plan}/measured/{run.twin}/{run.variant}"
-                for run in plan.runs_of(plan.load_plan(wildcards.plan))
-            }
-        ),
+        measured=lambda wildcards: [
+            f"{STUDY}/{wildcards.plan}/measured/{twin}/{variant}"
+            for twin, variant in plan.seeds_of(plan.load_plan(wildcards.plan))
+        ],
     output:
         page=f"{STUDY}/{{plan}}/report.html",
         tables=directory(f"{STUDY}/{{plan}}/tables"),

@@ -121,7 +121,7 @@ def measure(results: Results, truth: Path) -> tuple[dict[str, Any], dict[str, An
     return found | {"attention": singled}, maps
 
 
-def write_measures(results: Results, truth: Path, made_from: str) -> None:
+def write_measures(results: Results, truth: Path, made_from: dict[str, Any]) -> None:
     """Measure one run, and write measures.json and multipliers.npz into its folder.
 
     Parameters
@@ -131,7 +131,7 @@ def write_measures(results: Results, truth: Path, made_from: str) -> None:
     truth
         File of the true fields.
     made_from
-        Hash of what the run was made from, to be written along.
+        What the run was made from, to be written along.
     """
     found, maps = measure(results, truth)
     with atomic_path(results.folder / "multipliers.npz") as path, path.open("wb") as file:

@@ -148,16 +148,18 @@ def runs_of(plan: list[Comparison]) -> list[Run]:
     return list(dict.fromkeys(run for comparison in plan for run in comparison.runs))
 
 
-def seeds_of(plan: list[Comparison], twin: str, variant: str) -> list[int]:
-    """All seeds of a variant on a twin."""
-    return sorted(r.seed for r in runs_of(plan) if (r.twin, r.variant) == (twin, variant))
+def seeds_of(plan: list[Comparison]) -> dict[tuple[str, str], list[int]]:
+    """All seeds of each variant on each twin (twin, variant), which share a process."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for run in runs_of(plan):
+        seeds.setdefault((run.twin, run.variant), []).append(run.seed)
+    return seeds
 
 
 def minutes(plan: list[Comparison], cores: int) -> float:
     """About how long a plan takes on so many cores that have nothing else to do."""
-    runs = runs_of(plan)
-    programs = {(run.twin, run.variant) for run in runs}
-    return (START * len(programs) + sum(run.core_seconds() for run in runs)) / cores / 60
+    seconds = START * len(seeds_of(plan)) + sum(run.core_seconds() for run in runs_of(plan))
+    return seconds / cores / 60
 
 
 def data(twin: str) -> Results:

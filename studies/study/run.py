@@ -7,7 +7,6 @@ Only what is missing, or was made from something else, is run.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -37,11 +36,15 @@ def main() -> int:
 def finish(run: Run, versions: list[str]) -> None:
     """Train and measure one run, unless that has been done from the same files and settings."""
     truth = Path(experiment(run.twin)["score"]["truth"])
-    made_from = _fingerprint(run, truth, versions)
+    shared, results = data(run.twin), run.results
+    made_from = {
+        "settings": run.settings(),
+        "files": [fingerprint(path) for path in (shared.case, shared.points, truth)],
+        "versions": versions,
+    }
     measured = json.loads(run.measures.read_text()) if run.measures.is_file() else {}
     if measured.get("made_from") == made_from:
         return
-    results = run.results
     settings = results.settings("train")
     settings.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(settings) as path:
@@ -49,18 +52,10 @@ def finish(run: Run, versions: list[str]) -> None:
     for name in ("case", "points"):
         link: Path = getattr(results, name)
         link.unlink(missing_ok=True)
-        link.hardlink_to(getattr(data(run.twin), name))
+        link.hardlink_to(getattr(shared, name))
     train_run(results, truth)
     write_measures(results, truth, made_from)
     shutil.rmtree(results.checkpoints, ignore_errors=True)
-
-
-def _fingerprint(run: Run, truth: Path, versions: list[str]) -> str:
-    """SHA-256 of all that a run is made from."""
-    shared = data(run.twin)
-    files = [fingerprint(path) for path in (shared.case, shared.points, truth)]
-    text = json.dumps([run.settings(), files, versions], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ class LoopSettings:
     """Floating-point precision."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """Precision of matrix products of single-precision numbers. On a GPU high and medium are
-    TensorFloat-32, of three digits; on a processor with AMX medium is bfloat16, of two. Where a
-    machine has no such products it hardly changes anything."""
+    TensorFloat-32, of three digits; on some processors medium is bfloat16, of two. Where a machine
+    has no such products no more than rounding changes."""
     history_every: Count = 5
     """Steps between rows of the history."""
     checkpoint_every: Count = 50
