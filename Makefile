@@ -80,7 +80,7 @@ validate: .venv/installed  ## known problems with quick settings (6 minutes); PR
 # The two judged twins are made first if they are missing, which takes tens of minutes. Snakemake
 # looks for ready jobs once in every timespan for each job that has ended: of a second it
 # took half a core for 222 jobs.
-study: .venv/installed results/twins/lobe_e/experiment.yaml results/twins/bend_e/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 80 minutes on two cores; PLAN=quick: a rehearsal)
+study: .venv/installed results/twins/lobe_e/experiment.yaml results/twins/bend_e/experiment.yaml  ## what RBA contributes on tracks: variants x seeds x twins (about 84 minutes on two cores; PLAN=quick: a rehearsal)
 	@$(BIN)/python -m studies.study.duration $(PLAN) --cores $(CORES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --snakefile workflow/study.smk results/study/$(PLAN)/finished --cores $(CORES) --keep-going \
 		--max-jobs-per-timespan 1000/60s --scheduler-subsample 10
