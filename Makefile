@@ -1,4 +1,4 @@
-# make run | test | docs | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | gpu-check | validate | records | twin | twins | generalise | limits | design | rivals | study | calibration | physiological | schema | clean: each sets up .venv on first use.
+# make run | test | coverage | docs | test-slurm | soak | lint | bench | bench-scaling | bench-cost | bench-optimisers | gpu-check | validate | records | twin | twins | generalise | limits | design | rivals | study | calibration | physiological | schema | clean: each sets up .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 BUNDLED := workflow/config/perivascular.yaml
@@ -11,7 +11,7 @@ DEVICE ?= cuda
 FAMILY := workflow/config/twins.yaml
 TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY)))
 
-.PHONY: help run test docs test-slurm soak lint bench bench-scaling bench-cost bench-optimisers gpu-check validate records twin twins generalise limits design rivals study calibration physiological schema clean
+.PHONY: help run test coverage docs test-slurm soak lint bench bench-scaling bench-cost bench-optimisers gpu-check validate records twin twins generalise limits design rivals study calibration physiological schema clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -31,8 +31,11 @@ help:  ## show the targets
 run: .venv/installed  ## the whole workflow; CONFIG="experiment.yaml overlay.yaml" instead of the bundled experiment
 	@PATH="$(CURDIR)/$(BIN):$$PATH" workflow/run.sh $(CORES) $(CONFIG)
 
-test: lint  ## all tests, with coverage
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile --durations 25 --cov --cov-report=term:skip-covered
+test: lint  ## all tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile --durations 25 $(REPORT)
+
+coverage: REPORT := --cov --cov-report=term:skip-covered
+coverage: test  ## the same, and which lines they reach: slower, and an error below 90 percent
 
 docs: .venv/installed  ## the manual, strictly; it opens from the disk without a network
 	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
