@@ -29,7 +29,11 @@ from studies.study.tables import tables
 
 def as_table(title: str, table: pd.DataFrame) -> Table:
     """A table of the page; numbers with three digits."""
-    rows = [tuple(map(cell, row)) for row in table.itertuples(index=False)]
+    # A spread stays on the line of its mean.
+    rows = [
+        tuple(cell(value).replace(" ± ", "\u00a0±\u00a0") for value in row)
+        for row in table.itertuples(index=False)
+    ]
     return Table(title, rows, tuple(map(str, table.columns)))
 
 
