@@ -7,6 +7,7 @@ CORES ?= 2
 HALF ?= judge
 PROFILE ?= quick
 PLAN ?= full
+REPORT :=
 DEVICE ?= cuda
 FAMILY := workflow/config/twins.yaml
 TWINS := $(filter-out bundled,$(shell sed -n 's/^\([a-z_]*\):$$/\1/p' $(FAMILY)))

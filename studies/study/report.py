@@ -29,11 +29,7 @@ from studies.study.tables import tables
 
 def as_table(title: str, table: pd.DataFrame) -> Table:
     """A table of the page; numbers with three digits."""
-    # A spread stays on the line of its mean.
-    rows = [
-        tuple(cell(value).replace(" ± ", "\u00a0±\u00a0") for value in row)
-        for row in table.itertuples(index=False)
-    ]
+    rows = [tuple(map(cell, row)) for row in table.itertuples(index=False)]
     return Table(title, rows, tuple(map(str, table.columns)))
 
 
