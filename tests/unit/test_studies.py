@@ -10,7 +10,7 @@ import torch
 
 from aiv_rba import example_flow
 from aiv_rba.twin.mesh import Discretisation
-from studies import depths, limits, suspicious, twin_convergence
+from studies import depths, digits, limits, suspicious, twin_convergence
 
 
 def test_amplitudes_are_found_with_the_depths_of_particles():
@@ -109,3 +109,27 @@ def test_spoiled_tracks_have_flags_and_else_the_same_text(tmp_path):
     assert (spoiled[["t", "track"]] == table[["t", "track"]].astype(str)).all().all()
     known = pd.read_csv(tmp_path / "out" / "known.csv")["row"]
     assert known.tolist() == np.flatnonzero(flags).tolist()
+
+
+def test_numbers_are_rounded_to_the_nearest_with_few_digits():
+    values = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(digits.rounded(values, 7), values.bfloat16().float())
+    assert torch.equal(digits.rounded(values, 23), values)
+    # One and eleven digits more, of which the last is lost, and two numbers as near.
+    ulp = 2.0**-10
+    given = torch.tensor([1 + ulp + ulp / 4, -1 - ulp / 2, 1 + 1.5 * ulp])
+    assert digits.rounded(given, 10).tolist() == [1 + ulp, -1.0, 1 + 2 * ulp]
+
+
+def test_factors_of_products_are_rounded_on_the_way_back_too():
+    generator = torch.Generator().manual_seed(0)
+    jet, weight = torch.randn(6, 50, 8, generator=generator), torch.randn(4, 8, generator=generator)
+    exact, few = jet.bfloat16().float(), weight.bfloat16().float()
+    weight.requires_grad_()
+    with digits.FewDigits(7):
+        found = jet @ weight.T
+        # Its gradient is one, which has no more digits.
+        found.sum().backward()
+    torch.testing.assert_close(found, exact @ few.T)
+    torch.testing.assert_close(weight.grad, exact.sum((0, 1)).expand(4, 8))
+    assert not torch.allclose(weight.grad, jet.sum((0, 1)).expand(4, 8), rtol=1e-5)
