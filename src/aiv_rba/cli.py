@@ -12,7 +12,7 @@ from typing import get_args
 
 from aiv_rba import __version__, commands
 from aiv_rba.commands import STAGES, Arguments
-from aiv_rba.errors import Interrupted, UserError
+from aiv_rba.errors import Interrupted, LostRank, UserError
 from aiv_rba.files.results import Results
 from aiv_rba.paths import check_output
 from aiv_rba.ranks.environment import find_rank
@@ -199,7 +199,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 on success, 2 on an error that the user can correct, 75 if it was asked to stop and can
-        go on where it stopped (EX_TEMPFAIL of sysexits.h), 1 on a mistake of this package.
+        go on where it stopped (EX_TEMPFAIL of sysexits.h), 69 if another rank has ended without
+        a word (EX_UNAVAILABLE), 1 on a mistake of this package.
     """
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(argv)
@@ -221,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not _printed_by_first_rank(arguments.stage, error):
                 for line in error.lines:
                     fail(f"{prefix}: error: {line}")
-            return 2
+            return 69 if isinstance(error, LostRank) else 2
         except KeyboardInterrupt as stop:
             fail(f"{prefix}: ended by {stop}; run it again")
             return 75

@@ -35,6 +35,10 @@ class RankError(UserError):
     """A mistake that only one rank meets; any other mistake stops all ranks at the same place."""
 
 
+class LostRank(RankError):
+    """Another rank has ended without a word, or does not answer; exit code 69, "unavailable"."""
+
+
 class NotFinite(UserError):
     """A residual, a derivative or a parameter is not a finite number, at a step from 1."""
 

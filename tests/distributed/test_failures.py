@@ -4,6 +4,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+from torch.distributed.elastic.multiprocessing.api import ProcessFailure
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+from aiv_rba.ranks import launch
 from tests.rank_pool import free_port
 from tests.training_case import arguments, write_tiny_training
 
@@ -131,3 +136,29 @@ def test_a_failure_is_told_before_the_group_is_given_up_and_ends_ranks_that_wait
     assert out == ("", "a disk is full\ngives up\n")
     ended = "aiv-rba: error: rank 0 ends, because rank 1 failed: a disk is full"
     assert errors[0].splitlines()[-1] == ended
+
+
+@pytest.mark.parametrize(
+    ("codes", "found", "said"),
+    [
+        # The launcher may look only when the other rank has ended as well.
+        ({0: -9, 1: 69}, 1, ["aiv-rba train: error: rank 0 was ended by SIGKILL"]),
+        ({0: 75, 1: -11}, 1, ["aiv-rba train: error: rank 1 was ended by SIGSEGV"]),
+        ({0: 69, 1: 2}, 2, []),
+        ({0: -6, 1: 2}, 2, []),
+        ({0: 69}, 69, []),
+    ],
+)
+def test_the_launcher_tells_the_reason_from_what_follows_of_it(
+    codes, found, said, monkeypatch, caplog
+):
+    def ends(config, command):
+        def start(*arguments):
+            failures = {rank: ProcessFailure(rank, 0, code, "") for rank, code in codes.items()}
+            raise ChildFailedError("train", failures)
+
+        return start
+
+    monkeypatch.setattr(launch, "elastic_launch", ends)
+    assert launch.launch(["train", "folder"], 2) == found
+    assert caplog.messages == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from aiv_rba.errors import NotFinite, UserError
 from aiv_rba.networks.layers import Linear
-from aiv_rba.optimisers.jacobian import Linearised
+from aiv_rba.optimisers.jacobian import Linearised, Room
 from aiv_rba.optimisers.least_squares import (
     Curvature,
     Jacobians,
@@ -98,6 +99,7 @@ class GaussNewton:
         self.last_step = torch.zeros_like(self._position())
         self.damping = settings.damping
         self.steps = 0
+        self.rooms = defaultdict[str, Room](Room)
         # Numbers of the drawn rows of each block among those of all ranks, and how many these were.
         self.drawn: Blocks = {}
         self.drawn_from: dict[str, int] = {}
@@ -129,7 +131,10 @@ class GaussNewton:
         e = {block: found.residuals for block, found in linearised.items()}
         weights = weigh(part, e)
         rows = {block: weights[block] * values for block, values in e.items()}
-        jacobians = {block: found.jacobian(weights[block]) for block, found in linearised.items()}
+        jacobians = {
+            block: found.jacobian(weights[block], self.rooms[block])
+            for block, found in linearised.items()
+        }
         del linearised
         gradient = transposed(jacobians, rows, self.ranks)
         if not gradient.isfinite().all():

@@ -9,6 +9,7 @@ Gram matrix among them, are cheaper from the factors than from the whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -64,12 +65,12 @@ class Linearised:
         """Residuals (n, terms)."""
         return self._residuals.detach()
 
-    def jacobian(self, factors: Tensor) -> Jacobian:
-        """Derivatives of factors (n, terms) times the residuals."""
+    def jacobian(self, factors: Tensor, room: Room | None = None) -> Jacobian:
+        """Derivatives of factors (n, terms) times the residuals, in this room if there is one."""
         gradients = self._gradients(factors.expand_as(self._residuals))
         if all(len(x) == 1 for x in self._inputs):
             return KroneckerJacobian([g[0] for g in gradients], [x[0] for x in self._inputs])
-        return DenseJacobian(_products(gradients, self._inputs))
+        return DenseJacobian(_products(gradients, self._inputs, room or Room()))
 
     def _gradients(self, factors: Tensor) -> list[Tensor]:
         """Gradients (K, n, terms, O) of all rows with respect to the outputs of each layer."""
@@ -80,17 +81,36 @@ class Linearised:
         return [torch.stack(terms, dim=2) for terms in zip(*columns, strict=True)]
 
 
-def _products(gradients: list[Tensor], inputs: list[Tensor]) -> Tensor:
+class Room:
+    """Memory for tensors of which each is done with when the next one comes.
+
+    The system would clear new pieces of memory of the size of a Jacobian at every step.
+    """
+
+    def __init__(self) -> None:
+        self._memory: Tensor | None = None
+
+    def take(self, like: Tensor, *shape: int) -> Tensor:
+        """A tensor of this shape, with anything in it."""
+        count = math.prod(shape)
+        if self._memory is None or len(self._memory) < count:
+            self._memory = like.new_empty(count)
+        return self._memory[:count].view(shape)
+
+
+def _products(gradients: list[Tensor], inputs: list[Tensor], room: Room) -> Tensor:
     """The Jacobian (n, terms, P), from gradients (K, n, terms, O) and inputs (K, n, I)."""
     _, n, terms, _ = gradients[0].shape
     counts = [g.shape[3] * (x.shape[2] + 1) for g, x in zip(gradients, inputs, strict=True)]
     # Filled part by part: to concatenate would take twice the memory.
-    whole = gradients[0].new_empty(n, terms, sum(counts))
+    whole = room.take(gradients[0], n, terms, sum(counts))
     for g, x, part in zip(gradients, inputs, torch.split(whole, counts, dim=2), strict=True):
-        of_weights = g.shape[3] * x.shape[2]
-        products = g.permute(1, 2, 3, 0).flatten(1, 2) @ x.transpose(0, 1)
-        part[..., :of_weights] = products.view(n, terms, of_weights)
-        part[..., of_weights:] = g[0]
+        shape = g.shape[3], x.shape[2]
+        of_weights, of_bias = torch.split(part, [math.prod(shape), g.shape[3]], dim=2)
+        for term in range(terms):
+            place = of_weights[:, term].view(n, *shape)
+            torch.bmm(g[:, :, term].permute(1, 2, 0), x.transpose(0, 1), out=place)
+        of_bias.copy_(g[0])
     return whole
 
 
@@ -138,7 +158,7 @@ class KroneckerJacobian:
         """All derivatives (n terms, P)."""
         gradients = [g.unsqueeze(0) for g in self.gradients]
         inputs = [x[:, :-1].unsqueeze(0) for x in self.inputs]
-        return _products(gradients, inputs).flatten(0, 1)
+        return _products(gradients, inputs, Room()).flatten(0, 1)
 
     def times(self, step: Tensor) -> Tensor:
         """Change (n, terms) of the rows along a step (P,)."""

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from aiv_rba.errors import Interrupted, RankError, UserError, first_line
+from aiv_rba.errors import Interrupted, LostRank, UserError, first_line
 from aiv_rba.ranks.environment import find_address, find_rank, find_threads
 from aiv_rba.ranks.failures import Failures
 from aiv_rba.ranks.meeting import agree_on_devices, meet, own_device
@@ -211,7 +211,7 @@ def _consequence(error: BaseException, failures: Failures, rank: int) -> UserErr
     if cause is not None:
         return UserError(f"rank {rank} ends, because {cause}")
     if lost:
-        return RankError(f"rank {rank} lost contact with another rank: {first_line(error)}")
+        return LostRank(f"rank {rank} lost contact with another rank: {first_line(error)}")
     return None
 
 

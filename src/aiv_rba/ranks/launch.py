@@ -17,6 +17,8 @@ from aiv_rba.terminal import fail
 
 # Exit code of a rank that was asked to stop and can go on (EX_TEMPFAIL of sysexits.h).
 STOPPED = 75
+# And of one that has lost another (EX_UNAVAILABLE).
+LOST = 69
 
 
 def launch(arguments: Sequence[str], ranks: int) -> int:
@@ -50,14 +52,15 @@ def launch(arguments: Sequence[str], ranks: int) -> int:
     except ChildFailedError as failure:
         codes = {rank: int(child.exitcode) for rank, child in failure.failures.items()}
         # A rank that a signal ended has its negative number, and could not say anything itself. The
-        # others are asked to stop then, which is not why the job ended.
+        # others lose it or are asked to stop then, which is not why the job ended.
         spoken = [code for code in codes.values() if code > 0]
+        reasons = [code for code in spoken if code not in {STOPPED, LOST}]
         ended = {rank: -code for rank, code in codes.items() if code < 0}
-        if ended and set(spoken) <= {STOPPED}:
+        if ended and not reasons:
             rank, number = next(iter(ended.items()))
             fail(f"aiv-rba {arguments[0]}: error: rank {rank} was ended by {Signals(number).name}")
             return 1
-        return spoken[0]
+        return (reasons or spoken)[0]
     except SignalException:
         # The ranks were asked to stop, and have saved what they had.
         return STOPPED

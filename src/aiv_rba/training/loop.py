@@ -22,7 +22,6 @@ from aiv_rba.training import state
 from aiv_rba.training.averaging import TailAverage
 from aiv_rba.training.checkpoints import Checkpoints
 from aiv_rba.training.finite import check_parameters
-from aiv_rba.training.heap import kept_memory
 from aiv_rba.training.history import History, short
 from aiv_rba.training.interrupt import noted_signals
 from aiv_rba.training.precision import matmul_precision
@@ -83,7 +82,6 @@ class Run:
         with (
             Checkpoints(folder, self.ranks) as checkpoints,
             noted_signals(self.watch.ask),
-            kept_memory(),
             matmul_precision(self.settings.matmul_precision),
         ):
             first = self._resume(checkpoints)
