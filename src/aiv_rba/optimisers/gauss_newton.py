@@ -99,6 +99,7 @@ class GaussNewton:
         self.last_step = torch.zeros_like(self._position())
         self.damping = settings.damping
         self.steps = 0
+        # For the Jacobian of each block.
         self.rooms = defaultdict[str, Room](Room)
         # Numbers of the drawn rows of each block among those of all ranks, and how many these were.
         self.drawn: Blocks = {}
