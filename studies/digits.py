@@ -3,7 +3,8 @@
 Tensor cores of GPUs, and some processors, round the factors of matrix products to TensorFloat-32 or
 bfloat16 and add up the products in single precision. This study rounds the factors of every
 product of a training in the same way, backward products too, on a machine that has neither, so
-that it tells what they cost in accuracy and nothing of speed. Trainings on a twin are those of the
+that it tells what they cost in accuracy and nothing of speed. Errors are computed with all digits.
+Trainings on the bundled twin are those of the
 comparison of multipliers by Adam (docs/study.md), with weight normalisation and RBA. They end far
 from the truth, so that there is one on the Helmholtz equation too, which ends close to it (`make
 validate PROFILE=optimisers`). Writes results/digits.json and prints errors in percent.
@@ -15,7 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import product
@@ -47,6 +48,7 @@ from studies.study.train import truth_errors
 
 RESULT = Path("results/digits.json")
 OVERLAYS = [FOLDER / f"{name}.yaml" for name in ("adam", "wn", "rba")]
+BUNDLED = experiment_of("bundled")
 HELMHOLTZ = Path("workflow/config/validation/optimisers.yaml")
 ALONE = Ranks(0, 1, torch.device("cpu"))
 # Binary digits after the first one that factors of products keep.
@@ -103,11 +105,11 @@ def rounded(values: Tensor, digits: int) -> Tensor:
     return (nearest & -(1 << dropped)).view(torch.float32)
 
 
-def on_tracks(twin: str, seed: int, folder: Path) -> dict[str, float]:
-    """Errors of a training on a twin, whose case and points are in the folder."""
-    experiment = read_experiment(experiment_of(twin), *OVERLAYS)
+def on_tracks(digits: int, seed: int, folder: Path) -> dict[str, float]:
+    """Errors of a training on the bundled twin, whose case and points are in the folder."""
+    experiment = read_experiment(BUNDLED, *OVERLAYS)
     assert experiment.score.truth is not None
-    results = Results(folder / twin)
+    results = Results(folder)
     case = read_case(results.case)
     problem = Velocimetry(
         replace(experiment.train, optimiser=plain(experiment.train.optimiser), seed=seed),
@@ -115,11 +117,13 @@ def on_tracks(twin: str, seed: int, folder: Path) -> dict[str, float]:
         results.points,
         ALONE,
     )
-    row = last_row(problem, folder, truth_errors(Path(experiment.score.truth), case))
-    return {title: row[name] for name, title in ERRORS.items()}
+    run = trained(problem, digits, folder)
+    truth_errors(Path(experiment.score.truth), case)(run)
+    found = run.history.rows[-1] | problem.errors()
+    return {title: found[name] for name, title in ERRORS.items()}
 
 
-def on_helmholtz(seed: int, folder: Path) -> dict[str, float]:
+def on_helmholtz(digits: int, seed: int, folder: Path) -> dict[str, float]:
     """Error of a training on the Helmholtz equation."""
     method = load_comparison(HELMHOLTZ, "helmholtz", MethodSettings).methods["adam"]
     single = replace(
@@ -129,7 +133,9 @@ def on_helmholtz(seed: int, folder: Path) -> dict[str, float]:
         history_every=1000,
         seed=seed,
     )
-    return {"u": last_row(Helmholtz(single, ALONE, Helmholtz.solution()), folder)["error_u"]}
+    problem = Helmholtz(single, ALONE, Helmholtz.solution())
+    trained(problem, digits, folder)
+    return {"u": problem.errors()["error_u"]}
 
 
 def plain(optimiser: OptimiserSettings) -> AdamSettings:
@@ -138,27 +144,22 @@ def plain(optimiser: OptimiserSettings) -> AdamSettings:
     return replace(optimiser, compile=False)
 
 
-def last_row(
-    problem: Velocimetry | Helmholtz, folder: Path, observe: Callable[[Run], None] | None = None
-) -> Mapping[str, float]:
-    """Train, and give the last row of the history, to which `observe` has added."""
+def trained(problem: Velocimetry | Helmholtz, digits: int, folder: Path) -> Run:
+    """A finished training, whose products had so many digits."""
     run = Run(problem.settings, problem, ALONE)
-    with tempfile.TemporaryDirectory(dir=folder) as checkpoints:
+    with tempfile.TemporaryDirectory(dir=folder) as checkpoints, FewDigits(digits):
         run.train(Path(checkpoints))
-    if observe:
-        observe(run)
-    return run.history.rows[-1]
+    return run
+
+
+TRAININGS = {"bundled vessel": on_tracks, "Helmholtz": on_helmholtz}
 
 
 def work(job: tuple[str, str, int, Path]) -> dict[str, Any]:
     """Errors of one training: what of, the name of its products, its seed and a folder."""
     torch.set_num_threads(1)
     training, name, seed, folder = job
-    with FewDigits(DIGITS[name]):
-        if training == "helmholtz":
-            found = on_helmholtz(seed, folder)
-        else:
-            found = on_tracks(training, seed, folder)
+    found = TRAININGS[training](DIGITS[name], seed, folder)
     return {"training": training, "products": name, "seed": seed} | found
 
 
@@ -175,19 +176,16 @@ def table(found: pd.DataFrame) -> str:
 def main() -> int:
     """Train, write and print."""
     parser = argparse.ArgumentParser(prog="python -m studies.digits", description=__doc__)
-    parser.add_argument("--twins", nargs="+", default=["bundled"])
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each kind")
     parser.add_argument("--cores", type=int, default=2, help="trainings at a time")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for twin in arguments.twins:
-            experiment = read_experiment(experiment_of(twin), *OVERLAYS)
-            results = Results(folder / twin)
-            ingest(experiment.ingest, results)
-            collocate(experiment.points, results)
-        trainings = [*arguments.twins, "helmholtz"]
-        jobs = list(product(trainings, DIGITS, range(arguments.seeds), [folder]))
+        experiment = read_experiment(BUNDLED, *OVERLAYS)
+        results = Results(folder)
+        ingest(experiment.ingest, results)
+        collocate(experiment.points, results)
+        jobs = list(product(TRAININGS, DIGITS, range(arguments.seeds), [folder]))
         with ProcessPoolExecutor(arguments.cores, get_context("spawn")) as pool:
             found = list(pool.map(work, jobs))
     RESULT.parent.mkdir(exist_ok=True)

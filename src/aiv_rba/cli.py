@@ -12,7 +12,7 @@ from typing import get_args
 
 from aiv_rba import __version__, commands
 from aiv_rba.commands import STAGES, Arguments
-from aiv_rba.errors import Interrupted, LostRank, UserError
+from aiv_rba.errors import Interrupted, UserError
 from aiv_rba.files.results import Results
 from aiv_rba.paths import check_output
 from aiv_rba.ranks.environment import find_rank
@@ -222,13 +222,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not _printed_by_first_rank(arguments.stage, error):
                 for line in error.lines:
                     fail(f"{prefix}: error: {line}")
-            return 69 if isinstance(error, LostRank) else 2
+            return error.code
         except KeyboardInterrupt as stop:
             fail(f"{prefix}: ended by {stop}; run it again")
-            return 75
+            return Interrupted.code
         except Interrupted as stop:
             fail(f"{prefix}: {stop}")
-            return 75
+            return Interrupted.code
         except Exception as error:
             if arguments.verbose:
                 raise

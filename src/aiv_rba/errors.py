@@ -13,6 +13,9 @@ def first_line(error: BaseException) -> str:
 class UserError(Exception):
     """A mistake in the input. Its message is one line: where, what was found, what was expected."""
 
+    code = 2
+    """Exit code of a command that it ends."""
+
     @property
     def lines(self) -> tuple[str, ...]:
         """A line for each mistake."""
@@ -36,7 +39,10 @@ class RankError(UserError):
 
 
 class LostRank(RankError):
-    """Another rank has ended without a word, or does not answer; exit code 69, "unavailable"."""
+    """Another rank has ended without a word, or does not answer."""
+
+    code = 69
+    """EX_UNAVAILABLE of sysexits.h."""
 
 
 class NotFinite(UserError):
@@ -49,4 +55,7 @@ class NotFinite(UserError):
 
 
 class Interrupted(Exception):
-    """The stage was asked to stop and has saved what it had; exit code 75, "try again"."""
+    """The stage was asked to stop and has saved what it had."""
+
+    code = 75
+    """EX_TEMPFAIL of sysexits.h: try again."""

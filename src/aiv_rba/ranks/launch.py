@@ -13,12 +13,8 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from aiv_rba.errors import Interrupted, LostRank
 from aiv_rba.terminal import fail
-
-# Exit code of a rank that was asked to stop and can go on (EX_TEMPFAIL of sysexits.h).
-STOPPED = 75
-# And of one that has lost another (EX_UNAVAILABLE).
-LOST = 69
 
 
 def launch(arguments: Sequence[str], ranks: int) -> int:
@@ -54,7 +50,7 @@ def launch(arguments: Sequence[str], ranks: int) -> int:
         # A rank that a signal ended has its negative number, and could not say anything itself. The
         # others lose it or are asked to stop then, which is not why the job ended.
         spoken = [code for code in codes.values() if code > 0]
-        reasons = [code for code in spoken if code not in {STOPPED, LOST}]
+        reasons = [code for code in spoken if code not in {Interrupted.code, LostRank.code}]
         ended = {rank: -code for rank, code in codes.items() if code < 0}
         if ended and not reasons:
             rank, number = next(iter(ended.items()))
@@ -63,5 +59,5 @@ def launch(arguments: Sequence[str], ranks: int) -> int:
         return (reasons or spoken)[0]
     except SignalException:
         # The ranks were asked to stop, and have saved what they had.
-        return STOPPED
+        return Interrupted.code
     return 0
