@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from scipy.linalg import LinAlgError
 from torch import Tensor
-from torch.distributed import Work
 
 from aiv_rba.optimisers.normal_equations import factored, solver
 from aiv_rba.ranks.ddp import Ranks
+from aiv_rba.ranks.shared_memory import shared_memory
 
 # Most rows of a block: enough for fast products, and few beside the whole matrix. Every rank gets
 # some blocks, even of a small matrix.
@@ -22,7 +22,8 @@ class SharedMatrix:
     """A symmetric matrix (N, N), of which every rank holds some block rows of the upper triangle.
 
     Rank r has the blocks r, r + W, r + 2 W, ... of W ranks, so that all have nearly the same work
-    (as in ScaLAPACK; Blackford et al. 1997). On one rank there is one block, the whole.
+    (as in ScaLAPACK; Blackford et al. 1997). On one rank there is one block, the whole. Ranks that
+    have memory in common read each other's blocks there, others send them.
 
     Parameters
     ----------
@@ -39,11 +40,10 @@ class SharedMatrix:
         self.blocks = [slice(k, min(k + rows, order)) for k in range(0, order, rows)]
         self.zero = like.new_zeros(())
         self.own = {k: self.zero.new_zeros(self._shape(k)) for k in self._of(ranks.rank)}
-        # Room for what is added and, afterwards, for the factor, and for what is left to factorise:
-        # the system would clear new pieces of memory of this size at every step.
-        room = 0 if ranks.alone else order
-        self.room = like.new_empty(room, room)
-        self.left = {k: torch.empty_like(block) for k, block in self.own.items()}
+        # Room for what is added and, afterwards, for the factor: the system would clear new memory
+        # of this size at every step.
+        self.rooms = shared_memory(order, order, like, ranks)
+        self.room = self.rooms[ranks.rank] if self.rooms else like.new_empty(order, order)
 
     def scale(self, factor: float) -> None:
         """Multiply by a number."""
@@ -54,8 +54,21 @@ class SharedMatrix:
         """Add the sum over ranks of what each of them adds to an upper triangle (N, N)."""
         if self.ranks.alone:
             return accumulate(self.own[0])
+        self._wait_for_room()
         upper = self.room.zero_()
         accumulate(upper)
+        if self.rooms:
+            self.ranks.wait()
+            for k, block in self.own.items():
+                for room in self.rooms:
+                    block += self._row(room, k)
+            return None
+        self._add_sent(upper)
+        for k, block in self.own.items():
+            block += self._row(upper, k)
+
+    def _add_sent(self, upper: Tensor) -> None:
+        """Add what the other ranks have of the own block rows."""
         ranks, mine = range(self.ranks.size), self.ranks.rank
         counts = [[self._count(k) for k in self._of(rank)] for rank in ranks]
         sizes = [sum(counts[rank]) if rank != mine else 0 for rank in ranks]
@@ -69,8 +82,6 @@ class SharedMatrix:
         for part in exchanged.view(self.ranks.size - 1, sum(counts[mine])):
             for k, values in zip(self.own, torch.split(part, counts[mine]), strict=True):
                 self.own[k] += values.view(self._shape(k))
-        for k, block in self.own.items():
-            block += self._row(upper, k)
 
     def diagonal(self) -> Tensor:
         """Diagonal (N,), on every rank."""
@@ -101,55 +112,70 @@ class SharedMatrix:
         LinAlgError
             If the damped matrix is not positive definite, on all ranks alike.
         """
-        left = {k: self.left[k].copy_(block) for k, block in self.own.items()}
-        for k, block in left.items():
-            block.diagonal().add_(damping[self.blocks[k]])
         if self.ranks.alone:
-            return factored(left[0])
-        return solver(self._factor(left))
-
-    def _factor(self, left: dict[int, Tensor]) -> Tensor:
-        """Cholesky factor U (N, N) of U^T U, from the own block rows, which are lost.
-
-        Its owner eliminates a block row and sends it to all, who subtract it from theirs. The next
-        one is eliminated first, so that it travels while all work on the others.
-        """
-        factor = self.room
-        row, arrival = self._eliminate(0, left)
-        for k in range(len(self.blocks)):
-            arrival.wait()
-            self._row(factor, k).copy_(row)
-            done = row
-            after = k + 1
-            if after in left:
-                self._subtract(done, k, after, left)
-            if after < len(self.blocks):
-                row, arrival = self._eliminate(after, left)
-            for j in left:
-                if j != after:
-                    self._subtract(done, k, j, left)
+            whole = self.room.copy_(self.own[0])
+            whole.diagonal().add_(damping)
+            return factored(whole)
+        self._wait_for_room()
+        factor = self.rooms[0] if self.rooms else self.room
+        for k, block in self.own.items():
+            row = self._row(factor, k).copy_(block)
+            row.diagonal().add_(damping[self.blocks[k]])
+        self._factor(factor)
         if not factor[-1, -1].isfinite():
             raise LinAlgError
-        return factor
+        return solver(factor)
 
-    def _eliminate(self, k: int, left: dict[int, Tensor]) -> tuple[Tensor, Work]:
-        """Block row k of the factor, which is on its way from its owner."""
-        if k in left:
-            row = left.pop(k)
+    def _wait_for_room(self) -> None:
+        """Wait until no rank needs any more what is in memory that all have in common."""
+        if self.rooms:
+            self.ranks.wait()
+
+    def _factor(self, matrix: Tensor) -> None:
+        """Replace a matrix, which has the own block rows, by its Cholesky factor U of U^T U.
+
+        Its owner eliminates a block row and gives it to all, who subtract it from theirs. The next
+        one is eliminated first, so that it is on its way while all work on the others.
+        """
+        last = len(self.blocks) - 1
+        finish = self._eliminate(matrix, 0)
+        for k in range(last + 1):
+            finish()
+            if k < last:
+                if k + 1 in self.own:
+                    self._subtract(matrix, k, k + 1)
+                finish = self._eliminate(matrix, k + 1)
+            for j in self.own:
+                if j > k + 1:
+                    self._subtract(matrix, k, j)
+
+    def _eliminate(self, matrix: Tensor, k: int) -> Callable[[], object]:
+        """Start to give block row k of the factor to all; what to call to have it."""
+        row = self._row(matrix, k)
+        if k in self.own:
             diagonal, rest = torch.split(row, [len(row), row.shape[1] - len(row)], dim=1)
             factor, failed = torch.linalg.cholesky_ex(diagonal, upper=True)
+            # Spreads to the last element, where all ranks see it.
+            factor.masked_fill_(failed > 0, torch.nan)
             rest.copy_(torch.linalg.solve_triangular(factor.T, rest, upper=False))
             diagonal.copy_(factor)
-            # Spreads to the last element, where all ranks see it.
-            row.masked_fill_(failed > 0, torch.nan)
-        else:
-            row = self.zero.new_empty(self._shape(k))
-        return row, self.ranks.broadcast(row, k % self.ranks.size)
+        owner = k % self.ranks.size
+        if self.rooms:
+            # The row is where all see it: they need to know when.
+            return self.ranks.broadcast(torch.zeros(1), owner).wait
+        sent = row.contiguous() if k in self.own else row.new_empty(row.shape)
+        work = self.ranks.broadcast(sent, owner)
 
-    def _subtract(self, done: Tensor, k: int, j: int, left: dict[int, Tensor]) -> None:
+        def arrive() -> None:
+            work.wait()
+            row.copy_(sent)
+
+        return arrive
+
+    def _subtract(self, matrix: Tensor, k: int, j: int) -> None:
         """Take the share of the done block row k from the own one j."""
-        columns = done[:, self.blocks[j].start - self.blocks[k].start :]
-        left[j].addmm_(columns[:, : len(left[j])].T, columns, alpha=-1)
+        row, columns = self._row(matrix, j), matrix[self.blocks[k], self.blocks[j].start :]
+        row.addmm_(columns[:, : len(row)].T, columns, alpha=-1)
 
     def _of(self, rank: int) -> range:
         return range(rank, len(self.blocks), self.ranks.size)

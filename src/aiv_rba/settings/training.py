@@ -28,8 +28,8 @@ class LoopSettings:
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """Precision of matrix products of single-precision numbers. On a GPU high and medium are
     TensorFloat-32, of three digits; on some processors medium is bfloat16, of two. Close to an
-    exact solution these cost a factor of about 1.4 and 5.5 in accuracy (docs/large-data.md). Where a
-    machine has no such products no more than rounding changes."""
+    exact solution these cost a factor of about 1.4 and 5.5 in accuracy (docs/large-data.md). Where
+    a machine has no such products no more than rounding changes."""
     history_every: Count = 5
     """Steps between rows of the history."""
     checkpoint_every: Count = 50

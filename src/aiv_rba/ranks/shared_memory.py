@@ -1,0 +1,66 @@
+"""Memory of every rank that all ranks of one machine read and write, without sending it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from aiv_rba.ranks.ddp import Ranks
+
+
+def shared_memory(rows: int, columns: int, like: Tensor, ranks: Ranks) -> list[Tensor]:
+    """A matrix of zeros for every rank; all ranks call this.
+
+    There is none for a single rank, for ranks that do not see each other's memory, since they are
+    on several machines or in containers of their own, on GPUs, and outside Linux.
+
+    Parameters
+    ----------
+    rows, columns
+        Shape.
+    like
+        A tensor of the wanted precision on the wanted device.
+    ranks
+        Among which the memory is shared.
+    """
+    if sys.platform != "linux" or ranks.alone or like.device.type != "cpu":
+        return []
+    # Anonymous memory, which ends with the last process that has it, and which the small /dev/shm
+    # of a container does not limit.
+    token = secrets.randbits(63)
+    file = os.memfd_create(_name(token))
+    try:
+        os.ftruncate(file, rows * columns * like.element_size())
+        places = ranks.gather(torch.tensor([[os.getpid(), file, token]]))
+        paths = [_path(*place) for place in places.tolist()]
+        if not ranks.min(torch.tensor(all(paths)).int()):
+            return []
+        size, dtype = rows * columns, like.dtype
+        matrices = [torch.from_file(str(p), shared=True, size=size, dtype=dtype) for p in paths]
+        # The others open this file, too.
+        ranks.wait()
+    finally:
+        os.close(file)
+    return [matrix.view(rows, columns) for matrix in matrices]
+
+
+def _name(token: int) -> str:
+    return f"aiv_rba-{token}"
+
+
+def _path(process: int, file: int, token: int) -> Path | None:
+    """Where this process finds an anonymous file of another one, if it does.
+
+    Another machine or container may have another file at this place, which has another name.
+    """
+    path = Path(f"/proc/{process}/fd/{file}")
+    try:
+        name = str(path.readlink())
+    except OSError:
+        return None
+    return path if name == f"/memfd:{_name(token)} (deleted)" else None
