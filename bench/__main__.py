@@ -17,6 +17,7 @@ NAMES = (
     "equal_time",
     "gpu_check",
     "ingest",
+    "matrix",
     "paper",
     "points",
     "scaling",

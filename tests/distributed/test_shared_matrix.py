@@ -10,6 +10,7 @@ from scipy.linalg import LinAlgError
 
 from aiv_rba.optimisers.normal_equations import add_upper_gram
 from aiv_rba.optimisers.shared_matrix import SharedMatrix
+from aiv_rba.ranks import shared_memory
 from aiv_rba.ranks.ddp import process_group
 
 
@@ -38,18 +39,32 @@ def check(order, ranks):
             damping[place] = 1
         else:
             raise AssertionError(place)
-    return sum(block.numel() for block in matrix.own.values())
+    held = sum(block.numel() for block in matrix.own.values())
+    assert held < 1.2 * order * (order + 4) / 2 / ranks.size or order < ranks.size
+    return len(matrix.rooms)
 
 
 with process_group() as ranks:
-    held = check(41, ranks)
-    assert held < 1.2 * 41 * 45 / 2 / ranks.size
-    # Some ranks have nothing.
-    check(2, ranks)
+    # With two rows some ranks have none.
+    for order in (41, 2):
+        assert check(order, ranks) == ranks.size
+    like = torch.zeros(1)
+    ours = shared_memory.shared_memory(2, 3, like, ranks)
+    ours[ranks.rank] += ranks.rank
+    ranks.wait()
+    assert [room.unique().tolist() for room in ours] == [[r] for r in range(ranks.size)]
+    assert shared_memory.shared_memory(2, 3, like.to("meta"), ranks) == []
+
+    # One rank finds a file of another name there, as on another machine.
+    found, other = shared_memory._path, lambda process, file, token: found(process, file, token + 1)
+    shared_memory._path = other if ranks.rank == 1 else found
+    assert shared_memory.shared_memory(2, 3, like, ranks) == []
+    for order in (41, 2):
+        assert check(order, ranks) == 0
 """
 
 
-def test_all_ranks_hold_and_factor_one_matrix(tmp_path):
+def test_all_ranks_hold_and_factor_one_matrix_with_and_without_common_memory(tmp_path):
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)
     done = subprocess.run(

@@ -25,6 +25,7 @@ from bench import (
     gpu_check,
     gpu_parts,
     inputs,
+    matrix,
     measure,
     paper,
     points,
@@ -53,6 +54,14 @@ def test_results_are_written_and_printed(tmp_path, monkeypatch, capsys):
     measure.write("bench", {"a": 1})
     text = (tmp_path / "results" / "bench.json").read_text()
     assert json.loads(text) == json.loads(capsys.readouterr().out) == {"a": 1}
+
+
+def test_ranks_tell_the_processor_time_of_a_matrix_in_common_and_apart(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    found = matrix.on(2, order=40, rounds=2)
+    names = {f"{memory}_{part}" for memory in ("common", "apart") for part in matrix.PARTS}
+    assert set(found) == names
+    assert all(len(values) == 2 and min(values) > 0 for values in found.values())
 
 
 def test_every_bench_has_options_of_its_own(monkeypatch, capsys):

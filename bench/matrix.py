@@ -1,0 +1,97 @@
+"""The curvature matrix of Gauss-Newton on several ranks, with memory in common and without.
+
+The sum over ranks and the Cholesky factorisation of a matrix of the size of the default training's.
+What counts is the processor time of a rank, so that more ranks than cores can be measured. Writes
+results/bench_matrix.json.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from aiv_rba.optimisers import shared_matrix
+from aiv_rba.optimisers.shared_matrix import SharedMatrix
+from aiv_rba.ranks.ddp import Ranks, process_group
+from bench.measure import in_turns, ratios, spread, write
+
+RANKS = (1, 2, 4, 8)
+PARTS = ("sum", "factor")
+
+
+def of_a_rank(action: Callable[[], object], ranks: Ranks) -> float:
+    """Processor seconds that an action takes of a rank, mean over ranks."""
+    ranks.wait()
+    started = time.process_time()
+    action()
+    worked = torch.tensor([time.process_time() - started], dtype=torch.float64)
+    return float(ranks.sum(worked)) / ranks.size
+
+
+def seconds(order: int, rounds: int, ranks: Ranks) -> dict[str, list[float]]:
+    """Processor seconds of a rank in every round, with memory in common and apart."""
+    random = torch.randn(order, order, generator=torch.Generator().manual_seed(0)).double()
+    upper = torch.triu(random) + 2 * order * torch.eye(order, dtype=torch.float64)
+    undamped = upper.new_zeros(order)
+    common = SharedMatrix(order, upper, ranks)
+    with patch.object(shared_matrix, "shared_memory", lambda *_: []):
+        apart = SharedMatrix(order, upper, ranks)
+    actions: dict[str, Callable[[], object]] = {}
+    for name, matrix in (("common", common), ("apart", apart)):
+        matrix.set(upper)
+        actions[f"{name}_sum"] = partial(matrix.add, lambda _: None)
+        actions[f"{name}_factor"] = partial(matrix.damped, undamped)
+    return in_turns({name: partial(of_a_rank, a, ranks) for name, a in actions.items()}, rounds)
+
+
+def measure(rank: int, size: int, port: int, order: int, rounds: int, pipe: Connection) -> None:
+    """Work of one rank; the first one tells what was found."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with process_group() as ranks:
+        found = seconds(order, rounds, ranks)
+        if rank == 0:
+            pipe.send(found)
+
+
+def on(size: int, order: int, rounds: int) -> dict[str, list[float]]:
+    """What so many ranks need."""
+    context = get_context("spawn")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    here, there = context.Pipe()
+    given = (size, port, order, rounds, there)
+    processes = [context.Process(target=measure, args=(rank, *given)) for rank in range(size)]
+    for process in processes:
+        process.start()
+    # The first rank alone has this end, so that `recv` fails if it does.
+    there.close()
+    found: dict[str, list[float]] = here.recv()
+    for process in processes:
+        process.join()
+    return found
+
+
+def run(order: int = 3196, rounds: int = 5) -> None:
+    """Time so many rounds with a matrix of that order."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    by_ranks: dict[int, Any] = {}
+    for size in RANKS:
+        found = on(size, order, rounds)
+        by_ranks[size] = {
+            "processor_seconds_of_a_rank": {name: spread(values) for name, values in found.items()},
+            "apart_over_common": {
+                part: spread(ratios(found[f"apart_{part}"], found[f"common_{part}"]))
+                for part in PARTS
+            },
+        }
+    write("bench_matrix", {"order": order, "by_ranks": by_ranks})
