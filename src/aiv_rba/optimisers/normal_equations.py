@@ -53,3 +53,18 @@ def solver(factor: Tensor) -> Callable[[Tensor], Tensor]:
         ).view_as(right)
     lower = factor.numpy().T, True
     return lambda right: torch.from_numpy(cho_solve(lower, right.numpy(), check_finite=False))
+
+
+def eliminate(factor: Tensor, rows: Tensor) -> None:
+    """Replace rows (n, M) by U^-T rows, given the upper triangular factor U (n, n).
+
+    torch's solver takes twice as long, most of it to copy.
+    """
+    if factor.is_cuda:
+        rows.copy_(torch.linalg.solve_triangular(factor.T, rows, upper=False))
+        return
+    solved, lower = rows.contiguous(), factor.contiguous().numpy().T
+    columns = solved.numpy().T
+    trsm = get_blas_funcs("trsm", (lower,))
+    trsm(1.0, lower, columns, side=True, lower=True, trans_a=True, overwrite_b=True)
+    rows.copy_(solved)

@@ -9,7 +9,7 @@ import torch
 from scipy.linalg import LinAlgError
 from torch import Tensor
 
-from aiv_rba.optimisers.normal_equations import factored, solver
+from aiv_rba.optimisers.normal_equations import eliminate, factored, solver
 from aiv_rba.ranks.ddp import Ranks
 from aiv_rba.ranks.shared_memory import shared_memory
 
@@ -55,7 +55,9 @@ class SharedMatrix:
         if self.ranks.alone:
             return accumulate(self.own[0])
         self._wait_for_room()
-        upper = self.room.zero_()
+        upper = self.room
+        for k in range(len(self.blocks)):
+            self._row(upper, k).zero_()
         accumulate(upper)
         if self.rooms:
             self.ranks.wait()
@@ -157,7 +159,7 @@ class SharedMatrix:
             factor, failed = torch.linalg.cholesky_ex(diagonal, upper=True)
             # Spreads to the last element, where all ranks see it.
             factor.masked_fill_(failed > 0, torch.nan)
-            rest.copy_(torch.linalg.solve_triangular(factor.T, rest, upper=False))
+            eliminate(factor, rest)
             diagonal.copy_(factor)
         owner = k % self.ranks.size
         if self.rooms:
