@@ -5,6 +5,10 @@ import subprocess
 import sys
 
 RANKS = """
+import os
+from contextlib import nullcontext
+from unittest.mock import patch
+
 import torch
 from scipy.linalg import LinAlgError
 
@@ -54,6 +58,10 @@ with process_group() as ranks:
     ranks.wait()
     assert [room.unique().tolist() for room in ours] == [[r] for r in range(ranks.size)]
     assert shared_memory.shared_memory(2, 3, like.to("meta"), ranks) == []
+    # The system of one rank has no such files.
+    failing = patch.object(os, "memfd_create", side_effect=OSError)
+    with failing if ranks.rank else nullcontext():
+        assert shared_memory.shared_memory(2, 3, like, ranks) == []
 
     # One rank finds a file of another name there, as on another machine.
     found, other = shared_memory._path, lambda process, file, token: found(process, file, token + 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -28,25 +29,38 @@ def shared_memory(rows: int, columns: int, like: Tensor, ranks: Ranks) -> list[T
     ranks
         Among which the memory is shared.
     """
-    if sys.platform != "linux" or ranks.alone or like.device.type != "cpu":
+    if ranks.alone or like.device.type != "cpu":
         return []
-    # Anonymous memory, which ends with the last process that has it, and which the small /dev/shm
-    # of a container does not limit.
     token = secrets.randbits(63)
-    file = os.memfd_create(_name(token))
-    try:
-        os.ftruncate(file, rows * columns * like.element_size())
+    size, dtype = rows * columns, like.dtype
+    with _anonymous_file(_name(token), size * like.element_size()) as file:
         places = ranks.gather(torch.tensor([[os.getpid(), file, token]]))
         paths = [_path(*place) for place in places.tolist()]
         if not ranks.min(torch.tensor(all(paths)).int()):
             return []
-        size, dtype = rows * columns, like.dtype
         matrices = [torch.from_file(str(p), shared=True, size=size, dtype=dtype) for p in paths]
         # The others open this file, too.
         ranks.wait()
+    return [matrix.view(rows, columns) for matrix in matrices]
+
+
+@contextmanager
+def _anonymous_file(name: str, size: int) -> Iterator[int]:
+    """Number of a file of so many zero bytes in memory; -1 if the system cannot make one.
+
+    Its memory is free when no process has it any more, however they end, and the small /dev/shm of
+    a container does not limit it.
+    """
+    try:
+        file = os.memfd_create(name)
+    except (AttributeError, OSError):
+        yield -1
+        return
+    try:
+        os.ftruncate(file, size)
+        yield file
     finally:
         os.close(file)
-    return [matrix.view(rows, columns) for matrix in matrices]
 
 
 def _name(token: int) -> str:
