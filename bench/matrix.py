@@ -1,4 +1,4 @@
-"""The curvature matrix of Gauss-Newton on several ranks, with memory in common and without.
+"""The curvature matrix of Gauss-Newton on several ranks that share memory, and on ranks that send.
 
 The sum over ranks and the Cholesky factorisation of a matrix of the size of the default training's.
 What counts is the processor time of a rank, so that more ranks than cores can be measured. Writes
@@ -8,11 +8,10 @@ results/bench_matrix.json.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 from unittest.mock import patch
@@ -23,6 +22,7 @@ from aiv_rba.optimisers import shared_matrix
 from aiv_rba.optimisers.shared_matrix import SharedMatrix
 from aiv_rba.ranks.ddp import Ranks, process_group
 from bench.measure import in_turns, ratios, spread, write
+from bench.processes import Place, start
 
 RANKS = (1, 2, 4, 8)
 PARTS = ("sum", "factor")
@@ -38,47 +38,35 @@ def of_a_rank(action: Callable[[], object], ranks: Ranks) -> float:
 
 
 def seconds(order: int, rounds: int, ranks: Ranks) -> dict[str, list[float]]:
-    """Processor seconds of a rank in every round, with memory in common and apart."""
+    """Processor seconds of a rank in every round, when ranks share memory and when they send."""
     random = torch.randn(order, order, generator=torch.Generator().manual_seed(0)).double()
     upper = torch.triu(random) + 2 * order * torch.eye(order, dtype=torch.float64)
     undamped = upper.new_zeros(order)
-    common = SharedMatrix(order, upper, ranks)
+    shared = SharedMatrix(order, upper, ranks)
     with patch.object(shared_matrix, "shared_memory", lambda *_: []):
-        apart = SharedMatrix(order, upper, ranks)
+        sent = SharedMatrix(order, upper, ranks)
     actions: dict[str, Callable[[], object]] = {}
-    for name, matrix in (("common", common), ("apart", apart)):
+    for name, matrix in (("shared", shared), ("sent", sent)):
         matrix.set(upper)
         actions[f"{name}_sum"] = partial(matrix.add, lambda _: None)
         actions[f"{name}_factor"] = partial(matrix.damped, undamped)
     return in_turns({name: partial(of_a_rank, a, ranks) for name, a in actions.items()}, rounds)
 
 
-def measure(rank: int, size: int, port: int, order: int, rounds: int, pipe: Connection) -> None:
-    """Work of one rank; the first one tells what was found."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def measure(place: Place, pipe: Connection, order: int, rounds: int) -> None:
+    """Work of one rank, which says what was found."""
+    place.join()
     with process_group() as ranks:
-        found = seconds(order, rounds, ranks)
-        if rank == 0:
-            pipe.send(found)
+        pipe.send(seconds(order, rounds, ranks))
 
 
 def on(size: int, order: int, rounds: int) -> dict[str, list[float]]:
     """What so many ranks need."""
-    context = get_context("spawn")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    here, there = context.Pipe()
-    given = (size, port, order, rounds, there)
-    processes = [context.Process(target=measure, args=(rank, *given)) for rank in range(size)]
-    for process in processes:
-        process.start()
-    # The first rank alone has this end, so that `recv` fails if it does.
-    there.close()
-    found: dict[str, list[float]] = here.recv()
-    for process in processes:
-        process.join()
-    return found
+    with ExitStack() as processes:
+        found: list[dict[str, list[float]]] = [
+            pipe.recv() for pipe in start(size, measure, (order, rounds), processes)
+        ]
+    return found[0]
 
 
 def run(order: int = 3196, rounds: int = 20) -> None:
@@ -87,10 +75,10 @@ def run(order: int = 3196, rounds: int = 20) -> None:
     by_ranks: dict[int, Any] = {}
     for size in RANKS:
         found = on(size, order, rounds)
-        ratio = {p: spread(ratios(found[f"apart_{p}"], found[f"common_{p}"])) for p in PARTS}
+        ratio = {p: spread(ratios(found[f"sent_{p}"], found[f"shared_{p}"])) for p in PARTS}
         by_ranks[size] = {
             "processor_seconds_of_a_rank": {name: spread(values) for name, values in found.items()},
             # One rank has nothing to send.
-            "apart_over_common": ratio if size > 1 else {},
+            "sent_over_shared": ratio if size > 1 else {},
         }
     write("bench_matrix", {"order": order, "by_ranks": by_ranks})

@@ -7,14 +7,12 @@ step of every turn.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +29,7 @@ from aiv_rba.settings import TrainSettings
 from aiv_rba.training.checkpoints import Checkpoints
 from aiv_rba.training.loop import Run
 from bench.measure import in_turns, timed
+from bench.processes import Place, start
 
 # Cores that others may keep busy on a machine that counts as quiet.
 QUIET = 0.15
@@ -82,7 +81,10 @@ def take_turns(
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     with ExitStack() as processes:
-        pipes = {job.name: _start(job, rounds, folder, processes) for job in jobs}
+        pipes = {}
+        for job in jobs:
+            with importing_from(job.source):
+                pipes[job.name] = start(job.ranks, _train, (job, rounds, folder), processes)
 
         def ask(job: Job) -> list[Any]:
             try:
@@ -109,26 +111,6 @@ def quiet_rounds(taken: Mapping[str, Sequence[Turn]]) -> list[int]:
     rounds = list(zip(*taken.values(), strict=True))
     quiet = [n for n, turns in enumerate(rounds) if max(t.others for t in turns) <= QUIET]
     return quiet or list(range(len(rounds)))
-
-
-def _start(job: Job, rounds: int, folder: Path, processes: ExitStack) -> list[Connection]:
-    """Start the ranks of a job, to be killed when the context ends; pipes to them."""
-    context = get_context("spawn")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    pipes = []
-    for rank in range(job.ranks):
-        here, there = context.Pipe()
-        process = context.Process(target=_train, args=(job, rank, port, rounds, there, folder))
-        with importing_from(job.source):
-            process.start()
-        # The rank alone has its end, so that it is noticed when it dies.
-        there.close()
-        # Its training would take SIGTERM for a wish to stop after the step.
-        processes.callback(process.join)
-        processes.callback(process.kill)
-        pipes.append(here)
-    return pipes
 
 
 @contextmanager
@@ -164,12 +146,11 @@ class InTurns(Velocimetry):
         return super().batch(step)
 
 
-def _train(job: Job, rank: int, port: int, rounds: int, pipe: Connection, folder: Path) -> None:
+def _train(place: Place, pipe: Connection, job: Job, rounds: int, folder: Path) -> None:
     """One rank: train, turn by turn; then say what it holds and what its collectives take."""
-    sys.stderr = (folder / f"{job.name}_{rank}.log").open("w", buffering=1)
+    sys.stderr = (folder / f"{job.name}_{place.rank}.log").open("w", buffering=1)
     if not job.apart:
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(job.ranks)}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        place.join()
     settings = job.inputs.settings
     # The step after the last turn ends that turn.
     optimiser = replace(settings.optimiser, iterations=(1 + rounds) * job.steps + 1)
@@ -179,7 +160,7 @@ def _train(job: Job, rank: int, port: int, rounds: int, pipe: Connection, folder
     with save, process_group() as ranks:
         problem = InTurns(replace(job.inputs, settings=endless), ranks, job.steps, pipe)
         run = Run(problem.settings, problem, ranks)
-        run.train(folder / job.name / str(rank))
+        run.train(folder / job.name / str(place.rank))
         told = {
             "peak": peak_memory(),
             **held(run, problem),

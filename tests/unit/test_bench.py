@@ -56,10 +56,10 @@ def test_results_are_written_and_printed(tmp_path, monkeypatch, capsys):
     assert json.loads(text) == json.loads(capsys.readouterr().out) == {"a": 1}
 
 
-def test_ranks_tell_the_processor_time_of_a_matrix_in_common_and_apart(monkeypatch):
+def test_the_matrix_is_timed_on_ranks_that_share_memory_and_that_send(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     found = matrix.on(2, order=40, rounds=2)
-    names = {f"{memory}_{part}" for memory in ("common", "apart") for part in matrix.PARTS}
+    names = {f"{memory}_{part}" for memory in ("shared", "sent") for part in matrix.PARTS}
     assert set(found) == names
     assert all(len(values) == 2 and min(values) > 0 for values in found.values())
 

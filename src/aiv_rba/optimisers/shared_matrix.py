@@ -53,21 +53,19 @@ class SharedMatrix:
     def add(self, accumulate: Callable[[Tensor], None]) -> None:
         """Add the sum over ranks of what each of them adds to an upper triangle (N, N)."""
         if self.ranks.alone:
-            return accumulate(self.own[0])
+            accumulate(self.own[0])
+            return
         self._wait_for_room()
-        upper = self.room
         for k in range(len(self.blocks)):
-            self._row(upper, k).zero_()
-        accumulate(upper)
+            self._row(self.room, k).zero_()
+        accumulate(self.room)
         if self.rooms:
             self.ranks.wait()
+        else:
+            self._add_sent(self.room)
+        for room in self.rooms or [self.room]:
             for k, block in self.own.items():
-                for room in self.rooms:
-                    block += self._row(room, k)
-            return None
-        self._add_sent(upper)
-        for k, block in self.own.items():
-            block += self._row(upper, k)
+                block += self._row(room, k)
 
     def _add_sent(self, upper: Tensor) -> None:
         """Add what the other ranks have of the own block rows."""
