@@ -155,10 +155,10 @@ class SharedMatrix:
         if k in self.own:
             diagonal, rest = torch.split(row, [len(row), row.shape[1] - len(row)], dim=1)
             factor, failed = torch.linalg.cholesky_ex(diagonal, upper=True)
-            # Spreads to the last element, where all ranks see it.
-            factor.masked_fill_(failed > 0, torch.nan)
             eliminate(factor, rest)
             diagonal.copy_(factor)
+            # Spreads to the last element, where all ranks see it, also where all others are zero.
+            row[:, -1].masked_fill_(failed > 0, torch.nan)
         owner = k % self.ranks.size
         if self.rooms:
             # The row is where all see it: they need to know when.
